@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * port.h: a port of the MultiStack switch: open, bind, frames in and out in
+ * batches.
+ *
+ * All calls return 0 (or a count) or a negative errno. A port belongs to one
+ * thread at a time; its rings can be given to different threads, one thread a
+ * ring, and then only the calls that name a ring are made by them.
+ */
+#ifndef MULTISTACK_PORT_H
+#define MULTISTACK_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <multistack/multistack.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MSPORT_EXTERN __attribute__((visibility("default")))
+
+typedef struct msport_s msport_t;
+
+/* What went wrong, for a person: names the thing and the remedy. */
+typedef struct msport_error_s {
+	int code; /* negative errno */
+	char text[320];
+} msport_error_t;
+
+typedef struct msport_options_s {
+	uint16_t tx_rings;   /* 0: 1 */
+	uint16_t rx_rings;   /* 0: 1 */
+	uint32_t slots;	     /* in each ring, rounded up to a power of two;
+				0: 512 */
+	uint32_t buf_bytes;  /* 0: 2048 */
+	uint32_t extra_bufs; /* buffers beyond one a slot */
+	char label[16];	     /* shown by `multistack status` */
+} msport_options_t;
+
+/*
+ * Opens a port.
+ *
+ * device   "eth0"          the kernel module if loaded, else multistackd
+ *          "daemon:eth0"   multistackd at its usual socket, or at
+ *          "daemon@/path:eth0"
+ *          "xdp:eth0", "tc:eth0", "tap:ms0,local=10.9.0.2/24,host=10.9.0.1"
+ *                          in process: this program attaches the interface
+ *                          (needs the privilege) and carries the switch; all
+ *                          its ports with the same device string share it
+ * opt, err may be NULL. Returns -ENODEV (no such interface), -ECONNREFUSED
+ * (no daemon), -EPROTO (daemon of another ABI), -EPERM, -ENOMEM, -EMFILE...
+ */
+MSPORT_EXTERN int msport_open(msport_t **out, const char *device,
+			      const msport_options_t *opt,
+			      msport_error_t *err);
+/* Unbinds everything. NULL is fine. */
+MSPORT_EXTERN void msport_close(msport_t *port);
+/* Words for the last error of a call on this port; "" if there was none. */
+MSPORT_EXTERN const char *msport_error(const msport_t *port);
+
+/*
+ * Claims tuple (port_be 0: an ephemeral port, written back). -EADDRINUSE,
+ * -EACCES (port below ip_unprivileged_port_start), -EPERM (whole protocol),
+ * -EADDRNOTAVAIL, -EINVAL, -ENOMEM.
+ */
+MSPORT_EXTERN int msport_bind(msport_t *port, struct ms_tuple *tuple);
+MSPORT_EXTERN int msport_unbind(msport_t *port, const struct ms_tuple *tuple);
+/* "10.0.0.1", "::1", "0.0.0.0" and so on. proto: IPPROTO_*. -EINVAL. */
+MSPORT_EXTERN int msport_tuple(struct ms_tuple *tuple, const char *addr,
+			       uint8_t proto, uint16_t port);
+
+/* Fills *r for r->dst (family, addr); see ms_cmd_route. */
+MSPORT_EXTERN int msport_route(msport_t *port, struct ms_cmd_route *r);
+MSPORT_EXTERN int msport_stats(msport_t *port, struct ms_cmd_stats *s);
+/* Name of counter i (enum ms_counter), NULL past the last. */
+MSPORT_EXTERN const char *msport_counter_name(unsigned int i);
+MSPORT_EXTERN const char *msport_counter_text(unsigned int i);
+/* Any command of multistack.h, for what has no call of its own. `arg` starts
+   with its size. */
+MSPORT_EXTERN int msport_command(msport_t *port, uint32_t cmd, void *arg);
+/* A connection to the switch behind `device` without a port on it, for
+   commands that need none (list, attach, info). Close with msport_close. */
+MSPORT_EXTERN int msport_control(msport_t **out, const char *device,
+				 msport_error_t *err);
+
+/* What PORT_CREATE answered; borrowed. NULL for a control connection. */
+MSPORT_EXTERN const struct ms_cmd_port_create *
+msport_info(const msport_t *port);
+/* The mapped region; borrowed, valid until close. */
+MSPORT_EXTERN struct ms_region *msport_region(const msport_t *port);
+
+/*
+ * One slot of a batch. A frame is one view, or several of which all but the
+ * last have MS_SLOT_MORE.
+ */
+typedef struct msport_view_s {
+	uint8_t *data;
+	uint32_t len;	/* receive: bytes here; transmit: in, room; out, used */
+	uint16_t flags; /* MS_SLOT_* */
+	uint8_t gso_type;
+	uint8_t reserved;
+	uint16_t gso_size;
+	uint16_t csum_start;
+	uint16_t csum_offset;
+	uint16_t pad;
+} msport_view_t;
+
+/*
+ * Receive: up to n views of waiting frames, none of them cut at the end of the
+ * batch. Returns how many, 0 if none wait, -ENETDOWN (interface gone),
+ * -ECONNRESET (daemon gone). They stay valid until msport_rx_release(), which
+ * takes the number of views from the oldest on.
+ */
+MSPORT_EXTERN int msport_rx(msport_t *port, unsigned int ring,
+			    msport_view_t *views, unsigned int n);
+MSPORT_EXTERN void msport_rx_release(msport_t *port, unsigned int ring,
+				     unsigned int n);
+/*
+ * Transmit: up to n free slots as views on their buffers, to be filled and
+ * then given to the switch by msport_tx_commit (the same array, its first n).
+ * Reserving twice without a commit gives the same slots again. A frame's views
+ * are committed together.
+ */
+MSPORT_EXTERN int msport_tx(msport_t *port, unsigned int ring,
+			    msport_view_t *views, unsigned int n);
+MSPORT_EXTERN int msport_tx_commit(msport_t *port, unsigned int ring,
+				   const msport_view_t *views, unsigned int n);
+/* Tells the switch about committed slots (a system call only if it sleeps). */
+MSPORT_EXTERN int msport_sync(msport_t *port, unsigned int ring);
+
+/* One frame, copied: of len bytes at most; returns its length, or 0.
+   -EMSGSIZE: it was longer, and is gone. */
+MSPORT_EXTERN int msport_recv(msport_t *port, unsigned int ring, void *buf,
+			      size_t len);
+/* One frame, copied and synced. -ENOBUFS: ring full. */
+MSPORT_EXTERN int msport_send(msport_t *port, unsigned int ring,
+			      const void *frame, size_t len);
+
+/*
+ * Sleeping. msport_fd() polls readable after a wake-up; msport_arm() asks for
+ * one and returns 1 if there is something already (do not sleep), else 0.
+ * is_rx: 1 frames to receive, 0 room to transmit. msport_wait does both,
+ * timeout in milliseconds, -1 for ever; 1 ready, 0 timed out.
+ */
+MSPORT_EXTERN int msport_fd(msport_t *port, int is_rx, unsigned int ring);
+MSPORT_EXTERN int msport_arm(msport_t *port, int is_rx, unsigned int ring);
+MSPORT_EXTERN int msport_wait(msport_t *port, int is_rx, unsigned int ring,
+			      int timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MULTISTACK_PORT_H */

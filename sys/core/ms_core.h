@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ms_core.h: the inside of the switch.
+ *
+ * Locks, outermost first:
+ *   ms_switch.ctl_lock    mutex: creation and end of everything, all binds
+ *   ms_sched.lock         spin: list of rings that want to send
+ *   ms_kring.lock         spin: leases of one receive ring
+ *   ms_fragtable.lock     spin: leaf
+ * No lock is held across a copy, a call into ms_nic_ops.xmit, or a wake.
+ *
+ * Field tags: (c) constant after create; (b) ctl_lock; (r) written under
+ * ctl_lock, read in read sections; (l) the lock beside it; (s) only by the one
+ * runner of its scheduler; (u) shared memory written by the user, read once;
+ * (k) shared memory written by the switch.
+ *
+ * Barriers (user's side in brackets; the SPIN model in tests/model has the
+ * same letters):
+ *   A  tail store-release after filling slots      pairs with B
+ *   B  [tail load-acquire before reading slots]
+ *   C  [head store-release after filling/freeing]  pairs with D
+ *   D  head load-acquire before using slots
+ *   E  full fence: tail store, then load of wake   pairs with F
+ *   F  [full fence: wake store, then load of tail]
+ *   G  full fence: doze store, then load of head   pairs with H
+ *   H  [full fence: head store, then load of doze]
+ */
+#ifndef MS_CORE_H
+#define MS_CORE_H
+
+#include "ms_os.h"
+#include "multistack.h"
+
+#define MS_BATCH_MAX 256	/* frames handled together */
+#define MS_HDR_BYTES 192	/* of a sent frame, snapshot and validated; a
+				   longer header chain is refused */
+#define MS_FRAG_SLOTS 512	/* fragment trains remembered per interface */
+#define MS_FRAG_LIFE_NS 30000000000ull /* RFC 791/8200 allow up to 60 s */
+#define MS_DRR_QUANTUM_BYTES 16384
+
+/* ---- parse: ms_parse.c ------------------------------------------------ */
+
+struct ms_seg {
+	const uint8_t *p;
+	uint32_t bytes;
+};
+
+/* Offload metadata of a frame, as in struct ms_slot. */
+struct ms_meta {
+	uint16_t flags; /* MS_SLOT_CSUM_PARTIAL, MS_SLOT_CSUM_OK */
+	uint8_t gso_type;
+	uint8_t pad;
+	uint16_t gso_size;
+	uint16_t csum_start;
+	uint16_t csum_offset;
+};
+
+enum ms_verdict {
+	MS_VERDICT_HOST = 0, /* not ours: on to the host, untouched */
+	MS_VERDICT_TAKEN,    /* delivered, or dropped and counted */
+};
+
+/*
+ * One frame on its way through the switch. It borrows all memory it points
+ * to, for the duration of the call it is passed to.
+ */
+struct ms_frame {
+	const uint8_t *data;	   /* its first `linear` bytes */
+	uint32_t linear;
+	uint32_t len;		   /* of the whole frame */
+	const struct ms_seg *segs; /* the rest, if linear < len */
+	uint16_t nsegs;
+	uint8_t verdict;	   /* enum ms_verdict, out */
+	uint8_t pad;
+	struct ms_meta meta;
+	void *os;		   /* the attachment's own handle */
+};
+
+enum ms_pkt_kind {
+	MS_PKT_OTHER = 0,  /* not IP: ARP, LLDP, ... */
+	MS_PKT_BAD,	   /* IP, malformed */
+	MS_PKT_TUPLE,	   /* key is (address, protocol, port) */
+	MS_PKT_PORTLESS,   /* key is (address, protocol) */
+	MS_PKT_FRAGMENT,   /* not a first fragment: no ports */
+	MS_PKT_ICMP,	   /* ICMP, not an error */
+	MS_PKT_ICMP_ERROR, /* about the packet inside: key is the tuple that
+			      sent it */
+};
+
+enum ms_dir { MS_DIR_DST, MS_DIR_SRC };
+
+/*
+ * What the switch has to know of a frame. Addresses are pointers into the
+ * parsed bytes; valid while they are.
+ */
+struct ms_pkt {
+	uint8_t kind;	/* enum ms_pkt_kind */
+	uint8_t family; /* 4 or 6 */
+	uint8_t proto;	/* after all extension headers */
+	uint8_t first_fragment; /* has ports, and more fragments follow */
+	uint16_t vlan;	/* 0 for none and for priority tags */
+	uint16_t l3_ofs;
+	uint16_t l4_ofs;
+	uint16_t sport_be, dport_be; /* MS_PKT_TUPLE */
+	uint32_t ip_bytes;	     /* from l3_ofs, as the header says */
+	uint32_t frag_id;	     /* of fragments, first or not */
+	const uint8_t *saddr, *daddr; /* 4 or 16 bytes */
+	struct ms_tuple inner;	      /* MS_PKT_ICMP_ERROR: the tuple inside */
+};
+
+/*
+ * Parses at most `linear` bytes of a frame of `len` bytes. Checks bounds,
+ * lengths, IPv4 header checksum (unless GSO makes no difference: always),
+ * extension headers, fragments. Never reads past `linear`; a header chain that
+ * is cut there is MS_PKT_BAD. Any context.
+ */
+void ms_parse(const uint8_t *data, uint32_t linear, uint32_t len,
+	      struct ms_pkt *pkt);
+
+/* ---- the tuple table: ms_tuple.c -------------------------------------- */
+
+/*
+ * Keys. An IPv4 tuple is its own 64-bit key. Of an IPv6 tuple the key is a
+ * hash and the entry points to its ms_bind for the comparison.
+ */
+struct ms_key {
+	uint64_t word;
+	uint64_t hash;
+};
+
+struct ms_bind { /* one tuple, claimed */
+	struct ms_tuple tuple;	/* (c) */
+	struct ms_port *port;	/* (r) */
+	struct ms_resv *resv;	/* (b) owned */
+	struct ms_bind *next;	/* (b) of the port's list */
+	struct ms_bind **prevp; /* (b) */
+};
+
+struct ms_table; /* opaque outside ms_tuple.c but for ms_table_inline.h */
+
+/* Owned by the caller. -ENOMEM. May sleep. */
+int ms_table_create(struct ms_table **out);
+void ms_table_destroy(struct ms_table *t); /* empty by then; NULL is fine */
+/* Borrows bind until deleted. -EADDRINUSE, -ENOMEM. ctl_lock held; sleeps. */
+int ms_table_insert(struct ms_table *t, struct ms_bind *bind);
+/* The caller waits with ms_os_read_sync() before it frees bind, then calls
+   ms_table_reclaim() once for any number of deletes. ctl_lock held. */
+void ms_table_delete(struct ms_table *t, struct ms_bind *bind);
+void ms_table_reclaim(struct ms_table *t);
+/* After bind->port changed (handover). ctl_lock held. */
+void ms_table_update(struct ms_table *t, struct ms_bind *bind);
+/* The host's own addresses: only these match a wildcard. ctl_lock held. */
+int ms_table_addr_add(struct ms_table *t, const uint8_t *addr, uint8_t family);
+void ms_table_addr_del(struct ms_table *t, const uint8_t *addr, uint8_t family);
+/* Read section. */
+bool ms_table_addr_local(const struct ms_table *t, const uint8_t *addr,
+			 uint8_t family);
+/* Exact, then wildcard; NULL if unclaimed. Read section. */
+struct ms_port *ms_table_lookup(const struct ms_table *t,
+				const struct ms_tuple *tuple);
+/* As stored, wildcard or not, no fallback. ctl_lock held. */
+struct ms_bind *ms_table_find(const struct ms_table *t,
+			      const struct ms_tuple *tuple);
+uint64_t ms_table_count(const struct ms_table *t);
+
+/* ---- rings: ms_ring.c ------------------------------------------------- */
+
+/* The switch's side of a ring; all that counts is here, never in the region. */
+struct ms_kring {
+	struct ms_ring *shared; /* (c) points to (u)/(k) */
+	struct ms_slot *slots;	/* (c) points to (u)/(k) */
+	uint8_t *bufs;		/* (c) the region's pool */
+	uint32_t mask;		/* (c) num_slots - 1 */
+	uint32_t num_bufs;	/* (c) */
+	uint32_t buf_shift;	/* (c) log2 buf_bytes */
+	uint16_t index;		/* (c) */
+	bool is_rx;		/* (c) */
+	struct ms_port *port;	/* (c) */
+	void *waiter;		/* the OS's, for ms_os_wake */
+
+	struct ms_spin lock;
+	uint32_t head;	   /* (l) as last read and found sane */
+	uint32_t reserved; /* (l) receive: slots up to here are leased */
+	uint32_t tail;	   /* (l) published */
+	uint32_t leases;   /* (l) open ones */
+	uint32_t *lease_len; /* (l) by first slot: slots of a finished lease
+				that waits for an older one, else 0 */
+	uint32_t lost;	   /* (l) */
+
+	/* transmit; (s) */
+	struct ms_kring *sched_next;
+	bool sched_on; /* (l) of the scheduler: on its list */
+	int64_t deficit_bytes;
+
+	uint64_t counter[MS_CTR_MAX]; /* (l) receive, (s) transmit */
+};
+
+/* Slots of one ring set aside for one batch, to be filled outside the lock. */
+struct ms_lease {
+	uint32_t first;
+	uint32_t slots;
+};
+
+/* ---- ports: ms_port.c ------------------------------------------------- */
+
+struct ms_port {
+	struct ms_switch *sw;	/* (c) */
+	struct ms_nic *nic;	/* (r) NULL once the interface is gone */
+	uint32_t id;		/* (c) */
+	uint32_t uid;		/* (c) */
+	int32_t pid;		/* (c) */
+	char label[16];		/* (c) */
+	struct ms_shm *shm;	/* (c) owned */
+	struct ms_region *region; /* (c) */
+	size_t region_bytes;	  /* (c) */
+	uint16_t num_tx, num_rx;  /* (c) */
+	uint32_t slots, buf_bytes, num_bufs; /* (c) */
+	struct ms_kring *tx, *rx; /* (c) arrays, owned */
+	struct ms_bind *binds;	  /* (b) */
+	uint32_t num_binds;	  /* (b) */
+	struct ms_port *next, **prevp; /* (b) of the switch */
+	struct ms_tap *tap;	       /* (r) taps on this port */
+	struct ms_port *tapping;       /* (b) */
+	uint8_t token[16];	       /* (b) of an offered handover */
+	bool has_token;		       /* (b) */
+};
+
+/*
+ * Makes a port on `nic`. `arg` is in/out and already size-checked; every value
+ * is checked here (-EINVAL, -E2BIG, -ENOMEM, -ENODEV). Returned owned by the
+ * caller. ctl_lock held; sleeps.
+ */
+int ms_port_create(struct ms_nic *nic, const struct ms_cred *cred,
+		   struct ms_cmd_port_create *arg, struct ms_port **out);
+/* Unbinds all, waits for readers, frees all. NULL is fine. Takes ctl_lock;
+   sleeps. From any state, at any time: the owner may have died. */
+void ms_port_destroy(struct ms_port *port);
+
+/* ---- interfaces and the switch: ms_switch.c --------------------------- */
+
+/*
+ * What an attachment does for the switch. `q` is the attachment's queue.
+ * All but `name` and `xmit` may be NULL.
+ */
+struct ms_nic_ops {
+	const char *name;
+	/* How many frames xmit surely takes now on q. NULL: always enough. */
+	uint32_t (*room)(struct ms_nic *nic, unsigned int q);
+	/*
+	 * Sends n frames, at most room(); copies what it keeps. Each frame's
+	 * linear part is private to the switch and validated; its segs lie in
+	 * the sender's region and can change under the copy. Sets no verdict;
+	 * returns the number sent, counts what the driver refused itself.
+	 * more: another call follows at once.
+	 */
+	uint32_t (*xmit)(struct ms_nic *nic, unsigned int q,
+			 struct ms_frame *frames, uint32_t n, bool more);
+	/* As xmit, towards the host's own stack. NULL: no way to it. */
+	uint32_t (*to_host)(struct ms_nic *nic, unsigned int q,
+			    struct ms_frame *frames, uint32_t n);
+	/* A tuple was claimed (on) or released. Sleeps. ctl_lock held. */
+	int (*claim)(struct ms_nic *nic, const struct ms_tuple *t, bool on);
+	/* Fills all out-fields but gen. Sleeps. 0, -ENETUNREACH, ... */
+	int (*route)(struct ms_nic *nic, struct ms_cmd_route *r);
+};
+
+struct ms_sched { /* who may send next on one queue: deficit round robin,
+		     Shreedhar and Varghese 1995 */
+	struct ms_spin lock;
+	struct ms_kring *first, **lastp; /* (l) */
+	bool running;			 /* (l) */
+	struct ms_nic *nic;		 /* (c) */
+	unsigned int q;			 /* (c) */
+};
+
+struct ms_nic {
+	struct ms_switch *sw;	      /* (c) */
+	const struct ms_nic_ops *ops; /* (c) */
+	void *os;		      /* (c) the attachment's */
+	char name[MS_IFNAME_BYTES];   /* (c) */
+	char kind[16];		      /* (c) for lists: "xdp native" */
+	uint8_t mac[6];		      /* (r) */
+	uint16_t vlan;		      /* (c) frames of this VLAN are ours */
+	uint32_t mtu;		      /* (r) */
+	uint32_t features;	      /* (c) */
+	bool loopback;		      /* (c) MAC is not compared */
+	unsigned int num_queues;      /* (c) */
+	struct ms_sched *sched;	      /* (c) one a queue, owned */
+	struct ms_batch **batch;      /* (c) one a queue, owned; the caller of
+					 ms_nic_input and ms_nic_sched_run for
+					 a queue is alone at any time */
+	struct ms_fragtable *frags;   /* (c) owned */
+	struct ms_tap *tap;	      /* (r) taps on the interface */
+	uint32_t num_ports;	      /* (b) */
+	uint32_t route_gen;	      /* (b) */
+	struct ms_nic *next;	      /* (b) */
+};
+
+struct ms_switch { /* one namespace of tuples: one host */
+	struct ms_mutex ctl_lock;
+	struct ms_table *table;	 /* (c) owned */
+	struct ms_nic *nics;	 /* (b) */
+	struct ms_port *ports;	 /* (b) */
+	uint32_t num_ports, num_nics; /* (b) */
+	uint32_t next_port_id;	 /* (b) */
+};
+
+int ms_switch_create(struct ms_switch **out);
+void ms_switch_destroy(struct ms_switch *sw); /* no nics, no ports left */
+
+/*
+ * Adds an interface; the caller has filled a struct ms_nic's (c) fields from
+ * `tmpl` on (ops, os, name, kind, mac, vlan, mtu, features, loopback,
+ * num_queues). -EEXIST, -ENOMEM, -EINVAL. Returned owned. Sleeps.
+ */
+int ms_nic_create(struct ms_switch *sw, const struct ms_nic *tmpl,
+		  struct ms_nic **out);
+/* Ports on it stay, marked gone, until closed. The caller has stopped its
+   input before. NULL is fine. Sleeps. */
+void ms_nic_destroy(struct ms_nic *nic);
+/* Route, neighbour, MTU, MAC or address changed: moves route_gen of its ports
+   and wakes nobody. Sleeps. */
+void ms_nic_changed(struct ms_nic *nic, const uint8_t *mac, uint32_t mtu);
+
+/*
+ * Receive: the switch takes what is claimed and says so in frames[i].verdict;
+ * for HOST the caller goes on as if the switch were not there. n <=
+ * MS_BATCH_MAX. Packet context, one caller a queue at a time. No sleeping.
+ */
+void ms_nic_input(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
+		  uint32_t n);
+
+/*
+ * Transmit: this ring may have frames. Puts it on its scheduler's list; the
+ * caller then calls ms_nic_sched_run, or knows somebody who will. Any context.
+ */
+void ms_kring_tx_ready(struct ms_kring *ring);
+/* Sends for the rings on the list in fair shares, at most `budget` frames.
+   Returns frames handled; less than budget means nothing is left, or no room.
+   If another runner is at it, returns 0 at once. Packet context. */
+uint32_t ms_nic_sched_run(struct ms_nic *nic, unsigned int q, uint32_t budget);
+
+/* ---- control: ms_ctl.c ------------------------------------------------ */
+
+/*
+ * One command from one caller: `arg` is a kernel-side copy of the command's
+ * struct, `bytes` long as the caller gave it; *port is the caller's port
+ * (PORT_CREATE sets it). Checks sizes and privileges. ATTACH and DETACH are
+ * the OS's and answer -EOPNOTSUPP here. SYNC and QUEUE_ATTACH likewise.
+ * Sleeps. 0 or a negative errno.
+ */
+int ms_ctl(struct ms_switch *sw, const struct ms_cred *cred,
+	   struct ms_port **port, uint32_t cmd, void *arg, uint32_t bytes);
+/* Bytes of a command's struct in this version, 0 if there is no such. */
+uint32_t ms_ctl_bytes(uint32_t cmd);
+
+#endif /* MS_CORE_H */

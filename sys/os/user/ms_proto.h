@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ms_proto.h: what is said over multistackd's socket.
+ *
+ * SOCK_SEQPACKET, one connection is one port. The client sends a ms_msg and
+ * the command's struct of multistack.h; the daemon answers with a ms_msg, the
+ * struct, and on error a text for people after it. PORT_CREATE's answer
+ * carries descriptors: the region's memfd, then for each transmit ring its
+ * eventfd and its kick eventfd, then for each receive ring its eventfd.
+ * Closing the connection closes the port.
+ */
+#ifndef MS_PROTO_H
+#define MS_PROTO_H
+
+#include "multistack.h"
+
+#define MS_PROTO_MAGIC 0x4d53 /* "MS" */
+#define MS_SOCKET_PATH "/run/multistack.sock"
+#define MS_MSG_BYTES_MAX 2048
+#define MS_MSG_FDS_MAX (1 + 3 * MS_RINGS_MAX)
+
+struct ms_msg {
+	uint16_t magic; /* MS_PROTO_MAGIC */
+	uint16_t abi;	/* MS_ABI_VERSION of the sender */
+	uint32_t cmd;	/* enum ms_cmd */
+	int32_t err;	/* answer: 0 or a negative errno */
+	uint16_t bytes; /* of the command's struct, that follows */
+	uint16_t text;	/* answer: bytes of the error text after it */
+};
+
+#endif /* MS_PROTO_H */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ms_user.h: the user-space host of the switch.
+ *
+ *   ms_host     a switch, its attachments, their workers, what it knows of the
+ *               system (addresses, routes, neighbours, links)
+ *   ms_attach   one interface, opened in one way: pair, tap, tc, xdp
+ *   ms_worker   serves one queue of one attachment; a thread of the host, or
+ *               stepped by the application itself
+ *
+ * libmultistack links this for ports in process; multistackd is this with a
+ * Unix socket in front.
+ */
+#ifndef MS_USER_H
+#define MS_USER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ms_core.h"
+
+/* An error for a person: what, and what to do about it. */
+struct ms_err {
+	char text[320];
+};
+/* Fills err (may be NULL) printf-like; returns code, so that
+   `return ms_err_set(err, -ENODEV, "no interface '%s'; ...", name)`. */
+int ms_err_set(struct ms_err *err, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- identity of a caller: cred.c ------------------------------------- */
+
+struct ms_cred {
+	uid_t uid;
+	pid_t pid;
+	bool net_admin;	       /* CAP_NET_ADMIN here, in our user namespace */
+	bool net_raw;
+	bool net_bind_service;
+};
+void ms_cred_self(struct ms_cred *cred);
+/* Of the process at the other end of a Unix socket, by SO_PEERCRED and, tied
+   to the same process by a pidfd, its effective capabilities. */
+int ms_cred_peer(int sock, struct ms_cred *cred);
+
+/* ---- memory: ms_os_user.c --------------------------------------------- */
+
+/* The descriptor of a port's region: a memfd sealed against shrinking and
+   growing. Borrowed. */
+int ms_shm_fd(const struct ms_shm *shm);
+/* Tests: the nth allocation from now on fails (and all after it if `all`);
+   0 turns it off. Counts every alloc, shm and thread registration. */
+void ms_os_fail_after(unsigned int n, bool all);
+
+/* What ms_os_wake() writes to: struct ms_kring.waiter points here. */
+struct ms_waiter {
+	int eventfd; /* owned */
+};
+
+/* ---- attachments ------------------------------------------------------- */
+
+struct ms_attach {
+	const struct ms_attach_ops *ops; /* first member of every kind's own */
+	struct ms_host *host;
+	struct ms_nic *nic; /* set by the host between create and start */
+};
+
+struct ms_attach_ops {
+	const char *kind; /* "pair", "tap", "tc", "xdp" */
+	/*
+	 * Opens it all and fills tmpl (ops, os, name, kind, mac, vlan, mtu,
+	 * features, loopback, num_queues). No frame before start. Errors in
+	 * words.
+	 */
+	int (*create)(struct ms_host *host, const struct ms_cmd_attach *arg,
+		      struct ms_nic *tmpl, struct ms_attach **out,
+		      struct ms_err *err);
+	/* nic is set; frames may come from now on. */
+	int (*start)(struct ms_attach *a, struct ms_err *err);
+	/* No frame after this. Leaves the interface as it was found. */
+	void (*destroy)(struct ms_attach *a);
+	/* Takes up to MS_BATCH_MAX waiting frames of queue q through
+	   ms_nic_input. Frames taken; -ENODEV: the interface is gone. */
+	int (*receive)(struct ms_attach *a, unsigned int q);
+	/* Pushes out what xmit left pending, frees what was sent. Returns
+	   whether transmit room was short and may have come back. May be
+	   NULL. */
+	bool (*flush)(struct ms_attach *a, unsigned int q);
+	/* To poll for input; -1 if the kind has none. */
+	int (*fd)(struct ms_attach *a, unsigned int q);
+};
+
+extern const struct ms_attach_ops ms_attach_pair;
+extern const struct ms_attach_ops ms_attach_tap;
+extern const struct ms_attach_ops ms_attach_tc;
+extern const struct ms_attach_ops ms_attach_xdp;
+
+/* ---- host: host.c ------------------------------------------------------ */
+
+#define MS_HOST_NO_THREADS (1u << 0) /* the application steps the workers */
+
+struct ms_host_options {
+	uint32_t flags;
+	uint32_t busy_poll_us; /* a worker spins so long before it sleeps */
+};
+
+int ms_host_create(const struct ms_host_options *opt, struct ms_host **out,
+		   struct ms_err *err);
+void ms_host_destroy(struct ms_host *host); /* detaches all */
+struct ms_switch *ms_host_switch(struct ms_host *host);
+/* Kinds: "" takes xdp for an Ethernet interface, tc for lo. */
+int ms_host_attach(struct ms_host *host, const struct ms_cmd_attach *arg,
+		   struct ms_err *err);
+int ms_host_detach(struct ms_host *host, const struct ms_cmd_attach *arg,
+		   struct ms_err *err);
+/*
+ * All that a client may ask, one entry for the daemon and for in-process
+ * ports: ms_ctl() plus attach and detach, with the error in words (who holds
+ * the port, which capability is missing, ...).
+ */
+int ms_host_ctl(struct ms_host *host, const struct ms_cred *cred,
+		struct ms_port **port, uint32_t cmd, void *arg, uint32_t bytes,
+		struct ms_err *err);
+/*
+ * The rings of a port get their eventfds and the transmit rings their worker,
+ * which watches their kicks. Call after PORT_CREATE; undo before destroy.
+ * kick_fd[i], ring_fd[i]: of transmit rings, then receive rings; a kick_fd is
+ * what a client writes to when `doze` is set. Borrowed.
+ */
+int ms_host_port_watch(struct ms_host *host, struct ms_port *port);
+void ms_host_port_unwatch(struct ms_host *host, struct ms_port *port);
+int ms_host_ring_fd(const struct ms_kring *ring);
+int ms_host_kick_fd(const struct ms_kring *ring);
+
+/* ---- workers: worker.c ------------------------------------------------- */
+
+/* One round: input, transmit, flush. Returns frames moved; does not sleep. */
+int ms_worker_step(struct ms_worker *w);
+/* Polls readable when a step would find something. */
+int ms_worker_fd(struct ms_worker *w);
+/* The worker that serves this port's rings number `index`. */
+struct ms_worker *ms_host_worker(struct ms_host *host,
+				 const struct ms_port *port,
+				 unsigned int index);
+
+/* ---- what the system knows: netlink.c, resv.c -------------------------- */
+
+struct ms_link {
+	int ifindex;
+	uint32_t mtu;
+	uint8_t mac[6];
+	bool up, loopback, ether;
+	unsigned int rx_queues, tx_queues;
+};
+int ms_link_get(const char *ifname, struct ms_link *out);
+/* Answers MS_CMD_ROUTE for an interface from the kernel's tables (rtnetlink),
+   resolving the neighbour if need be. */
+int ms_route_get(const char *ifname, struct ms_cmd_route *r);
+/* Follows addresses, links, routes and neighbours by rtnetlink; calls
+   ms_table_addr_add/del and ms_nic_changed, and `gone` when an attached
+   interface vanished. One thread of the host. */
+int ms_monitor_start(struct ms_host *host, struct ms_err *err);
+void ms_monitor_stop(struct ms_host *host);
+
+#endif /* MS_USER_H */
