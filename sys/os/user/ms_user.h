@@ -53,12 +53,22 @@ int ms_shm_fd(const struct ms_shm *shm);
    0 turns it off. Counts every alloc, shm and thread registration. */
 void ms_os_fail_after(unsigned int n, bool all);
 
-/* What ms_os_wake() writes to: struct ms_kring.waiter points here. */
+/*
+ * What ms_os_wake() writes to: struct ms_kring.waiter points here. A pipe and
+ * not an eventfd: whoever shares an eventfd can take O_NONBLOCK from it, fill
+ * its counter, and so stall the one that wakes. The ends of a pipe are files
+ * of their own, and the owner of the port never gets this one.
+ */
 struct ms_waiter {
-	int eventfd; /* owned */
+	int wake_fd; /* owned; the switch writes 8 bytes a wake-up */
+	int ring_fd; /* owned; readable after one. The ring's owner reads 8 or
+			more bytes at a time to quiet it */
 };
 
 /* ---- attachments ------------------------------------------------------- */
+
+struct ms_host;
+struct ms_worker;
 
 struct ms_attach {
 	const struct ms_attach_ops *ops; /* first member of every kind's own */
@@ -123,10 +133,12 @@ int ms_host_ctl(struct ms_host *host, const struct ms_cred *cred,
 		struct ms_port **port, uint32_t cmd, void *arg, uint32_t bytes,
 		struct ms_err *err);
 /*
- * The rings of a port get their eventfds and the transmit rings their worker,
- * which watches their kicks. Call after PORT_CREATE; undo before destroy.
- * kick_fd[i], ring_fd[i]: of transmit rings, then receive rings; a kick_fd is
- * what a client writes to when `doze` is set. Borrowed.
+ * The rings of a port get their wake-up pipes and the transmit rings their
+ * worker, which watches their kicks. Call after PORT_CREATE; undo before
+ * destroy. -EMFILE, -ENFILE, -ENOMEM, and then nothing is watched.
+ * ring_fd: polls readable after a wake-up (struct ms_waiter). kick_fd: of a
+ * transmit ring, an eventfd that a client writes to when `doze` is set; only
+ * its edges count, nobody reads it; -1 for a receive ring. Borrowed.
  */
 int ms_host_port_watch(struct ms_host *host, struct ms_port *port);
 void ms_host_port_unwatch(struct ms_host *host, struct ms_port *port);
