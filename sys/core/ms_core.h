@@ -262,6 +262,9 @@ struct ms_nic_ops {
 	int (*claim)(struct ms_nic *nic, const struct ms_tuple *t, bool on);
 	/* Fills all out-fields but gen. Sleeps. 0, -ENETUNREACH, ... */
 	int (*route)(struct ms_nic *nic, struct ms_cmd_route *r);
+	/* Adds what the attachment counted itself, the frames that the switch
+	   never saw or that the driver refused, to counter[]. Any context. */
+	void (*stats)(struct ms_nic *nic, uint64_t counter[MS_CTR_MAX]);
 };
 
 struct ms_sched { /* who may send next on one queue: deficit round robin,

@@ -99,6 +99,15 @@ struct ms_attach_ops {
 	bool (*flush)(struct ms_attach *a, unsigned int q);
 	/* To poll for input; -1 if the kind has none. */
 	int (*fd)(struct ms_attach *a, unsigned int q);
+	/* An address came to the host or left it (monitor.c). ctl_lock held.
+	   May be NULL. */
+	void (*addr)(struct ms_attach *a, const uint8_t *addr, uint8_t family,
+		     bool on);
+	/* Whether the address belongs to the attachment alone and not to the
+	   host, so that a claim of it needs no host socket; asked with all 0,
+	   whether all addresses of the attachment are such. NULL: none is. */
+	bool (*private_addr)(const struct ms_attach *a, const uint8_t *addr,
+			     uint8_t family);
 };
 
 extern const struct ms_attach_ops ms_attach_pair;
@@ -174,5 +183,9 @@ int ms_route_get(const char *ifname, struct ms_cmd_route *r);
    interface vanished. One thread of the host. */
 int ms_monitor_start(struct ms_host *host, struct ms_err *err);
 void ms_monitor_stop(struct ms_host *host);
+/* host.c: called from the monitor's thread, no lock held: the interface of an
+   attachment vanished. Ends it as a forced detach would; unknown names are
+   fine. */
+void ms_host_gone(struct ms_host *host, const char *nic);
 
 #endif /* MS_USER_H */
