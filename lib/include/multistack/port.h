@@ -6,6 +6,10 @@
  * All calls return 0 (or a count) or a negative errno. A port belongs to one
  * thread at a time; its rings can be given to different threads, one thread a
  * ring, and then only the calls that name a ring are made by them.
+ *
+ * After fork() a port stays the parent's: the region is not there in the child,
+ * whose calls on it return -EPERM (those that touch rings: SIGSEGV), and whose
+ * msport_close() frees only the child's copies. All descriptors close on exec.
  */
 #ifndef MULTISTACK_PORT_H
 #define MULTISTACK_PORT_H
@@ -43,20 +47,36 @@ typedef struct msport_options_s {
  * Opens a port.
  *
  * device   "eth0"          the kernel module if loaded, else multistackd
- *          "daemon:eth0"   multistackd at its usual socket, or at
+ *          "kmod:eth0"     the kernel module
+ *          "daemon:eth0"   multistackd at its usual socket ($MULTISTACK_SOCKET
+ *                          if set), or at
  *          "daemon@/path:eth0"
- *          "xdp:eth0", "tc:eth0", "tap:ms0,local=10.9.0.2/24,host=10.9.0.1"
- *                          in process: this program attaches the interface
+ *          "xdp:eth0", "tc:eth0", "tap:ms0,local=10.9.0.2/24,host=10.9.0.1",
+ *          "pair:p0,..."   in process: this program attaches the interface
  *                          (needs the privilege) and carries the switch; all
- *                          its ports with the same device string share it
- * opt, err may be NULL. Returns -ENODEV (no such interface), -ECONNREFUSED
- * (no daemon), -EPROTO (daemon of another ABI), -EPERM, -ENOMEM, -EMFILE...
+ *                          its ports with the same device string share it. No
+ *                          thread is started for it: the calls on rings do
+ *                          the work of the switch too, so frames move only
+ *                          while a thread of the program makes such calls
+ * opt, err may be NULL. Returns -EINVAL (not a device string), -ENODEV (no such
+ * interface, no module), -ECONNREFUSED (no daemon), -EPROTO (daemon of another
+ * ABI), -EPERM, -ENOMEM, -EMFILE, -EDQUOT (the daemon's limit for one user)...
  */
 MSPORT_EXTERN int msport_open(msport_t **out, const char *device,
 			      const msport_options_t *opt,
 			      msport_error_t *err);
 /* Unbinds everything. NULL is fine. */
 MSPORT_EXTERN void msport_close(msport_t *port);
+/*
+ * Opens the port anew, with the options and the tuples (ephemeral ports with
+ * their numbers) that it had, after -ECONNRESET or -ENETDOWN, or at any time.
+ * The region is another one: views, buffers, descriptors of msport_fd() and
+ * what msport_info() and msport_region() returned are void; frames waiting in
+ * the old rings are lost. No other thread uses the port meanwhile. On error
+ * (those of msport_open and msport_bind) the port is as after the loss of its
+ * switch, and the call can be repeated.
+ */
+MSPORT_EXTERN int msport_reopen(msport_t *port);
 /* Words for the last error of a call on this port; "" if there was none. */
 MSPORT_EXTERN const char *msport_error(const msport_t *port);
 
@@ -110,31 +130,55 @@ typedef struct msport_view_s {
 /*
  * Receive: up to n views of waiting frames, none of them cut at the end of the
  * batch. Returns how many, 0 if none wait, -ENETDOWN (interface gone),
- * -ECONNRESET (daemon gone). They stay valid until msport_rx_release(), which
- * takes the number of views from the oldest on.
+ * -ECONNRESET (daemon gone), both only when all frames are taken; -EMSGSIZE
+ * (the next frame has more than n views; MS_FRAME_SLOTS_MAX suffice always),
+ * -EBADMSG (the ring is not as a switch leaves it: reopen). Views stay valid
+ * until msport_rx_release(), which takes the number of views from the oldest
+ * on; a call before that returns the frames after these.
  */
 MSPORT_EXTERN int msport_rx(msport_t *port, unsigned int ring,
 			    msport_view_t *views, unsigned int n);
 MSPORT_EXTERN void msport_rx_release(msport_t *port, unsigned int ring,
 				     unsigned int n);
 /*
+ * Keeps a received buffer beyond its release: the slot of view i, counted from
+ * the oldest that is not released, gets buffer `spare` (the start of a buffer
+ * of this region that stands in no slot), and the view's own belongs to the
+ * caller. 0, -EINVAL.
+ */
+MSPORT_EXTERN int msport_rx_swap(msport_t *port, unsigned int ring,
+				 unsigned int i, uint8_t *spare);
+/* Start of the i-th of the extra_bufs buffers that are the user's from the
+   beginning; NULL past the last. Each has msport_info()->buf_bytes bytes. */
+MSPORT_EXTERN uint8_t *msport_extra(const msport_t *port, unsigned int i);
+/*
  * Transmit: up to n free slots as views on their buffers, to be filled and
  * then given to the switch by msport_tx_commit (the same array, its first n).
  * Reserving twice without a commit gives the same slots again. A frame's views
- * are committed together.
+ * are committed together. msport_tx returns how many, 0 if the ring is full
+ * (msport_wait, or msport_arm and sleep), or an error as msport_rx.
+ *
+ * A view's data may be exchanged for the start of another buffer of the region
+ * (an extra one, one of msport_rx_swap); the slot's own is the caller's then.
+ * msport_tx_commit: 0; -EINVAL and nothing is sent if a length is 0 or larger
+ * than a buffer, data is not a buffer's start, the last view has MORE, or there
+ * are more views than msport_tx gave.
  */
 MSPORT_EXTERN int msport_tx(msport_t *port, unsigned int ring,
 			    msport_view_t *views, unsigned int n);
 MSPORT_EXTERN int msport_tx_commit(msport_t *port, unsigned int ring,
 				   const msport_view_t *views, unsigned int n);
-/* Tells the switch about committed slots (a system call only if it sleeps). */
+/* Tells the switch about committed slots (a system call only if it sleeps).
+   0, -ENETDOWN, -ECONNRESET. In process: sends them, and receives. */
 MSPORT_EXTERN int msport_sync(msport_t *port, unsigned int ring);
 
-/* One frame, copied: of len bytes at most; returns its length, or 0.
-   -EMSGSIZE: it was longer, and is gone. */
+/* One frame, copied: of len bytes at most; returns its length, or 0 if none
+   waits. -EMSGSIZE: it was longer, and is gone. Errors as msport_rx. Not while
+   views are held. */
 MSPORT_EXTERN int msport_recv(msport_t *port, unsigned int ring, void *buf,
 			      size_t len);
-/* One frame, copied and synced. -ENOBUFS: ring full. */
+/* One frame, copied and synced; 0. -ENOBUFS: ring full. -EMSGSIZE: longer
+   than the ring can ever hold. Errors as msport_sync. */
 MSPORT_EXTERN int msport_send(msport_t *port, unsigned int ring,
 			      const void *frame, size_t len);
 
@@ -142,7 +186,11 @@ MSPORT_EXTERN int msport_send(msport_t *port, unsigned int ring,
  * Sleeping. msport_fd() polls readable after a wake-up; msport_arm() asks for
  * one and returns 1 if there is something already (do not sleep), else 0.
  * is_rx: 1 frames to receive, 0 room to transmit. msport_wait does both,
- * timeout in milliseconds, -1 for ever; 1 ready, 0 timed out.
+ * timeout in milliseconds, -1 for ever; 1 ready, 0 timed out, -EINTR. The
+ * descriptor is made on the first call, is the port's, and is for poll and its
+ * kin alone: msport_arm takes what it signals. It is readable also when the
+ * switch is gone, which msport_arm then returns as an error, as msport_wait
+ * does (-ENETDOWN, -ECONNRESET).
  */
 MSPORT_EXTERN int msport_fd(msport_t *port, int is_rx, unsigned int ring);
 MSPORT_EXTERN int msport_arm(msport_t *port, int is_rx, unsigned int ring);
