@@ -179,7 +179,8 @@ struct ms_tuple {
 					    " attachment has no way to it")    \
 	X(DROP_NOMEM, "drop_nomem", "out of memory on the way")                \
 	X(TAP_FRAMES, "tap_frames", "copies made for taps")                    \
-	X(TAP_LOST, "tap_lost", "copies not made, the tap's ring was full")
+	X(TAP_LOST, "tap_lost", "copies not made, the tap's ring was full")    \
+	X(BAD_HEAD, "bad_head", "looks at a ring whose head was out of range")
 
 enum ms_counter {
 #define MS_COUNTER_ENUM(NAME, name, meaning) MS_CTR_##NAME,

@@ -120,13 +120,10 @@ void ms_parse(const uint8_t *data, uint32_t linear, uint32_t len,
 /* ---- the tuple table: ms_tuple.c -------------------------------------- */
 
 /*
- * Keys. An IPv4 tuple is its own 64-bit key. Of an IPv6 tuple the key is a
- * hash and the entry points to its ms_bind for the comparison.
+ * Keys. An IPv4 tuple is its own 64-bit key, and the entry leads straight to
+ * the port's receive rings. Of an IPv6 tuple the key is a hash and the entry
+ * points to its ms_bind for the comparison. See ms_table.h.
  */
-struct ms_key {
-	uint64_t word;
-	uint64_t hash;
-};
 
 struct ms_bind { /* one tuple, claimed */
 	struct ms_tuple tuple;	/* (c) */
@@ -134,14 +131,16 @@ struct ms_bind { /* one tuple, claimed */
 	struct ms_resv *resv;	/* (b) owned */
 	struct ms_bind *next;	/* (b) of the port's list */
 	struct ms_bind **prevp; /* (b) */
+	uint64_t value;		/* (r) ms_tuple.c's: port->rx and num_rx */
 };
 
-struct ms_table; /* opaque outside ms_tuple.c but for ms_table_inline.h */
+struct ms_table; /* opaque but for those who include ms_table.h */
 
 /* Owned by the caller. -ENOMEM. May sleep. */
 int ms_table_create(struct ms_table **out);
 void ms_table_destroy(struct ms_table *t); /* empty by then; NULL is fine */
-/* Borrows bind until deleted. -EADDRINUSE, -ENOMEM. ctl_lock held; sleeps. */
+/* Borrows bind until deleted; bind->port's rx and num_rx are set.
+   -EADDRINUSE, -EINVAL, -ENOMEM. ctl_lock held; sleeps. */
 int ms_table_insert(struct ms_table *t, struct ms_bind *bind);
 /* The caller waits with ms_os_read_sync() before it frees bind, then calls
    ms_table_reclaim() once for any number of deletes. ctl_lock held. */
@@ -149,7 +148,9 @@ void ms_table_delete(struct ms_table *t, struct ms_bind *bind);
 void ms_table_reclaim(struct ms_table *t);
 /* After bind->port changed (handover). ctl_lock held. */
 void ms_table_update(struct ms_table *t, struct ms_bind *bind);
-/* The host's own addresses: only these match a wildcard. ctl_lock held. */
+/* The host's own addresses: only these match a wildcard, and frames to them
+   are delivered on this host. Counted: an address added twice is gone after
+   two deletes. 127/8 is always local. 0, -ENOMEM. ctl_lock held; sleeps. */
 int ms_table_addr_add(struct ms_table *t, const uint8_t *addr, uint8_t family);
 void ms_table_addr_del(struct ms_table *t, const uint8_t *addr, uint8_t family);
 /* Read section. */
@@ -165,34 +166,43 @@ uint64_t ms_table_count(const struct ms_table *t);
 
 /* ---- rings: ms_ring.c ------------------------------------------------- */
 
-/* The switch's side of a ring; all that counts is here, never in the region. */
+/*
+ * The switch's side of a ring; all that counts is here, never in the region.
+ * The first cache line and the two counters behind it are all that receiving
+ * touches. Arrays of them start on a cache line (ms_os_alloc does).
+ */
 struct ms_kring {
 	struct ms_ring *shared; /* (c) points to (u)/(k) */
 	struct ms_slot *slots;	/* (c) points to (u)/(k) */
 	uint8_t *bufs;		/* (c) the region's pool */
-	uint32_t mask;		/* (c) num_slots - 1 */
-	uint32_t num_bufs;	/* (c) */
-	uint32_t buf_shift;	/* (c) log2 buf_bytes */
-	uint16_t index;		/* (c) */
-	bool is_rx;		/* (c) */
-	struct ms_port *port;	/* (c) */
-	void *waiter;		/* the OS's, for ms_os_wake */
-
 	struct ms_spin lock;
-	uint32_t head;	   /* (l) as last read and found sane */
+	uint32_t mask;	   /* (c) num_slots - 1 */
+	uint32_t num_bufs; /* (c) */
+	uint32_t head;	   /* (l) as last read and found sane; transmit (s) */
 	uint32_t reserved; /* (l) receive: slots up to here are leased */
-	uint32_t tail;	   /* (l) published */
-	uint32_t leases;   /* (l) open ones */
-	uint32_t *lease_len; /* (l) by first slot: slots of a finished lease
-				that waits for an older one, else 0 */
-	uint32_t lost;	   /* (l) */
-
-	/* transmit; (s) */
-	struct ms_kring *sched_next;
-	bool sched_on; /* (l) of the scheduler: on its list */
-	int64_t deficit_bytes;
+	uint32_t tail;	   /* (l) published; transmit (s) */
+	uint8_t buf_shift; /* (c) log2 buf_bytes */
+	bool is_rx;	   /* (c) */
+	bool stopped;	   /* (r) its port is being closed, or its NIC went */
+	uint8_t leases;	   /* (l) not 0: a finished lease waits for an older */
+	struct ms_tap *tap; /* (r) taps on this ring's port */
 
 	uint64_t counter[MS_CTR_MAX]; /* (l) receive, (s) transmit */
+
+	struct ms_port *port; /* (c) */
+	void *waiter;	      /* the OS's, for ms_os_wake */
+	uint16_t index;	      /* (c) */
+	uint32_t *lease_len;  /* (l) owned; by first slot: slots of a finished
+				 lease that waits for an older one, else 0 */
+	uint32_t lost;	      /* (l) receive, (s) transmit: as in ms_ring */
+
+	/* transmit */
+	struct ms_sched *sched;	     /* (r) NULL once the NIC is gone */
+	struct ms_kring *sched_next; /* (l) of the scheduler */
+	bool sched_on;		     /* (l) of the scheduler: on its list, or
+					in service */
+	bool dozing;		     /* (s) shared->doze is set */
+	int64_t deficit_bytes;	     /* (s) */
 };
 
 /* Slots of one ring set aside for one batch, to be filled outside the lock. */
@@ -200,6 +210,27 @@ struct ms_lease {
 	uint32_t first;
 	uint32_t slots;
 };
+
+/*
+ * Sets up both sides of ring `index` of `port`, on zeroed memory: the kernel's
+ * `ring`, and in the region the header at `shared` with the slots behind it,
+ * slot i with buffer first_buf + i. bufs: where the pool starts. port's nic,
+ * slots, buf_bytes and num_bufs are set and checked. 0 or -ENOMEM; then
+ * nothing has to be undone. Sleeps.
+ */
+int ms_kring_init(struct ms_kring *ring, struct ms_port *port,
+		  struct ms_ring *shared, uint8_t *bufs, bool is_rx,
+		  uint16_t index, uint32_t first_buf);
+/* Bytes of a ring in the region: header and slots, whole cache lines. */
+size_t ms_kring_shared_bytes(uint32_t slots);
+/* From now on no new frame goes in or out; after the next ms_os_read_sync()
+   nobody uses the ring. ctl_lock held. On zeroed memory, or twice: nothing. */
+void ms_kring_stop(struct ms_kring *ring);
+/* Frees what init took; stopped and synced before. NULL lease_len is fine. */
+void ms_kring_deinit(struct ms_kring *ring);
+/* Whether the user has moved head of this transmit ring since the switch last
+   looked; a hint for those who poll, without locks. Read section. */
+bool ms_kring_tx_pending(const struct ms_kring *ring);
 
 /* ---- ports: ms_port.c ------------------------------------------------- */
 
@@ -220,7 +251,7 @@ struct ms_port {
 	uint32_t num_binds;	  /* (b) */
 	struct ms_port *next, **prevp; /* (b) of the switch */
 	struct ms_tap *tap;	       /* (r) taps on this port */
-	struct ms_port *tapping;       /* (b) */
+	struct ms_tap *tapping;	       /* (b) the tap it is the owner of */
 	uint8_t token[16];	       /* (b) of an offered handover */
 	bool has_token;		       /* (b) */
 };
@@ -250,8 +281,9 @@ struct ms_nic_ops {
 	 * Sends n frames, at most room(); copies what it keeps. Each frame's
 	 * linear part is private to the switch and validated; its segs lie in
 	 * the sender's region and can change under the copy. Sets no verdict;
-	 * returns the number sent, counts what the driver refused itself.
-	 * more: another call follows at once.
+	 * returns how many it took, the first ones: the switch counts the rest
+	 * as drop_tx_nic. What the driver refuses later, the attachment counts
+	 * itself. more: another call follows at once.
 	 */
 	uint32_t (*xmit)(struct ms_nic *nic, unsigned int q,
 			 struct ms_frame *frames, uint32_t n, bool more);
@@ -271,7 +303,9 @@ struct ms_sched { /* who may send next on one queue: deficit round robin,
 		     Shreedhar and Varghese 1995 */
 	struct ms_spin lock;
 	struct ms_kring *first, **lastp; /* (l) */
+	uint32_t num;			 /* (l) rings on the list */
 	bool running;			 /* (l) */
+	bool polled;			 /* (l) see ms_nic_sched_poll */
 	struct ms_nic *nic;		 /* (c) */
 	unsigned int q;			 /* (c) */
 };
@@ -289,9 +323,10 @@ struct ms_nic {
 	bool loopback;		      /* (c) MAC is not compared */
 	unsigned int num_queues;      /* (c) */
 	struct ms_sched *sched;	      /* (c) one a queue, owned */
-	struct ms_batch **batch;      /* (c) one a queue, owned; the caller of
-					 ms_nic_input and ms_nic_sched_run for
-					 a queue is alone at any time */
+	struct ms_batch **batch;      /* (c) one a queue, owned: scratch and
+					 counters; one part belongs to the
+					 caller of ms_nic_input, one to the
+					 runner of the scheduler */
 	struct ms_fragtable *frags;   /* (c) owned */
 	struct ms_tap *tap;	      /* (r) taps on the interface */
 	uint32_t num_ports;	      /* (b) */
@@ -306,6 +341,7 @@ struct ms_switch { /* one namespace of tuples: one host */
 	struct ms_port *ports;	 /* (b) */
 	uint32_t num_ports, num_nics; /* (b) */
 	uint32_t next_port_id;	 /* (b) */
+	uint64_t flow_key[8];	 /* (c) random: which ring of a port */
 };
 
 int ms_switch_create(struct ms_switch **out);
@@ -342,6 +378,34 @@ void ms_kring_tx_ready(struct ms_kring *ring);
    Returns frames handled; less than budget means nothing is left, or no room.
    If another runner is at it, returns 0 at once. Packet context. */
 uint32_t ms_nic_sched_run(struct ms_nic *nic, unsigned int q, uint32_t budget);
+/*
+ * While on, the caller runs this scheduler again and again: a ring that ran
+ * empty stays on the list and its owner is not asked to kick, which spares
+ * both sides their system calls. Before it sleeps the caller turns it off and
+ * runs once more, until that returns less than its budget. Any context.
+ */
+void ms_nic_sched_poll(struct ms_nic *nic, unsigned int q, bool on);
+
+/* Adds up all counters of a port's rings, or of an interface since it was
+   attached (ops->stats included); overwrites counter[]. ctl_lock held. */
+void ms_port_stats(const struct ms_port *port, uint64_t counter[MS_CTR_MAX]);
+void ms_nic_stats(struct ms_nic *nic, uint64_t counter[MS_CTR_MAX]);
+
+/* ---- taps: ms_tap.c ----------------------------------------------------- */
+
+/*
+ * From now on ring 0 of `owner` gets a copy of every frame of `target` (what
+ * goes into its receive rings, and what it sends), or, where target is NULL,
+ * of every frame that `nic` sees and sends. snap_bytes: at most so much of
+ * each frame; 0: all. Privileges are the caller's to check. -EBUSY (it taps
+ * already), -EINVAL (taps itself), -ENOMEM. ctl_lock held; sleeps.
+ */
+int ms_tap_start(struct ms_port *owner, struct ms_port *target,
+		 struct ms_nic *nic, uint32_t snap_bytes);
+/* Ends owner's tap, if it has one. ctl_lock held; sleeps. */
+void ms_tap_stop(struct ms_port *owner);
+/* Ends all taps on this port: it is about to go. ctl_lock held; sleeps. */
+void ms_tap_end(struct ms_port *target);
 
 /* ---- control: ms_ctl.c ------------------------------------------------ */
 
