@@ -266,6 +266,32 @@ int ms_port_create(struct ms_nic *nic, const struct ms_cred *cred,
 /* Unbinds all, waits for readers, frees all. NULL is fine. Takes ctl_lock;
    sleeps. From any state, at any time: the owner may have died. */
 void ms_port_destroy(struct ms_port *port);
+/*
+ * Claims arg->tuple for port: host reservation, table, interfaces. Two ports
+ * of one uid may hold the wildcard and an exact address of one port number,
+ * the exact one wins; of different uids never. -EADDRINUSE with arg->holder,
+ * -EINVAL (no such address or protocol can be claimed), -ENODEV, and those of
+ * ms_os_resv_create. ctl_lock held; sleeps.
+ */
+int ms_port_bind(struct ms_port *port, const struct ms_cred *cred,
+		 struct ms_cmd_bind *arg);
+/* -ENOENT: claimed by nobody; -EPERM: by another port. ctl_lock held. */
+int ms_port_unbind(struct ms_port *port, struct ms_cmd_bind *arg);
+/* All tuples of `from` become those of `to`, each atomically. Returns how
+   many. ctl_lock held. */
+uint32_t ms_port_move_binds(struct ms_port *from, struct ms_port *to);
+/* TCP, UDP, SCTP, UDP-Lite, DCCP: the protocols whose first four bytes are two
+   port numbers. */
+bool ms_proto_has_ports(uint8_t proto);
+/*
+ * A new interface learns all that is claimed already (all interfaces of a
+ * switch know all claims; ops->claim takes a repeated one as done). Takes
+ * ctl_lock; sleeps. What claim returned.
+ */
+int ms_nic_claim_all(struct ms_nic *nic);
+/* For ms_nic_destroy, with the interface already taken from its ports and from
+   the switch: waits for route look-ups under way. Takes ctl_lock; sleeps. */
+void ms_nic_quiesce(struct ms_nic *nic);
 
 /* ---- interfaces and the switch: ms_switch.c --------------------------- */
 
@@ -314,6 +340,10 @@ struct ms_nic {
 	struct ms_switch *sw;	      /* (c) */
 	const struct ms_nic_ops *ops; /* (c) */
 	void *os;		      /* (c) the attachment's */
+	void *attach;		      /* (c) the OS's: whom ms_os_resv_create
+					 asks. User space: struct ms_attach;
+					 NULL (tests, benchmarks) needs no
+					 socket of the host */
 	char name[MS_IFNAME_BYTES];   /* (c) */
 	char kind[16];		      /* (c) for lists: "xdp native" */
 	uint8_t mac[6];		      /* (r) */
@@ -331,6 +361,8 @@ struct ms_nic {
 	struct ms_tap *tap;	      /* (r) taps on the interface */
 	uint32_t num_ports;	      /* (b) */
 	uint32_t route_gen;	      /* (b) */
+	uint32_t route_calls;	      /* (b) ops->route under way, unlocked;
+					 ms_nic_quiesce waits for them */
 	struct ms_nic *next;	      /* (b) */
 };
 

@@ -58,6 +58,7 @@ void ms_os_read_exit(void);
 void ms_os_read_sync(void);
 
 uint64_t ms_os_now_ns(void); /* monotonic */
+void ms_os_sleep_us(unsigned int us);
 void ms_os_random(void *buf, size_t bytes);
 
 /*

@@ -341,6 +341,15 @@ ms_os_now_ns(void)
 }
 
 void
+ms_os_sleep_us(unsigned int us)
+{
+	const struct timespec ts = { .tv_sec = us / 1000000u,
+				     .tv_nsec = (long)(us % 1000000u) * 1000 };
+
+	nanosleep(&ts, NULL);
+}
+
+void
 ms_os_random(void *buf, size_t bytes)
 {
 	uint8_t *p = buf;
