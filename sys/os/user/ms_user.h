@@ -133,6 +133,10 @@ int ms_host_attach(struct ms_host *host, const struct ms_cmd_attach *arg,
 		   struct ms_err *err);
 int ms_host_detach(struct ms_host *host, const struct ms_cmd_attach *arg,
 		   struct ms_err *err);
+/* Fills *arg from "[KIND:]IF[,option...]": generic, vlan=N and queues=N go into
+   its fields, other options to the kind. -EINVAL with words. spec.c */
+int ms_attach_spec(const char *spec, struct ms_cmd_attach *arg,
+		   struct ms_err *err);
 /*
  * All that a client may ask, one entry for the daemon and for in-process
  * ports: ms_ctl() plus attach and detach, with the error in words (who holds
