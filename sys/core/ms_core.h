@@ -249,6 +249,8 @@ struct ms_port {
 	struct ms_kring *tx, *rx; /* (c) arrays, owned */
 	struct ms_bind *binds;	  /* (b) */
 	uint32_t num_binds;	  /* (b) */
+	uint32_t last_seq;	  /* (b) of its newest bind */
+	struct ms_bind *listed;	  /* (b) where LIST was last, or NULL */
 	struct ms_port *next, **prevp; /* (b) of the switch */
 	struct ms_tap *tap;	       /* (r) taps on this port */
 	struct ms_tap *tapping;	       /* (b) the tap it is the owner of */
@@ -338,6 +340,7 @@ struct ms_sched { /* who may send next on one queue: deficit round robin,
 
 struct ms_nic {
 	struct ms_switch *sw;	      /* (c) */
+	uint32_t id;		      /* (c) never used twice; LIST's cursor */
 	const struct ms_nic_ops *ops; /* (c) */
 	void *os;		      /* (c) the attachment's */
 	void *attach;		      /* (c) the OS's: whom ms_os_resv_create
@@ -373,6 +376,8 @@ struct ms_switch { /* one namespace of tuples: one host */
 	struct ms_port *ports;	 /* (b) */
 	uint32_t num_ports, num_nics; /* (b) */
 	uint32_t next_port_id;	 /* (b) */
+	uint32_t next_nic_id;	 /* (b) 0 at first: ms_nic_create adds 1 and
+				    takes it */
 	uint64_t flow_key[8];	 /* (c) random: which ring of a port */
 };
 
