@@ -97,7 +97,8 @@ struct ms_attach_ops {
 	   whether transmit room was short and may have come back. May be
 	   NULL. */
 	bool (*flush)(struct ms_attach *a, unsigned int q);
-	/* To poll for input; -1 if the kind has none. */
+	/* To poll for input after a receive() that returned 0; -1 if the kind
+	   has none. */
 	int (*fd)(struct ms_attach *a, unsigned int q);
 	/* An address came to the host or left it (monitor.c). ctl_lock held.
 	   May be NULL. */
