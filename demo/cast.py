@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Who plays: the daemon, two stacks, a web server, an intruder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process, World, WorldError
+
+WEB, C_STACK, PY_STACK, INTRUDER = 8080, 7001, 7002, 7003
+LOW = 53
+PEER_PORT = 9999
+C_USER, PY_USER, INTRUDER_USER = 61001, 61002, 61003
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = "Hello from the web server on the host's own stack.\n"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `./inv build` made that the demo needs."""
+
+    daemon: Path
+    echo: Path
+    library: Path
+
+    @classmethod
+    def find(cls, build: Path) -> Built:
+        """WorldError, with the remedy, if something is missing."""
+        made: dict[str, Path] = {}
+        for name in ("multistackd", "udp_echo", "libmultistack.so"):
+            here = sorted(p for p in build.rglob(name) if p.is_file())
+            if not here:
+                raise WorldError(f"No {name} under {build}: run `./inv build` first.")
+            made[name] = here[0]
+        return cls(made["multistackd"], made["udp_echo"], made["libmultistack.so"])
+
+
+class Cast:
+    """Starts the players in a world; it ends them."""
+
+    def __init__(self, world: World, built: Built) -> None:
+        self.world = world
+        self.built = built
+        self.socket = world.dir / "multistack.sock"
+        self.device = f"daemon@{self.socket}:{IFNAME}"
+        # The stacks' users may not look into the source tree (it may lie in
+        # root's home), so what they need is laid out for them.
+        self.stage = world.dir / "stage"
+        self.stage.mkdir(mode=0o755)
+        shutil.copy(built.echo, self.stage / "udp_echo")
+        for lib in built.library.parent.glob("libmultistack.so*"):
+            if lib.is_file():
+                shutil.copy(lib, self.stage / lib.name)
+        self._python = {
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "bindings")]),
+            "MULTISTACK_LIBRARY": str(self.stage / built.library.name),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def web(self) -> Process:
+        """An ordinary web server, which knows nothing of us."""
+        www = self.stage / "www"
+        www.mkdir()
+        (www / "index.html").write_text(PAGE)
+        process = self.world.spawn(
+            *(SERVER, "web", sys.executable, "-u", "-m", "http.server", str(WEB)),
+            *("--bind", "::", "--directory", str(www)),
+        )
+        process.wait_for_text("Serving HTTP")
+        return process
+
+    def daemon(self) -> Process:
+        process = self.world.spawn(
+            *(SERVER, "multistackd", str(self.built.daemon), "--foreground"),
+            *("--socket", str(self.socket), "--attach", IFNAME),
+        )
+        process.wait_for(self.socket.exists, f"socket {self.socket}")
+        return process
+
+    def c_stack(self) -> Process:
+        process = self.world.spawn(
+            *(SERVER, "udp_echo", str(self.stage / "udp_echo")),
+            *(self.device, str(C_STACK), *ADDR[SERVER]),
+            uid=C_USER,
+            env={"LD_LIBRARY_PATH": str(self.stage)},
+        )
+        process.wait_for_text(f"claimed {ADDR[SERVER][1]} port")
+        return process
+
+    def python_stack(self) -> Process:
+        process = self.world.spawn(
+            *(SERVER, "stack.py", sys.executable, "-m", "demo.stack", "--user", str(PY_USER)),
+            *(self.device, str(PY_STACK), *ADDR[SERVER]),
+            env=self._python,
+        )
+        process.wait_for_text(f"claimed {ADDR[SERVER][1]} port")
+        return process
+
+    def intruder(self, mark: str) -> dict[str, Any]:
+        """What came of each thing that it tried."""
+        plan = {
+            "mac": self.mac(SERVER).hex(),
+            "addr": ADDR[SERVER][0],
+            "own": INTRUDER,
+            "victim": C_STACK,
+            "peer": ADDR[CLIENT][0],
+            "peer_mac": self.mac(CLIENT).hex(),
+            "peer_port": PEER_PORT,
+            "web": WEB,
+            "other": "198.51.100.1",
+            "low": LOW,
+            "mark": mark,
+        }
+        process = self.world.spawn(
+            *(SERVER, "intruder", sys.executable, "-m", "demo.intruder"),
+            *("--user", str(INTRUDER_USER), self.device, json.dumps(plan)),
+            env=self._python,
+        )
+        process.wait_for_text('"sends"')
+        process.stop()
+        said: dict[str, Any] = json.loads(process.output().splitlines()[-1])
+        return said
+
+    def mac(self, side: str) -> bytes:
+        shown = self.world.call(side, "cat", f"/sys/class/net/{IFNAME}/address").stdout
+        return bytes.fromhex(shown.strip().replace(":", ""))

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A network stack scripted in Python.
+
+    python -m demo.stack DEVICE PORT ADDRESS...
+
+The same as lib/examples/udp_echo.c: it claims a UDP port on addresses that the
+host's own stack goes on using for everything else, answers "time" and "who",
+and sends anything else back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+
+import multistack
+from demo import packet
+from demo.user import become
+
+
+def reply(frame: bytes, answered: int, *, verify: bool) -> bytes | None:
+    """The answer to a frame; None if it asks nothing."""
+    asked = packet.parse(frame, verify=verify)
+    if asked is None:
+        return None
+    word = asked.payload.strip()
+    if word == b"time":
+        text = time.strftime("%FT%TZ\n", time.gmtime()).encode()
+    elif word == b"who":
+        text = (
+            f"Python stack, process {os.getpid()} of user {os.getuid()}, {answered} answered\n"
+        ).encode()
+    else:
+        text = asked.payload
+    return packet.build(asked.dst, asked.src, text)
+
+
+def serve(port: multistack.Port) -> None:
+    """Answers for ever."""
+    answered = 0
+    while True:
+        for frame in port.recv_batch():
+            out = reply(bytes(frame), answered, verify=False)
+            if out is not None:
+                port.send(out)
+                answered += 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A UDP stack in Python.")
+    parser.add_argument("device", help='for example "daemon:eth0"')
+    parser.add_argument("port", type=int)
+    parser.add_argument("address", nargs="+")
+    parser.add_argument("--user", type=int, default=0, help="go on as this user id")
+    args = parser.parse_args()
+    become(args.user)
+    with multistack.Port(args.device, label="stack.py") as port:
+        for address in args.address:
+            port.bind(address, args.port, "udp")
+            print(f"stack.py: claimed {address} port {args.port}", flush=True)
+        try:
+            serve(port)
+        except KeyboardInterrupt:
+            pass
+
+
+if __name__ == "__main__":
+    main()
