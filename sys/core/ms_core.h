@@ -105,7 +105,11 @@ struct ms_pkt {
 	uint32_t ip_bytes;	     /* from l3_ofs, as the header says */
 	uint32_t frag_id;	     /* of fragments, first or not */
 	const uint8_t *saddr, *daddr; /* 4 or 16 bytes */
-	struct ms_tuple inner;	      /* MS_PKT_ICMP_ERROR: the tuple inside */
+	/* MS_PKT_ICMP_ERROR: who sent the packet inside, and to whom. sport_be
+	   and dport_be are the ports of the answers to it: those of inner and
+	   peer, exchanged. */
+	struct ms_tuple inner;
+	const uint8_t *peer;
 };
 
 /*
@@ -132,6 +136,7 @@ struct ms_bind { /* one tuple, claimed */
 	struct ms_bind *next;	/* (b) of the port's list */
 	struct ms_bind **prevp; /* (b) */
 	uint64_t value;		/* (r) ms_tuple.c's: port->rx and num_rx */
+	uint32_t seq;		/* (b) falls along the list; LIST's cursor */
 };
 
 struct ms_table; /* opaque but for those who include ms_table.h */
@@ -378,7 +383,7 @@ struct ms_switch { /* one namespace of tuples: one host */
 	uint32_t next_port_id;	 /* (b) */
 	uint32_t next_nic_id;	 /* (b) 0 at first: ms_nic_create adds 1 and
 				    takes it */
-	uint64_t flow_key[8];	 /* (c) random: which ring of a port */
+	uint64_t flow_key[10];	 /* (c) random: which ring of a port */
 };
 
 int ms_switch_create(struct ms_switch **out);
