@@ -23,6 +23,7 @@
  *   struct ms_mutex                 ms_mutex_init/deinit/lock/unlock; sleeps
  *   struct ms_spin                  ms_spin_init/deinit/lock/unlock; never
  *                                   sleeps, safe against the packet context
+ *   struct ms_read                  a read section, on the stack
  */
 #ifndef MS_OS_H
 #define MS_OS_H
@@ -50,10 +51,12 @@ void ms_os_shm_destroy(struct ms_shm *shm);
 
 /*
  * Read sections (RCU, epoch). What a reader found in a shared structure stays
- * allocated until it leaves the section. Sections nest and never sleep.
+ * allocated until it leaves the section. Sections nest and never sleep. *r
+ * lives on the caller's stack from enter to exit, one for each section:
+ * FreeBSD's epoch(9) and rmlock(9) keep their place in it.
  */
-void ms_os_read_enter(void);
-void ms_os_read_exit(void);
+void ms_os_read_enter(struct ms_read *r);
+void ms_os_read_exit(struct ms_read *r);
 /* Waits until every section that runs now has ended. May sleep. */
 void ms_os_read_sync(void);
 

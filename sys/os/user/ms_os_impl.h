@@ -92,6 +92,11 @@ ms_os_pause(void)
 #endif
 }
 
+/* A reader's place is per thread here: ms_os_user.c. */
+struct ms_read {
+	uint8_t unused;
+};
+
 struct MS_CAPABILITY ms_mutex {
 	pthread_mutex_t m;
 };

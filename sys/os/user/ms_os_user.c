@@ -263,7 +263,7 @@ reader_register(void)
 }
 
 void
-ms_os_read_enter(void)
+ms_os_read_enter(struct ms_read *r)
 {
 	if (depth++ > 0)
 		return;
@@ -283,7 +283,7 @@ ms_os_read_enter(void)
 }
 
 void
-ms_os_read_exit(void)
+ms_os_read_exit(struct ms_read *r)
 {
 	MS_ASSERT(depth > 0);
 	if (--depth > 0)
