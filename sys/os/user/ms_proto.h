@@ -3,11 +3,19 @@
  * ms_proto.h: what is said over multistackd's socket.
  *
  * SOCK_SEQPACKET, one connection is one port. The client sends a ms_msg and
- * the command's struct of multistack.h; the daemon answers with a ms_msg, the
- * struct, and on error a text for people after it. PORT_CREATE's answer
- * carries descriptors: the region's memfd, then for each transmit ring its
- * eventfd and its kick eventfd, then for each receive ring its eventfd.
- * Closing the connection closes the port.
+ * the command's struct of multistack.h in one packet, and no second one before
+ * the answer: a ms_msg, the struct, and on error a text for people after it
+ * (no NUL). PORT_CREATE's answer carries descriptors: the region's memfd, then
+ * for each transmit ring what is readable after a wake-up and the eventfd to
+ * kick the switch with, then for each receive ring what is readable after a
+ * wake-up (ms_host_ring_fd, ms_host_kick_fd). Closing the connection closes
+ * the port, and so does the death of the process that made it.
+ *
+ * struct ms_msg is the same in all versions of the ABI. A message of another
+ * version is answered with -EPROTO and a text, by a ms_msg that has the
+ * daemon's version; a packet that is not a message, or that brings
+ * descriptors, ends the connection. A connection that the daemon cannot keep
+ * (limits) is told so by a message with cmd 0, and closed.
  */
 #ifndef MS_PROTO_H
 #define MS_PROTO_H
@@ -17,6 +25,7 @@
 #define MS_PROTO_MAGIC 0x4d53 /* "MS" */
 #define MS_SOCKET_PATH "/run/multistack.sock"
 #define MS_MSG_BYTES_MAX 2048
+#define MS_MSG_TEXT_MAX 320
 #define MS_MSG_FDS_MAX (1 + 3 * MS_RINGS_MAX)
 
 struct ms_msg {

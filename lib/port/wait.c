@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * wait.c: sleeping on a ring, and noticing that nobody will wake it.
+ *
+ * Nothing signals a ring when multistackd is killed; its socket does. A sleeper
+ * polls that too, and one that never sleeps looks at it once in IDLE_LOOKS
+ * fruitless looks at the ring, so that it costs nothing to speak of.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define IDLE_LOOKS 1024
+
+int
+msport__gone(msport_t *port, const struct msport__ring *r)
+{
+	switch (__atomic_load_n(&r->shared->gone, __ATOMIC_RELAXED)) {
+	case 0:
+		return 0;
+	case MS_GONE_DAEMON:
+		return msport__die(port, -ECONNRESET);
+	default:
+		return msport__die(port, -ENETDOWN);
+	}
+}
+
+int
+msport__idle(msport_t *port, struct msport__ring *r)
+{
+	int dead = __atomic_load_n(&port->dead, __ATOMIC_RELAXED);
+
+	if (dead)
+		return dead;
+	dead = msport__gone(port, r);
+	if (dead || r->steps)
+		return dead ? dead : port->ops->look(port, r);
+	if (++r->idle < IDLE_LOOKS)
+		return 0;
+	r->idle = 0;
+	return port->ops->look(port, r);
+}
+
+static struct msport__ring *
+find(msport_t *port, int is_rx, unsigned int ring)
+{
+	if (ring >= (is_rx ? port->num_rx : port->num_tx))
+		return NULL;
+	return is_rx ? &port->rx[ring] : &port->tx[ring];
+}
+
+int
+msport_fd(msport_t *port, int is_rx, unsigned int ring)
+{
+	struct msport__ring *r = find(port, is_rx, ring);
+	struct epoll_event ev = { .events = EPOLLIN };
+	int ep, e;
+
+	if (!r)
+		return msport__no_ring(port, ring);
+	if (r->poll_fd >= 0)
+		return r->poll_fd;
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	if (ep < 0)
+		return -errno;
+	e = epoll_ctl(ep, EPOLL_CTL_ADD, r->wake_fd, &ev) ? -errno : 0;
+	if (!e)
+		e = port->ops->watch(port, ep);
+	if (e) {
+		close(ep);
+		return e;
+	}
+	r->poll_fd = ep;
+	return ep;
+}
+
+/* Whether the user owns a slot that it does not know of yet. -EBADMSG. */
+static int
+ready(msport_t *port, struct msport__ring *r)
+{
+	uint32_t tail = __atomic_load_n(&r->shared->tail, __ATOMIC_ACQUIRE);
+
+	if (tail - r->head > r->mask + 1)
+		return msport__bad(port);
+	return tail != (r->is_rx ? r->next : r->head);
+}
+
+/* Quiets wake_fd: what it signals was seen, or will be before sleeping. */
+static void
+drain(const struct msport__ring *r)
+{
+	uint8_t sink[512];
+	ssize_t n;
+
+	do
+		n = read(r->wake_fd, sink, sizeof sink);
+	while (n == (ssize_t)sizeof sink || (n < 0 && errno == EINTR));
+}
+
+static int
+arm(msport_t *port, struct msport__ring *r)
+{
+	uint32_t wake;
+	int e;
+
+	e = ready(port, r);
+	if (e)
+		return e;
+	if (!r->is_rx && r->head != r->synced) {
+		e = msport_sync(port, r->index);
+		if (e)
+			return e;
+	}
+	drain(r);
+	/*
+	 * A transmit ring is empty of room here: all its slots are with the
+	 * switch, which will give back each one. So wait for a quarter of them.
+	 */
+	wake = r->is_rx ? r->next : r->head + r->mask / 4;
+	__atomic_store_n(&r->shared->wake, wake, __ATOMIC_RELAXED);
+	ms_os_fence(); /* F */
+	r->idle = 0;
+	e = __atomic_load_n(&port->dead, __ATOMIC_RELAXED);
+	if (!e)
+		e = msport__gone(port, r);
+	if (!e && r->steps)
+		e = port->ops->look(port, r);
+	if (r->is_rx || !e) {
+		int yes = ready(port, r);
+
+		if (yes)
+			return yes;
+	}
+	return e;
+}
+
+int
+msport_arm(msport_t *port, int is_rx, unsigned int ring)
+{
+	struct msport__ring *r = find(port, is_rx, ring);
+	int e;
+
+	if (!r)
+		return msport__no_ring(port, ring);
+	e = arm(port, r);
+	if (e || r->steps)
+		return e;
+	/* The sleeper may have been woken by the switch's death: who else
+	   would tell it? */
+	e = port->ops->look(port, r);
+	return e && ready(port, r) > 0 && is_rx ? 1 : e;
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Sleeps until something happens. 0, or -EINTR and its like. */
+static int
+doze(msport_t *port, struct msport__ring *r, int timeout_ms)
+{
+	int e, hangup = port->ops->hangup_fd(port);
+	struct pollfd pfd[2] = {
+		{ .fd = r->wake_fd, .events = POLLIN },
+		{ .fd = hangup, .events = POLLRDHUP },
+	};
+
+	if (hangup < 0) {
+		pfd[0].fd = msport_fd(port, r->is_rx, r->index);
+		if (pfd[0].fd < 0)
+			return pfd[0].fd;
+	}
+	if (poll(pfd, 2, timeout_ms) < 0)
+		return -errno;
+	if (pfd[1].revents) {
+		e = port->ops->look(port, r);
+		if (e)
+			return r->is_rx && ready(port, r) > 0 ? 0 : e;
+	}
+	return 0;
+}
+
+int
+msport_wait(msport_t *port, int is_rx, unsigned int ring, int timeout_ms)
+{
+	struct msport__ring *r = find(port, is_rx, ring);
+	int64_t end = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+	int e;
+
+	if (!r)
+		return msport__no_ring(port, ring);
+	for (;;) {
+		e = arm(port, r);
+		if (e || timeout_ms == 0)
+			return e;
+		e = doze(port, r, timeout_ms);
+		if (e)
+			return e;
+		if (timeout_ms > 0) {
+			int64_t left = end - now_ms();
+
+			timeout_ms = left > 0 ? (int)left : 0;
+		}
+	}
+}
