@@ -95,7 +95,15 @@ class Cast:
 
     def python_stack(self) -> Process:
         process = self.world.spawn(
-            *(SERVER, "stack.py", sys.executable, "-m", "demo.stack", "--user", str(PY_USER)),
+            *(
+                SERVER,
+                "stack.py",
+                sys.executable,
+                "-m",
+                "demo.stack",
+                "--user",
+                str(PY_USER),
+            ),
             *(self.device, str(PY_STACK), *ADDR[SERVER]),
             env=self._python,
         )

@@ -17,16 +17,22 @@ import time
 from typing import Any
 
 import multistack
+
 from demo import packet
 from demo.user import become
 
 
-def refused(port: multistack.Port, addr: str, number: int, proto: str) -> dict[str, Any]:
+def refused(
+    port: multistack.Port, addr: str, number: int, proto: str
+) -> dict[str, Any]:
     """What binding to this says: the error's name and words."""
     try:
         port.bind(addr, number, proto)
     except OSError as e:
-        return {"error": errno.errorcode.get(e.errno or 0, "?"), "text": e.strerror or str(e)}
+        return {
+            "error": errno.errorcode.get(e.errno or 0, "?"),
+            "text": e.strerror or str(e),
+        }
     port.unbind(addr, number, proto)
     return {"error": "", "text": "it was allowed"}
 
@@ -38,7 +44,9 @@ def forge(port: multistack.Port, plan: dict[str, Any]) -> dict[str, dict[str, in
     to = packet.Endpoint(peer_mac, plan["peer"], plan["peer_port"])
 
     def udp(number: int, note: bytes, source_mac: bytes = mac) -> bytes:
-        return packet.build(packet.Endpoint(source_mac, plan["addr"], number), to, mark + note)
+        return packet.build(
+            packet.Endpoint(source_mac, plan["addr"], number), to, mark + note
+        )
 
     frames = {
         "own": udp(plan["own"], b" own"),
@@ -52,7 +60,9 @@ def forge(port: multistack.Port, plan: dict[str, Any]) -> dict[str, dict[str, in
         before = port.stats()
         port.send(frame)
         for _ in range(100):  # the switch looks at the ring in its own time
-            moved[name] = {k: v - before[k] for k, v in port.stats().items() if v != before[k]}
+            moved[name] = {
+                k: v - before[k] for k, v in port.stats().items() if v != before[k]
+            }
             if any(k == "tx_frames" or k.startswith("drop_tx") for k in moved[name]):
                 break
             time.sleep(0.005)

@@ -30,15 +30,15 @@ def checksum(data: bytes) -> int:
     """RFC 1071."""
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 
 
-def parse(frame: bytes, *, verify: bool = True) -> Datagram | None:
+def parse(frame: bytes) -> Datagram | None:
     """The UDP datagram in an Ethernet frame; None if it holds none, or only
-    a fragment, or one whose checksum is wrong (with verify)."""
+    a fragment, or one whose checksum is wrong."""
     if len(frame) < 42:
         return None
     version = frame[14] >> 4
@@ -57,7 +57,7 @@ def parse(frame: bytes, *, verify: bool = True) -> Datagram | None:
     if not 8 <= length <= len(frame) - udp:
         return None
     datagram = frame[udp : udp + length]
-    if verify and given and checksum(_pseudo(addrs, length) + datagram):
+    if given and checksum(_pseudo(addrs, length) + datagram):
         return None
     src = Endpoint(frame[6:12], str(ipaddress.ip_address(addrs[:size])), sport)
     dst = Endpoint(frame[0:6], str(ipaddress.ip_address(addrs[size:])), dport)
@@ -73,7 +73,10 @@ def build(src: Endpoint, dst: Endpoint, payload: bytes) -> bytes:
     check = checksum(_pseudo(addrs, length) + udp) or 0xFFFF
     udp = udp[:6] + struct.pack("!H", check) + udp[8:]
     if saddr.version == 4:
-        ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0x4000, 64, UDP, 0) + addrs
+        ip = (
+            struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0x4000, 64, UDP, 0)
+            + addrs
+        )
         ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
         ethertype = b"\x08\x00"
     else:

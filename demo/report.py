@@ -59,7 +59,9 @@ class Report:
     def speed_table(self) -> None:
         table = Table(title="What the client measured", title_justify="left")
         for name in ("who answered", "asked", "answered", "a second", "median", "99 %"):
-            table.add_column(name, justify="left" if name == "who answered" else "right")
+            table.add_column(
+                name, justify="left" if name == "who answered" else "right"
+            )
         for m in self.measured:
             table.add_row(
                 m.what,

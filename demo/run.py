@@ -16,14 +16,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from demo import cast as play
 from demo import traffic, world
 from demo.cast import Built, Cast
 from demo.report import Report
-from demo.switch import Switch
 from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process, World, WorldError
+
+if TYPE_CHECKING:
+    from demo.switch import Switch
 
 TOOLS = ("ip", "ethtool", "curl", "ping", "nsenter", "setpriv", "bash")
 V4, V6 = ADDR[SERVER]
@@ -48,12 +50,16 @@ class Demo:
         return done.stdout + done.stderr
 
     def ping(self, addr: str) -> bool:
-        done = self.world.call(CLIENT, "ping", "-c", "2", "-i", "0.05", "-W", "1", addr, ok=False)
+        done = self.world.call(
+            CLIENT, "ping", "-c", "2", "-i", "0.05", "-W", "1", addr, ok=False
+        )
         return done.returncode == 0
 
     def udp_tool(self, addr: str, port: int, text: str) -> str:
         """One datagram with a tool that everybody has."""
-        script = f"exec 3<>/dev/udp/{addr}/{port}; echo {text} >&3; timeout 2 head -n1 <&3"
+        script = (
+            f"exec 3<>/dev/udp/{addr}/{port}; echo {text} >&3; timeout 2 head -n1 <&3"
+        )
         done = self.world.call(CLIENT, "bash", "-c", script, ok=False)
         return done.stdout.strip()
 
@@ -63,7 +69,9 @@ class Demo:
         r = self.report
         r.title(f"Two machines: {ADDR[CLIENT][0]} ── veth ── {V4}  (and {V6})")
         r.say(f"namespaces {self.world.netns(CLIENT)} and {self.world.netns(SERVER)}")
-        r.say(f"ethtool -K {IFNAME} tx off: a veth leaves checksums undone, XDP needs them done")
+        r.say(
+            f"ethtool -K {IFNAME} tx off: a veth leaves checksums undone, XDP needs them done"
+        )
         self.cast.web()
         r.check(
             "an ordinary web server on the host's stack answers curl",
@@ -78,6 +86,9 @@ class Demo:
         r = self.report
         r.title("MultiStack on the same interface, and two stacks on the same address")
         daemon = self.cast.daemon()
+        os.environ["MULTISTACK_LIBRARY"] = str(self.cast.built.library)
+        from demo.switch import Switch  # loads that library
+
         self.switch = Switch(self.cast.device)
         for line in daemon.output().splitlines():
             (r.warn if "warn" in line.lower() else r.say)(line)
@@ -96,15 +107,25 @@ class Demo:
         r = self.report
         r.title("Ordinary tools talk to all three on one address")
         for addr, family in ((V4, "IPv4"), (V6, "IPv6")):
-            r.check(f"curl reaches the web server, {family}", self.curl(addr) == play.PAGE)
+            r.check(
+                f"curl reaches the web server, {family}", self.curl(addr) == play.PAGE
+            )
             r.check(f"ping reaches the host, {family}", self.ping(addr))
-            for port, who in ((play.C_STACK, "C stack"), (play.PY_STACK, "Python stack")):
+            for port, who in (
+                (play.C_STACK, "C stack"),
+                (play.PY_STACK, "Python stack"),
+            ):
                 said = self.udp_tool(addr, port, "who")
-                r.check(f"bash's /dev/udp reaches the {who}, {family}", who in said, said)
+                r.check(
+                    f"bash's /dev/udp reaches the {who}, {family}", who in said, said
+                )
         for port, who in ((play.C_STACK, "C"), (play.PY_STACK, "Python")):
             payload = os.urandom(1400)
             back = traffic.ask(self.world, V4, port, payload)
-            r.check(f"1400 random bytes come back whole from the {who} stack", back == payload)
+            r.check(
+                f"1400 random bytes come back whole from the {who} stack",
+                back == payload,
+            )
         said = self.udp_tool(V4, play.INTRUDER, "anyone")
         r.check("a port nobody has claimed is the host's to refuse", said == "")
 
@@ -118,8 +139,14 @@ class Demo:
         ):
             m = traffic.measure_udp(self.world, who, addr, port, 0.8)
             r.measured.append(m)
-            r.check(f"{who}: answers come", m.answered > 0.9 * m.asked > 0, f"{m.rate:,.0f} a second")
-        web = traffic.measure_web(self.world, "web server, beside two stacks", V4, play.WEB, 0.4)
+            r.check(
+                f"{who}: answers come",
+                m.answered > 0.9 * m.asked > 0,
+                f"{m.rate:,.0f} a second",
+            )
+        web = traffic.measure_web(
+            self.world, "web server, beside two stacks", V4, play.WEB, 0.4
+        )
         r.measured.append(web)
         r.check("the web server answers every request", web.answered == web.asked > 0)
         r.check("and does so while both stacks are under load", self._under_load())
@@ -127,7 +154,9 @@ class Demo:
     def _under_load(self) -> bool:
         loads = [
             threading.Thread(
-                target=traffic.measure_udp, args=(self.world, "load", V4, port, 0.6), daemon=True
+                target=traffic.measure_udp,
+                args=(self.world, "load", V4, port, 0.6),
+                daemon=True,
             )
             for port in (play.C_STACK, play.PY_STACK)
         ]
@@ -149,7 +178,11 @@ class Demo:
             ("host", "EADDRINUSE", "claiming the port of the host's web server"),
             ("stack", "EADDRINUSE", "claiming the port of another stack"),
             ("low", "EACCES", f"claiming port {play.LOW} without the privilege"),
-            ("stranger", "EADDRNOTAVAIL", "claiming an address that is not this host's"),
+            (
+                "stranger",
+                "EADDRNOTAVAIL",
+                "claiming an address that is not this host's",
+            ),
         ):
             r.check(what, binds[key]["error"] == error, binds[key]["text"])
         for key, counter, what in (
@@ -162,7 +195,11 @@ class Demo:
         heard = listener.frames(f"mark-{os.getpid()}".encode(), 0.2)
         listener.close()
         honest = len(heard) == 1 and b" own" in heard[0]
-        r.check("of all these the cable saw only the honest frame", honest, f"{len(heard)} seen")
+        r.check(
+            "of all these the cable saw only the honest frame",
+            honest,
+            f"{len(heard)} seen",
+        )
         taken = not traffic.host_can_bind(self.world, play.C_STACK)
         r.check("an ordinary program taking a stack's port", taken, "EADDRINUSE")
 
@@ -189,7 +226,11 @@ class Demo:
     def tables(self) -> None:
         r = self.report
         ports, drops = self.switch.ports(), self.switch.drops()
-        r.facts |= {"ports": ports, "drops": drops, "interface": self.switch.nic()}
+        r.facts |= {
+            "ports": ports,
+            "drops": drops,
+            "interface": self.switch.interface(),
+        }
         r.speed_table()
         r.port_table(ports)
         r.drop_table(drops, self.switch.meaning())
@@ -198,6 +239,7 @@ class Demo:
         """The daemon goes, and leaves the interface as it was."""
         r = self.report
         r.title("The end")
+        self.switch.close()
         daemon = next(p for p in self.world.processes if p.name == "multistackd")
         status = daemon.stop()
         r.check("multistackd ends when asked to", status == 0, f"exit status {status}")
@@ -207,7 +249,9 @@ class Demo:
 
     def keep(self) -> None:
         cli, srv = self.world.netns(CLIENT), self.world.netns(SERVER)
-        self.report.title("It goes on running; play with it from another terminal (as root):")
+        self.report.title(
+            "It goes on running; play with it from another terminal (as root):"
+        )
         for line in (
             f"ip netns exec {cli} curl http://{V4}:{play.WEB}/",
             f"ip netns exec {cli} bash -c 'exec 3<>/dev/udp/{V4}/{play.C_STACK}; "
@@ -234,7 +278,8 @@ class Demo:
 def _uid_and_caps(pid: int) -> tuple[int, int]:
     """A process's user and its effective capabilities."""
     status = dict(
-        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        line.split(":", 1)
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
     )
     return int(status["Uid"].split()[0]), int(status["CapEff"], 16)
 
@@ -244,12 +289,22 @@ def _on_signal(number: int, _frame: object) -> NoReturn:
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="inv demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--keep", action="store_true", help="leave it running to play with")
-    parser.add_argument("--check", action="store_true", help="a broken promise is an error")
+    parser = argparse.ArgumentParser(
+        prog="inv demo", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave it running to play with"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="a broken promise is an error"
+    )
     parser.add_argument("--stop", action="store_true", help="stop demos that were kept")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="what came out, for machines")
-    parser.add_argument("--build", type=Path, default=play.ROOT / "build", metavar="DIR")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="what came out, for machines"
+    )
+    parser.add_argument(
+        "--build", type=Path, default=play.ROOT / "build" / "plain", metavar="DIR"
+    )
     return parser.parse_args(argv)
 
 

@@ -11,17 +11,19 @@ and sends anything else back.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import time
 
 import multistack
+
 from demo import packet
 from demo.user import become
 
 
-def reply(frame: bytes, answered: int, *, verify: bool) -> bytes | None:
+def reply(frame: bytes, answered: int) -> bytes | None:
     """The answer to a frame; None if it asks nothing."""
-    asked = packet.parse(frame, verify=verify)
+    asked = packet.parse(frame)
     if asked is None:
         return None
     word = asked.payload.strip()
@@ -39,12 +41,12 @@ def reply(frame: bytes, answered: int, *, verify: bool) -> bytes | None:
 def serve(port: multistack.Port) -> None:
     """Answers for ever."""
     answered = 0
-    while True:
-        for frame in port.recv_batch():
-            out = reply(bytes(frame), answered, verify=False)
-            if out is not None:
-                port.send(out)
-                answered += 1
+    while port.wait():
+        with port.recv_batch() as frames:
+            said = (reply(bytes(frame), answered) for frame in frames)
+            out = [frame for frame in said if frame is not None]
+        port.send_batch(out)
+        answered += len(out)
 
 
 def main() -> None:
@@ -59,10 +61,8 @@ def main() -> None:
         for address in args.address:
             port.bind(address, args.port, "udp")
             print(f"stack.py: claimed {address} port {args.port}", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             serve(port)
-        except KeyboardInterrupt:
-            pass
 
 
 if __name__ == "__main__":

@@ -54,7 +54,9 @@ def ask(world: World, addr: str, port: int, text: bytes) -> bytes:
     return b""
 
 
-def measure_udp(world: World, what: str, addr: str, port: int, seconds: float) -> Measured:
+def measure_udp(
+    world: World, what: str, addr: str, port: int, seconds: float
+) -> Measured:
     """Latency one datagram at a time, then rate with a window of them."""
     with udp_socket(world, addr, port) as sock:
         rtts = _ping_pong(sock, 300, seconds / 2)
@@ -85,7 +87,9 @@ def _ping_pong(sock: socket.socket, most: int, seconds: float) -> list[float]:
     return times
 
 
-def _burst(sock: socket.socket, seconds: float, window: int = 32) -> tuple[int, int, float]:
+def _burst(
+    sock: socket.socket, seconds: float, window: int = 32
+) -> tuple[int, int, float]:
     sock.setblocking(False)
     payload = bytearray(18)  # 64 bytes with Ethernet, IPv4, UDP and the CRC
     asked = answered = open_ = 0
@@ -117,7 +121,9 @@ def _burst(sock: socket.socket, seconds: float, window: int = 32) -> tuple[int, 
     return asked, answered, max(heard - began, 1e-9)
 
 
-def measure_web(world: World, what: str, addr: str, port: int, seconds: float) -> Measured:
+def measure_web(
+    world: World, what: str, addr: str, port: int, seconds: float
+) -> Measured:
     """As many pages as fit, one connection each."""
     asked = answered = 0
     times: list[float] = []

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -56,9 +56,13 @@ def die_with_parent() -> None:
 
 def sh(*argv: str, timeout: float = 10.0) -> str:
     """Runs a command; its output. WorldError with its words if it fails."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=timeout, check=False
+    )
     if done.returncode:
-        raise WorldError(f"`{' '.join(argv)}` failed: {(done.stderr or done.stdout).strip()}")
+        raise WorldError(
+            f"`{' '.join(argv)}` failed: {(done.stderr or done.stdout).strip()}"
+        )
     return done.stdout
 
 
@@ -88,14 +92,18 @@ class Process:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_for(self, ready: Callable[[], bool], what: str, timeout: float = 8.0) -> None:
+    def wait_for(
+        self, ready: Callable[[], bool], what: str, timeout: float = 8.0
+    ) -> None:
         """Until ready() holds. WorldError, with the log, if it never does."""
         end = time.monotonic() + timeout
         while not ready():
             if not self.alive():
                 raise WorldError(f"{self.name} ended at once:\n{self.output().strip()}")
             if time.monotonic() > end:
-                raise WorldError(f"{self.name}: {what} did not happen:\n{self.output().strip()}")
+                raise WorldError(
+                    f"{self.name}: {what} did not happen:\n{self.output().strip()}"
+                )
             time.sleep(0.02)
 
     def wait_for_text(self, text: str, timeout: float = 8.0) -> None:
@@ -142,7 +150,9 @@ class World:
 
     def _build(self) -> None:
         self.dir.mkdir(mode=0o755)
-        self._lock = os.open(self.dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = os.open(
+            self.dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         for side in (CLIENT, SERVER):
             sh("ip", "netns", "add", self.netns(side))
@@ -191,7 +201,12 @@ class World:
             os.close(here)
 
     def spawn(
-        self, side: str, name: str, *argv: str, uid: int = 0, env: dict[str, str] | None = None
+        self,
+        side: str,
+        name: str,
+        *argv: str,
+        uid: int = 0,
+        env: dict[str, str] | None = None,
     ) -> Process:
         """Starts a process on one side; as user uid, with no privilege, if
         that is not 0."""
@@ -226,17 +241,17 @@ def _remove(name: str) -> None:
             ["ip", "netns", "pids", ns], capture_output=True, text=True, check=False
         )
         for pid in pids.stdout.split():
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         subprocess.run(["ip", "netns", "del", ns], capture_output=True, check=False)
     shutil.rmtree(RUN_DIR / name, ignore_errors=True)
 
 
 def _names() -> set[str]:
     found = {p.name for p in RUN_DIR.glob(f"{PREFIX}*")}
-    for ns in Path("/run/netns").glob(f"{PREFIX}*") if Path("/run/netns").is_dir() else ():
+    for ns in (
+        Path("/run/netns").glob(f"{PREFIX}*") if Path("/run/netns").is_dir() else ()
+    ):
         found.add(ns.name.rsplit("-", 1)[0])
     return found
 
@@ -272,12 +287,16 @@ def preflight(needed: Sequence[str]) -> list[str]:
     """What is in the way of a demo here, each with its remedy."""
     wrong: list[str] = []
     if sys.platform != "linux":
-        return [f"This demo needs Linux (network namespaces, XDP); this is {sys.platform}."]
+        return [
+            f"This demo needs Linux (network namespaces, XDP); this is {sys.platform}."
+        ]
     packages = {"ip": "iproute2", "nsenter": "util-linux", "setpriv": "util-linux"}
     packages |= {"ping": "iputils-ping"}
     for tool in needed:
         if shutil.which(tool) is None:
-            wrong.append(f"No `{tool}` here: apt-get install {packages.get(tool, tool)}")
+            wrong.append(
+                f"No `{tool}` here: apt-get install {packages.get(tool, tool)}"
+            )
     if os.geteuid() != 0:
         wrong.append(
             "It makes network namespaces and attaches to an interface, which takes root:\n"

@@ -145,9 +145,9 @@ answer(uint8_t *f, uint32_t len, uint32_t room, bool verified)
 	}
 	n = 8 + compose(udp + 8, n - 8, room - (l3 + hlen + 8));
 
-	swap(f, f + 6, 6);		    /* MAC addresses */
-	swap(addrs, addrs + alen, alen);    /* IP addresses */
-	swap(udp, udp + 2, 2);		    /* ports */
+	swap(f, f + 6, 6);		 /* MAC addresses */
+	swap(addrs, addrs + alen, alen); /* IP addresses */
+	swap(udp, udp + 2, 2);		 /* ports */
 	put16(udp + 4, n);
 	put16(udp + 6, 0);
 	hlen += n; /* from here on the whole packet */
@@ -192,11 +192,10 @@ serve(msport_t *port)
 			count.no_room++;
 		} else {
 			memcpy(tx[used].data, rx[i].data, rx[i].len);
-			tx[used].len = answer(tx[used].data, rx[i].len,
-					      tx[used].len,
-					      rx[i].flags &
-						      (MS_SLOT_CSUM_OK |
-						       MS_SLOT_CSUM_PARTIAL));
+			tx[used].len = answer(
+			    tx[used].data, rx[i].len, tx[used].len,
+			    rx[i].flags &
+				(MS_SLOT_CSUM_OK | MS_SLOT_CSUM_PARTIAL));
 			tx[used].flags = 0;
 			tx[used].gso_type = MS_GSO_NONE;
 			used += tx[used].len != 0;
@@ -245,8 +244,8 @@ claim(msport_t *port, const char *address, const char *number)
 int
 main(int argc, char **argv)
 {
-	msport_options_t opt = {.label = "udp_echo"};
-	struct sigaction sa = {.sa_handler = on_signal};
+	msport_options_t opt = { .label = "udp_echo" };
+	struct sigaction sa = { .sa_handler = on_signal };
 	msport_error_t err;
 	msport_t *port;
 	int r;

@@ -195,10 +195,10 @@ static void
 make_frame(const msport_t *port, const char *addr, uint16_t from, uint16_t to,
 	   uint32_t bytes)
 {
-	struct bench_flow flow = {.src_be = inet_addr(addr),
-				  .dst_be = inet_addr(addr),
-				  .sport = from,
-				  .dport = to};
+	struct bench_flow flow = { .src_be = inet_addr(addr),
+				   .dst_be = inet_addr(addr),
+				   .sport = from,
+				   .dport = to };
 
 	memcpy(flow.src_mac, msport_info(port)->mac, 6);
 	memcpy(flow.dst_mac, msport_info(port)->mac, 6);
@@ -208,8 +208,8 @@ make_frame(const msport_t *port, const char *addr, uint16_t from, uint16_t to,
 int
 main(int argc, char **argv)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
-	msport_options_t opt = {.slots = SLOTS, .label = "bench"};
+	struct sigaction sa = { .sa_handler = on_signal };
+	msport_options_t opt = { .slots = SLOTS, .label = "bench" };
 	const char *mode = argc > 5 ? argv[1] : "";
 	uint16_t from = argc > 5 ? (uint16_t)atoi(argv[5]) : 0;
 	uint32_t bytes = argc > 7 ? (uint32_t)atoi(argv[7]) : 60;
@@ -231,8 +231,7 @@ main(int argc, char **argv)
 	}
 	claim(port, argv[4], from);
 	if (argc > 6)
-		make_frame(port, argv[4], from, (uint16_t)atoi(argv[6]),
-			   bytes);
+		make_frame(port, argv[4], from, (uint16_t)atoi(argv[6]), bytes);
 	if (!strcmp(mode, "self"))
 		claim(port, argv[4], (uint16_t)atoi(argv[6]));
 	puts("ready");
@@ -248,9 +247,9 @@ main(int argc, char **argv)
 		run_pong(port, spin);
 	else if (!strcmp(mode, "ping"))
 		run_ping(port, spin);
-	took = received && last_ns > first_ns ?
-		       (double)(last_ns - first_ns) / 1e9 :
-		       1;
+	took = received && last_ns > first_ns
+		   ? (double)(last_ns - first_ns) / 1e9
+		   : 1;
 	printf("{\"mode\": \"%s\", \"sent\": %llu, \"received\": %llu, "
 	       "\"mpps\": %.4f}\n",
 	       mode, (unsigned long long)sent, (unsigned long long)received,

@@ -44,9 +44,9 @@ static inline int
 bench_mac(const char *text, uint8_t mac[6])
 {
 	return sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1],
-		      &mac[2], &mac[3], &mac[4], &mac[5]) == 6 ?
-		       0 :
-		       -1;
+		      &mac[2], &mac[3], &mac[4], &mac[5]) == 6
+		   ? 0
+		   : -1;
 }
 
 static inline void

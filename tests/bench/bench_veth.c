@@ -64,11 +64,11 @@ die(const char *what, int err)
 static struct bpf_insn
 insn(uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm)
 {
-	return (struct bpf_insn){.code = code,
-				 .dst_reg = dst,
-				 .src_reg = src,
-				 .off = off,
-				 .imm = imm};
+	return (struct bpf_insn){ .code = code,
+				  .dst_reg = dst,
+				  .src_reg = src,
+				  .off = off,
+				  .imm = imm };
 }
 
 static void
@@ -81,22 +81,23 @@ attach(const char *ifname, const struct bpf_insn *code, size_t n)
 	if (prog < 0)
 		die("load XDP program", prog);
 	/* The link holds the program until this process ends. */
-	if (bpf_link_create(prog, (int)if_nametoindex(ifname), BPF_XDP,
-			    &opts) < 0)
+	if (bpf_link_create(prog, (int)if_nametoindex(ifname), BPF_XDP, &opts) <
+	    0)
 		die("attach XDP program", errno);
 }
 
 static void
 bare_open(struct bare *b, const char *ifname, bool receives)
 {
-	struct xsk_umem_config ucfg = {.fill_size = RING,
-				       .comp_size = RING,
-				       .frame_size = FRAME_BYTES};
+	struct xsk_umem_config ucfg = { .fill_size = RING,
+					.comp_size = RING,
+					.frame_size = FRAME_BYTES };
 	struct xsk_socket_config cfg = {
 		.rx_size = RING,
 		.tx_size = RING,
 		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
-		.bind_flags = XDP_COPY | XDP_USE_NEED_WAKEUP};
+		.bind_flags = XDP_COPY | XDP_USE_NEED_WAKEUP
+	};
 	uint32_t idx;
 	int r, map;
 
@@ -118,8 +119,8 @@ bare_open(struct bare *b, const char *ifname, bool receives)
 	if (xsk_ring_prod__reserve(&b->fill, RING, &idx) != RING)
 		die("fill ring", ENOBUFS);
 	for (uint32_t i = 0; i < RING; i++)
-		*xsk_ring_prod__fill_addr(&b->fill, idx + i) =
-			(uint64_t)i * FRAME_BYTES;
+		*xsk_ring_prod__fill_addr(&b->fill, idx + i) = (uint64_t)i *
+							       FRAME_BYTES;
 	xsk_ring_prod__submit(&b->fill, RING);
 	map = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "xsks", 4, 4, 1, NULL);
 	if (map < 0)
@@ -133,7 +134,8 @@ bare_open(struct bare *b, const char *ifname, bool receives)
 		insn(0, 0, 0, 0, 0),
 		insn(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, XDP_PASS),
 		insn(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect_map),
-		insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)};
+		insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+	};
 
 	attach(ifname, redirect, sizeof redirect / sizeof *redirect);
 }
@@ -171,8 +173,8 @@ bare_recycle(struct bare *b, bool to_fill)
 			die("fill ring", ENOBUFS);
 		for (uint32_t i = 0; i < n; i++)
 			*xsk_ring_prod__fill_addr(&b->fill, f + i) =
-				*xsk_ring_cons__comp_addr(&b->comp, c + i) &
-				~(uint64_t)(FRAME_BYTES - 1);
+			    *xsk_ring_cons__comp_addr(&b->comp, c + i) &
+			    ~(uint64_t)(FRAME_BYTES - 1);
 		xsk_ring_prod__submit(&b->fill, n);
 	}
 	xsk_ring_cons__release(&b->comp, n);
@@ -191,8 +193,8 @@ bare_round(struct bare *b, bool send)
 			bare_kick(b);
 		return 0;
 	}
-	if (send ? xsk_ring_prod__reserve(&b->tx, n, &t) != n :
-		   xsk_ring_prod__reserve(&b->fill, n, &f) != n)
+	if (send ? xsk_ring_prod__reserve(&b->tx, n, &t) != n
+		 : xsk_ring_prod__reserve(&b->fill, n, &f) != n)
 		die("ring", ENOBUFS);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct xdp_desc *d = xsk_ring_cons__rx_desc(&b->rx,
@@ -203,11 +205,10 @@ bare_round(struct bare *b, bool send)
 		if (send) {
 			bench_reflect(frame);
 			*xsk_ring_prod__tx_desc(&b->tx, t + i) =
-				(struct xdp_desc){.addr = d->addr,
-						  .len = d->len};
+			    (struct xdp_desc){ .addr = d->addr, .len = d->len };
 		} else {
 			*xsk_ring_prod__fill_addr(&b->fill, f + i) =
-				d->addr & ~(uint64_t)(FRAME_BYTES - 1);
+			    d->addr & ~(uint64_t)(FRAME_BYTES - 1);
 		}
 	}
 	xsk_ring_cons__release(&b->rx, n);
@@ -224,8 +225,8 @@ bare_round(struct bare *b, bool send)
 static void
 run_bare(const char *ifname, double seconds, bool send)
 {
-	struct bare b = {0};
-	struct pollfd p = {.events = POLLIN};
+	struct bare b = { 0 };
+	struct pollfd p = { .events = POLLIN };
 	uint64_t end;
 
 	bare_open(&b, ifname, true);
@@ -278,7 +279,7 @@ static void
 run_port(const char *device, double seconds, bool send, const char *addr,
 	 uint16_t number)
 {
-	msport_options_t opt = {.slots = RING, .label = "bench"};
+	msport_options_t opt = { .slots = RING, .label = "bench" };
 	struct ms_tuple tuple;
 	msport_error_t err;
 	msport_t *port;
@@ -314,10 +315,10 @@ static void
 run_gen(const char *ifname, double seconds, uint32_t bytes,
 	const struct bench_flow *flow)
 {
-	const struct bpf_insn drop[] = {
-		insn(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, XDP_DROP),
-		insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)};
-	struct bare b = {0};
+	const struct bpf_insn drop[] = { insn(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0,
+					      0, XDP_DROP),
+					 insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0) };
+	struct bare b = { 0 };
 	uint64_t end;
 	uint32_t t, next = 0;
 
@@ -334,11 +335,11 @@ run_gen(const char *ifname, double seconds, uint32_t bytes,
 			continue;
 		}
 		for (uint32_t i = 0; i < 64; i++, next++)
-			*xsk_ring_prod__tx_desc(&b.tx, t + i) =
-				(struct xdp_desc){
-					.addr = (uint64_t)(next % FRAMES) *
-						FRAME_BYTES,
-					.len = bytes};
+			*xsk_ring_prod__tx_desc(&b.tx,
+						t + i) = (struct xdp_desc){
+				.addr = (uint64_t)(next % FRAMES) * FRAME_BYTES,
+				.len = bytes
+			};
 		xsk_ring_prod__submit(&b.tx, 64);
 		b.in_flight += 64;
 		bare_kick(&b);
@@ -349,7 +350,7 @@ run_gen(const char *ifname, double seconds, uint32_t bytes,
 int
 main(int argc, char **argv)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
+	struct sigaction sa = { .sa_handler = on_signal };
 	struct bench_flow flow;
 	const char *mode = argc > 3 ? argv[1] : "";
 	double seconds = argc > 3 ? atof(argv[3]) : 0, took;
@@ -378,7 +379,7 @@ main(int argc, char **argv)
 	       "\"mpps\": %.4f, \"cpu_ns\": %.1f}\n",
 	       mode, (unsigned long long)count, took,
 	       (double)count / took / 1e6,
-	       count ? (double)(bench_cpu_ns() - cpu_at_first) / (double)count :
-		       0.0);
+	       count ? (double)(bench_cpu_ns() - cpu_at_first) / (double)count
+		     : 0.0);
 	return seen_bytes == 42; /* so that looking is not optimised away */
 }
