@@ -123,6 +123,9 @@ extern const struct ms_attach_ops ms_attach_xdp;
 struct ms_host_options {
 	uint32_t flags;
 	uint32_t busy_poll_us; /* a worker spins so long before it sleeps */
+	/* Called by each thread that the host starts, first of all: a daemon
+	   drops privileges there, which Linux has per thread. May be NULL. */
+	void (*thread_start)(void);
 };
 
 int ms_host_create(const struct ms_host_options *opt, struct ms_host **out,
