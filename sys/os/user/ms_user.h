@@ -173,6 +173,15 @@ struct ms_worker *ms_host_worker(struct ms_host *host,
 				 const struct ms_port *port,
 				 unsigned int index);
 
+/* ---- reservations: resv.c ---------------------------------------------- */
+
+/* The sysctl net.ipv4.ip_unprivileged_port_start. */
+unsigned int ms_unprivileged_port_start(void);
+/* Whether an interface of the switch has addresses of the host. ctl_lock. */
+bool ms_resv_host_shared(const struct ms_switch *sw);
+/* Whether it holds a socket of the host. */
+bool ms_resv_is_host(const struct ms_resv *resv);
+
 /* ---- what the system knows: netlink.c, resv.c -------------------------- */
 
 struct ms_link {
