@@ -109,6 +109,10 @@ class Process:
     def wait_for_text(self, text: str, timeout: float = 8.0) -> None:
         self.wait_for(lambda: text in self.output(), f"'{text}'", timeout)
 
+    def wait(self, timeout: float) -> int:
+        """Until it ends by itself; the exit status."""
+        return self._child.wait(timeout)
+
     def stop(self, sig: int = signal.SIGTERM, timeout: float = 5.0) -> int:
         """Signals, waits, and insists; the exit status."""
         if self.alive():
@@ -121,9 +125,11 @@ class Process:
 
 
 class World:
-    """Two namespaces joined by veth; everything is undone on exit."""
+    """Two namespaces joined by veth; everything is undone on exit. queues: of
+    the veth; 0 leaves it to the kernel."""
 
-    def __init__(self) -> None:
+    def __init__(self, queues: int = 0) -> None:
+        self.queues = queues
         self.name = f"{PREFIX}{os.getpid()}"
         self.dir = RUN_DIR / self.name
         self.processes: list[Process] = []
@@ -156,10 +162,12 @@ class World:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         for side in (CLIENT, SERVER):
             sh("ip", "netns", "add", self.netns(side))
-        sh(
-            *("ip", "link", "add", IFNAME, "netns", self.netns(SERVER), "type", "veth"),
-            *("peer", "name", IFNAME, "netns", self.netns(CLIENT)),
-        )
+        queues = ("numtxqueues", str(self.queues), "numrxqueues", str(self.queues))
+        ends = [
+            (IFNAME, "netns", self.netns(side), *(queues if self.queues else ()))
+            for side in (SERVER, CLIENT)
+        ]
+        sh("ip", "link", "add", *ends[0], "type", "veth", "peer", "name", *ends[1])
         for side in (CLIENT, SERVER):
             ns = ("ip", "-n", self.netns(side))
             v4, v6 = ADDR[side]

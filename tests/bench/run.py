@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""inv bench: measures, compares with the goals, writes rows, draws.
+
+A goal that is missed is shown as such and is no error: what a busy or slow
+machine gives is a figure too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from demo.world import WorldError
+from tests.bench import machine, plot, switch, wires
+from tests.bench.programs import BenchError, Programs
+from tests.bench.rows import Row, show, write
+
+ROOT = Path(__file__).resolve().parents[2]
+
+BENCHES: dict[str, Callable[[Programs, bool], list[Row]]] = {
+    "switch": switch.bench,
+    "daemon": wires.daemon,
+    "veth": wires.veth,
+}
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="inv bench", description=__doc__)
+    parser.add_argument("name", choices=[*BENCHES, "all"])
+    parser.add_argument("--quick", action="store_true", help="short and rough")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw Figure 4")
+    build = ROOT / "build" / "plain"
+    parser.add_argument("--build", type=Path, default=build, metavar="DIR")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _arguments(argv)
+    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    console.print(machine.describe())
+    console.print()
+    rows: list[Row] = []
+    for name in BENCHES if args.name == "all" else [args.name]:
+        try:
+            with console.status(f"measuring: {name}"):
+                found = BENCHES[name](Programs(args.build), args.quick)
+        except (BenchError, WorldError) as e:
+            console.print(f"[bold red]{name}[/bold red]: {e}", markup=True)
+            return 1
+        show(found, console)
+        rows += found
+    if args.json:
+        write(rows, args.json)
+    if args.plot and not plot.draw(rows, args.plot):
+        console.print(f"{args.plot}: only `inv bench switch` has what to draw.")
+        return 1
+    goals = [r for r in rows if r.met is not None]
+    console.print(f"{sum(bool(r.met) for r in goals)} of {len(goals)} goals met.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
