@@ -63,7 +63,7 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    style = {
+    style: Any = {
         "font.size": 8,
         "font.family": "sans-serif",
         "axes.spines.top": False,
