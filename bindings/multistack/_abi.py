@@ -121,6 +121,7 @@ class Counter(IntEnum):
     DROP_NOMEM = 28
     TAP_FRAMES = 29
     TAP_LOST = 30
+    BAD_HEAD = 31
 
 
 MS_CTR_MAX = len(Counter)

@@ -16,7 +16,15 @@ from multistack import _abi, _ffi
 
 Frame: TypeAlias = "bytes | bytearray | memoryview"
 
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132, "udplite": 136}
+PROTOCOLS = {
+    "icmp": 1,
+    "tcp": 6,
+    "udp": 17,
+    "dccp": 33,
+    "icmpv6": 58,
+    "sctp": 132,
+    "udplite": 136,
+}
 _NAMES = {number: name for name, number in PROTOCOLS.items()}
 _NATIVE: Literal["little", "big"] = sys.byteorder
 

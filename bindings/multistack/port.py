@@ -106,7 +106,7 @@ class Port(Connection):
 
     Errors: OSError ENODEV (no such interface), ConnectionRefusedError (no
     daemon), OSError EPROTO (daemon of another ABI), PermissionError, OSError
-    EMFILE, MemoryError's ENOMEM.
+    EMFILE and ENOMEM.
 
     After fork() the port is the parent's alone.
     """
@@ -229,7 +229,7 @@ class Port(Connection):
     def bind(self, addr: str, port: int = 0, proto: str | int = "udp") -> Tuple:
         """Claims a tuple; port 0 asks for an ephemeral one. Returns it as bound.
 
-        A number of another protocol than TCP, UDP, UDP-Lite and SCTP claims
+        A number of a protocol that has no ports claims
         all of it, with port 0. OSError EADDRINUSE (says who has it),
         PermissionError (port below ip_unprivileged_port_start, or a whole
         protocol, without the privilege), OSError EADDRNOTAVAIL (not an address
