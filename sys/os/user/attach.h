@@ -61,6 +61,12 @@ void ms_private_off(const struct ms_private *p, struct ms_switch *sw);
 
 /* A locally administered MAC that is the same for the same words. */
 void ms_mac_derive(uint8_t mac[6], const char *a, unsigned int b);
+/* What the kernel says of the interface to attach: there, up, Ethernet or lo.
+   In words. */
+int ms_attach_link(const char *ifname, struct ms_link *out,
+		   struct ms_err *err);
+/* A descriptor that polls readable when one of these does. */
+int ms_epoll_two(int a, int b);
 /* A line on stderr, "multistack: ...". */
 void ms_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "attach.h"
 
@@ -236,6 +238,48 @@ ms_mac_derive(uint8_t mac[6], const char *a, unsigned int b)
 	mac[3] = (uint8_t)(h >> 8);
 	mac[4] = (uint8_t)h;
 	mac[5] = (uint8_t)b;
+}
+
+int
+ms_attach_link(const char *ifname, struct ms_link *out, struct ms_err *err)
+{
+	int r = ms_link_get(ifname, out);
+
+	if (r == -ENODEV)
+		return ms_err_set(err, r,
+				  "there is no interface '%s'; `ip link` lists "
+				  "those that are",
+				  ifname);
+	if (r != 0)
+		return ms_err_set(err, r, "interface '%s': %s", ifname,
+				  strerror(-r));
+	if (!out->up)
+		return ms_err_set(err, -ENETDOWN,
+				  "interface '%s' is down; `ip link set %s up` "
+				  "first",
+				  ifname, ifname);
+	if (!out->ether && !out->loopback)
+		return ms_err_set(err, -EOPNOTSUPP,
+				  "interface '%s' is neither Ethernet nor lo",
+				  ifname);
+	return 0;
+}
+
+int
+ms_epoll_two(int a, int b)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int fd = epoll_create1(EPOLL_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, a, &ev) != 0 ||
+	    epoll_ctl(fd, EPOLL_CTL_ADD, b, &ev) != 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
 }
 
 void
