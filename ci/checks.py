@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What `inv test` and `inv lint` check, each check a step."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from ci import includes, kobj
+from ci.steps import BUILD, LOGS, ROOT, Count, Step, StepFailed, StepFunction
+
+CLANG = "clang-16"
+
+# Parts of a reason for which a test may be skipped in CI too.
+EXPECTED_SKIPS: tuple[str, ...] = ()
+
+# Build directories: what they are configured with, beyond -Dwerror=true.
+# asan is clang's: the same build checks the lock tags (-Wthread-safety) and
+# holds the fuzz targets.
+VARIANTS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "plain": ([], {}),
+    "asan": (
+        ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true"],
+        {"CC": CLANG},
+    ),
+    "tsan": (["-Db_sanitize=thread", "-Db_lundef=false"], {}),
+}
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+# ---- C -------------------------------------------------------------------
+
+
+def compile_c(step: Step, variant: str = "plain") -> Path:
+    """Configures and compiles one build directory; returns it."""
+    path = BUILD / variant
+    options, env = VARIANTS[variant]
+    setup: list[str | Path] = ["meson", "setup", path, ROOT, "-Dwerror=true", *options]
+    if (path / "build.ninja").exists():
+        setup.append("--reconfigure")
+    elif path.exists():
+        shutil.rmtree(path)
+    try:
+        step.run(setup, env=env)
+    except StepFailed:
+        if setup[-1] != "--reconfigure":
+            raise
+        step.say("configuring afresh")
+        shutil.rmtree(path)
+        step.run(setup[:-1], env=env)
+    step.run(["meson", "compile", "-C", path])
+    return path
+
+
+def c_tests(step: Step, variant: str, suites: list[str], match: str = "") -> Count:
+    """Compiles a variant and runs the meson tests of some suites there."""
+    path = compile_c(step, variant)
+    names = [n for n in _test_names(step, path, suites) if match in n]
+    if not names:
+        return Count()
+    argv = ["meson", "test", "-C", str(path), "--no-rebuild"]
+    argv += ["--print-errorlogs", "--timeout-multiplier", "4"]
+    if variant == "tsan" and _can_setarch():
+        # gcc's and clang 16's runtime cannot place its shadow memory on a
+        # kernel that randomizes mappings over 32 bits.
+        argv += ["--wrapper", "setarch -R"]
+    log = path / "meson-logs" / "testlog.json"
+    log.unlink(missing_ok=True)
+    step.run([*argv, *names], env=SANITIZER_OPTIONS, ok=range(256))
+    if not log.exists():
+        raise StepFailed("meson test ran nothing")
+    count = Count()
+    for line in log.read_text(errors="replace").splitlines():
+        count += _c_result(json.loads(line), variant)
+    return count
+
+
+def _can_setarch() -> bool:
+    return os.system("setarch -R true 2>/dev/null") == 0
+
+
+def _test_names(step: Step, path: Path, suites: list[str]) -> list[str]:
+    tests = json.loads((path / "meson-info" / "intro-tests.json").read_text())
+    return sorted(
+        t["name"] for t in tests if any(s.split(":")[-1] in suites for s in t["suite"])
+    )
+
+
+_CMOCKA = re.compile(
+    r"^\[\s+(PASSED|SKIPPED|FAILED|OK)\s+\] (\d+) test\(s\)", re.MULTILINE
+)
+
+
+def _c_result(result: dict[str, object], variant: str) -> Count:
+    """Counts one executable: by cmocka's closing lines, else as one test."""
+    name = f"{variant}/{str(result['name']).split(':')[-1].split(' / ')[-1]}"
+    outcome = str(result["result"])
+    if outcome == "SKIP":
+        last = str(result.get("stdout", "")).strip().splitlines()[-1:]
+        return Count(skipped=[f"{name}: {' '.join(last) or 'no reason'}"])
+    if outcome not in ("OK", "EXPECTEDFAIL"):
+        return Count(failed=[f"{name} ({outcome.lower()})"])
+    text = f"{result.get('stdout', '')}\n{result.get('stderr', '')}"
+    found = _CMOCKA.findall(text)
+    passed = sum(int(n) for what, n in found if what == "PASSED")
+    skipped = sum(int(n) for what, n in found if what == "SKIPPED")
+    reasons = [f"{name}: {skipped} of its cases"] if skipped else []
+    return Count(passed=passed or int(not found), skipped=reasons)
+
+
+# ---- Python ----------------------------------------------------------------
+
+
+def python_tests(step: Step, match: str = "") -> Count:
+    """Builds the wheel and runs tests/python against it, by tox."""
+    report = LOGS / "python.xml"
+    report.unlink(missing_ok=True)
+    argv = ["python", "-m", "tox", "run", "-e", "py", "--"]
+    argv += [f"--junitxml={report}"]
+    if match:
+        argv += ["-k", match]
+    step.run(argv, ok=range(256), env={"COLUMNS": "100"})
+    if not report.exists():
+        raise StepFailed("the Python tests did not run")
+    return junit(report)
+
+
+def junit(report: Path) -> Count:
+    """Counts a JUnit file."""
+    count = Count()
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            count.failed.append(name)
+        elif skip is not None and skip.get("type") != "pytest.xfail":
+            count.skipped.append(f"{name}: {skip.get('message')}")
+        else:
+            count.passed += 1
+    return count
+
+
+# ---- lint ------------------------------------------------------------------
+
+
+def tracked(*suffixes: str) -> Iterator[Path]:
+    """Our files with one of the suffixes, without what was built."""
+    skip = {"build", ".venv", ".tox", ".git", "results", "dist"}
+    for top in sorted(ROOT.iterdir()):
+        if top.name in skip or top.name.startswith("build-"):
+            continue
+        found = [top] if top.is_file() else sorted(top.rglob("*"))
+        for path in found:
+            if path.suffix in suffixes and "__pycache__" not in path.parts:
+                yield path
+
+
+def clang_format(step: Step, fix: bool = False) -> Count:
+    files = list(tracked(".c", ".h"))
+    mode = ["-i"] if fix else ["--dry-run", "-Werror"]
+    step.run(["clang-format", "--style=file", *mode, *files])
+    return Count(passed=1)
+
+
+def ruff(step: Step, fix: bool = False) -> Count:
+    step.run(["ruff", "format", *([] if fix else ["--diff"]), "."])
+    step.run(["ruff", "check", *(["--fix"] if fix else []), "."])
+    return Count(passed=1)
+
+
+def mypy(step: Step) -> Count:
+    rooms = ("tasks.py", "ci", "bindings/multistack", "demo")
+    step.run(["mypy", "--strict", *[r for r in rooms if (ROOT / r).exists()]])
+    return Count(passed=1)
+
+
+def who_includes_what(step: Step) -> Count:
+    faults = includes.check(ROOT)
+    for fault in faults:
+        step.say(str(fault))
+    if faults:
+        raise StepFailed(f"{len(faults)} includes against the design")
+    return Count(passed=1)
+
+
+LINT: list[tuple[str, StepFunction]] = [
+    ("format of C", clang_format),
+    ("ruff", ruff),
+    ("types (mypy --strict)", mypy),
+    ("who includes what", who_includes_what),
+]
+
+
+# ---- everything --------------------------------------------------------------
+
+
+def demo_check(step: Step) -> Count:
+    """The demo, held to what it promises."""
+    step.run(["python", "-m", "demo", "--check"], timeout_s=300)
+    return Count(passed=1)
+
+
+def all_checks(fast: bool, match: str) -> list[tuple[str, StepFunction]]:
+    """The steps of `inv test`, in order."""
+    unit = ["unit", "hostile"]
+
+    def tests(variant: str, suites: list[str]) -> StepFunction:
+        return lambda step: c_tests(step, variant, suites, match)
+
+    selected: list[tuple[str, StepFunction]] = [
+        ("C unit tests", tests("plain", [*unit, "model"])),
+        ("Python tests", lambda step: python_tests(step, match)),
+    ]
+    if not fast:
+        selected[1:1] = [
+            ("C unit tests, ASan and UBSan", tests("asan", unit)),
+            ("C unit tests, TSan", tests("tsan", unit)),
+            ("fuzz corpora", tests("asan", ["fuzz"])),
+        ]
+    if match:
+        return selected
+    whole = [*LINT, *selected]
+    if not fast:
+        whole += [*kobj.STEPS, ("demo", demo_check)]
+    return whole

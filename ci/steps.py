@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs the steps of a long task: a line for each, a log for each, a count.
+
+A step is a function that takes a `Step` and returns a `Count`; it runs
+commands with `Step.run` and raises `StepFailed` with a sentence when something
+is not as it must be.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+LOGS = BUILD / "log"
+
+HEARTBEAT_S = 60.0
+TAIL_LINES = 40
+
+
+class StepFailed(Exception):
+    """What went wrong, as a sentence for a person."""
+
+
+@dataclass
+class Count:
+    """Tests of one step; reasons are named for what did not pass."""
+
+    passed: int = 0
+    failed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: Count) -> Count:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        return self
+
+
+def environment() -> dict[str, str]:
+    """The environment of every command: our virtual environment first."""
+    env = dict(os.environ)
+    env["PATH"] = f"{ROOT / '.venv' / 'bin'}:{env.get('PATH', '')}"
+    # /usr/sbin has ip, bpftool and ethtool; plain users often lack it.
+    for sbin in ("/usr/sbin", "/sbin"):
+        if sbin not in env["PATH"].split(":"):
+            env["PATH"] += f":{sbin}"
+    env.pop("PYTHONHOME", None)
+    env.pop("PYENV_VERSION", None)
+    return env
+
+
+class Step:
+    """One running step: its log and its line on the terminal."""
+
+    def __init__(self, title: str, log: Path, verbose: bool) -> None:
+        self.title = title
+        self.log = log
+        self.verbose = verbose
+        self.started = time.monotonic()
+        self._live = sys.stdout.isatty() and not verbose
+        self._beat = self.started
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._file = log.open("w", encoding="utf-8", errors="replace")
+
+    def close(self) -> None:
+        self._file.close()
+        if self._live:
+            print("\r\033[K", end="", flush=True)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        spent = now - self.started
+        if self._live:
+            print(f"\r\033[K  {self.title} ... {spent:.0f} s", end="", flush=True)
+        elif now - self._beat >= HEARTBEAT_S:
+            self._beat = now
+            print(f"  {self.title}: still at it, {spent:.0f} s", flush=True)
+
+    def say(self, text: str) -> None:
+        """Adds a line to the log."""
+        self._file.write(text + "\n")
+        self._file.flush()
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        cwd: Path = ROOT,
+        env: Mapping[str, str] | None = None,
+        ok: Sequence[int] = (0,),
+        timeout_s: float = 1800.0,
+    ) -> str:
+        """Runs a command; its output goes to the log and is returned.
+
+        Raises StepFailed for an exit status that is not in `ok`, or when it
+        takes longer than `timeout_s`.
+        """
+        args = [str(a) for a in argv]
+        self.say(f"$ {shlex.join(args)}")
+        begin = self._file.tell()
+        proc = subprocess.Popen(
+            args,
+            cwd=cwd,
+            env={**environment(), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=None if self.verbose else self._file,
+            stderr=None if self.verbose else subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = self._wait(proc, timeout_s)
+        except BaseException:
+            os.killpg(proc.pid, signal.SIGKILL)
+            proc.wait()
+            raise
+        if code not in ok:
+            raise StepFailed(f"{shlex.join(args)[:200]}: exit status {code}")
+        if self.verbose:
+            return ""
+        with self.log.open(encoding="utf-8", errors="replace") as f:
+            f.seek(begin)
+            return f.read()
+
+    def ask(self, argv: Sequence[str | Path]) -> str:
+        """Runs a quick command and returns its output, which is not logged."""
+        args = [str(a) for a in argv]
+        done = subprocess.run(
+            args, cwd=ROOT, env=environment(), capture_output=True, text=True
+        )
+        if done.returncode:
+            raise StepFailed(f"{shlex.join(args)[:200]}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _wait(self, proc: subprocess.Popen[bytes], timeout_s: float) -> int:
+        end = time.monotonic() + timeout_s
+        while True:
+            try:
+                return proc.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > end:
+                    raise StepFailed(
+                        f"{shlex.join(map(str, proc.args))[:200]}: "  # type: ignore[arg-type]
+                        f"not done after {timeout_s:.0f} s"
+                    ) from None
+                self._tick()
+
+
+StepFunction = Callable[[Step], Count]
+
+
+class Runner:
+    """Runs steps one after the other and adds up what they counted."""
+
+    def __init__(
+        self,
+        total: int,
+        verbose: bool = False,
+        expected_skips: Sequence[str] = (),
+    ) -> None:
+        self.total = total
+        self.expected_skips = expected_skips
+        self.verbose = verbose
+        self.count = Count()
+        self.done = 0
+        self.started = time.monotonic()
+
+    def run(self, title: str, function: StepFunction) -> bool:
+        """Runs one step and prints its line; whether it passed."""
+        self.done += 1
+        head = f"[{self.done:2}/{self.total}] {title}"
+        log = LOGS / f"{re.sub('[^A-Za-z0-9]+', '-', title).strip('-')}.log"
+        if self.verbose:
+            print(head, flush=True)
+        step = Step(head, log, self.verbose)
+        broken = ""
+        try:
+            count = function(step)
+        except StepFailed as e:
+            count, broken = Count(failed=[title]), str(e)
+        finally:
+            step.close()
+        spent = time.monotonic() - step.started
+        self._judge_skips(count)
+        self.count += count
+        self._report(head, count, broken, spent, log)
+        return not count.failed
+
+    def _judge_skips(self, count: Count) -> None:
+        """In CI a skip that is not expected there is a failure."""
+        if not os.environ.get("CI"):
+            return
+        for reason in list(count.skipped):
+            if not any(known in reason for known in self.expected_skips):
+                count.skipped.remove(reason)
+                count.failed.append(f"skipped in CI: {reason}")
+
+    def _report(
+        self, head: str, count: Count, broken: str, spent: float, log: Path
+    ) -> None:
+        what = f"{count.passed} passed" if count.passed else ""
+        if count.failed:
+            what = f"FAILED: {', '.join(count.failed)}"
+        if count.skipped:
+            what += f", {len(count.skipped)} skipped"
+        print(f"{head:<52} {what or 'done'} ({spent:.0f} s)", flush=True)
+        for reason in count.skipped:
+            print(f"          skipped: {reason}")
+        if count.failed:
+            if broken:
+                print(f"          {broken}")
+            if not self.verbose:
+                lines = log.read_text(errors="replace").splitlines()
+                for line in lines[-TAIL_LINES:]:
+                    print(f"        | {line}")
+                print(f"          whole log: {log}", flush=True)
+
+    def summary(self) -> bool:
+        """Prints the closing line; whether all is well."""
+        count = self.count
+        spent = time.monotonic() - self.started
+        print(f"\nin {spent / 60:.0f} min {spent % 60:.0f} s")
+        for name in count.failed:
+            print(f"failed: {name}")
+        line = f"{count.passed} passed, {len(count.failed)} failed"
+        if count.skipped:
+            line += f", {len(count.skipped)} skipped"
+        print(line, flush=True)
+        return not count.failed and count.passed > 0
