@@ -90,19 +90,44 @@ def fmt(c: Context) -> None:
     )
 
 
-@task(help={"keep": "leave it running to play with", "check": "verify every claim"})
-def demo(c: Context, keep: bool = False, check: bool = False) -> None:
+@task(
+    help={
+        "keep": "leave it running to play with",
+        "check": "a broken promise is an error",
+        "stop": "stop demos that were kept",
+        "json": "write what came out to this file",
+    }
+)
+def demo(
+    c: Context,
+    keep: bool = False,
+    check: bool = False,
+    stop: bool = False,
+    json: str = "",
+) -> None:
     """Show three servers on one address: the host's, one in C, one in Python."""
-    build(c)
-    flags = ["--keep"] * keep + ["--check"] * check
+    if not stop:
+        build(c)
+    flags = ["--keep"] * keep + ["--check"] * check + ["--stop"] * stop
+    flags += [f"--json={Path(json).absolute()}"] if json else []
     _program("python", "-m", "demo", *flags, root=True)
 
 
-@task(help={"name": "switch, ...", "json": "write rows here", "plot": "draw here"})
-def bench(c: Context, name: str, json: str = "", plot: str = "") -> None:
+@task(
+    help={
+        "name": "switch, daemon, veth or all",
+        "quick": "short and rough",
+        "json": "write the rows to this file",
+        "plot": "draw the paper's Figure 4 into this file",
+    }
+)
+def bench(
+    c: Context, name: str, quick: bool = False, json: str = "", plot: str = ""
+) -> None:
     """Measure, and compare with the goals."""
     build(c)
-    flags = [f"--json={Path(json).absolute()}"] if json else []
+    flags = ["--quick"] * quick
+    flags += [f"--json={Path(json).absolute()}"] if json else []
     flags += [f"--plot={Path(plot).absolute()}"] if plot else []
     _program("python", "-m", "tests.bench", name, *flags, root=True)
 
