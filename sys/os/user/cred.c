@@ -75,17 +75,42 @@ ms_cred_self(struct ms_cred *cred)
 		cred_set_caps(cred, st.effective);
 }
 
-/* Capabilities in another user namespace than ours count for nothing here. */
+static ssize_t
+read_file(const char *path, char *buf, size_t bytes)
+{
+	ssize_t n;
+	FILE *f;
+
+	f = fopen(path, "re");
+	if (f == NULL)
+		return -1;
+	n = (ssize_t)fread(buf, 1, bytes, f);
+	fclose(f);
+	return n;
+}
+
+/*
+ * Capabilities in another user namespace than ours count for nothing here.
+ * A daemon that gave up its privileges may not look at the namespaces of
+ * others; but their mappings it may read, and nobody can make a namespace with
+ * the mapping of ours who has not its privileges.
+ */
 static bool
 same_user_namespace(pid_t pid)
 {
+	char ours_map[512], path[64], theirs_map[512];
 	struct stat ours, theirs;
-	char path[64];
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
-	return stat("/proc/self/ns/user", &ours) == 0 &&
-	       stat(path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
-	       ours.st_ino == theirs.st_ino;
+	if (stat("/proc/self/ns/user", &ours) == 0 && stat(path, &theirs) == 0)
+		return ours.st_dev == theirs.st_dev &&
+		       ours.st_ino == theirs.st_ino;
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)pid);
+	n = read_file("/proc/self/uid_map", ours_map, sizeof(ours_map));
+	return n > 0 && n < (ssize_t)sizeof(ours_map) &&
+	       read_file(path, theirs_map, sizeof(theirs_map)) == n &&
+	       memcmp(ours_map, theirs_map, (size_t)n) == 0;
 }
 
 /* A handle on the peer that no other process can get by taking its pid. */

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * explain.c: errors for people: what, and what to do about it.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+
+#include "host.h"
+
+union args {
+	struct ms_cmd_port_create create;
+	struct ms_cmd_bind bind;
+	struct ms_cmd_route route;
+	struct ms_cmd_stats stats;
+	struct ms_cmd_tap tap;
+	struct ms_cmd_attach attach;
+};
+
+struct question {
+	struct ms_host *host;
+	const struct ms_cred *cred;
+	const struct ms_port *port; /* NULL if the caller has none */
+	uint32_t cmd;
+	union args arg;
+	int code;
+};
+
+/* Text that grows; what does not fit ends in an ellipsis. */
+struct text {
+	char *to;
+	size_t used, bytes;
+};
+
+static void
+add(struct text *t, const char *fmt, const char *word)
+{
+	int n = snprintf(t->to + t->used, t->bytes - t->used, fmt, word);
+
+	if (n >= 0 && (size_t)n < t->bytes - t->used) {
+		t->used += (size_t)n;
+		return;
+	}
+	t->to[t->used] = '\0';
+	if (t->used + 4 < t->bytes)
+		memcpy(t->to + t->used, "...", 4);
+	t->bytes = t->used + 1; /* full */
+}
+
+/* ---- names of things ------------------------------------------------------------ */
+
+static const char *
+proto_name(uint8_t proto)
+{
+	switch (proto) {
+	case 6:
+		return "TCP";
+	case 17:
+		return "UDP";
+	case 33:
+		return "DCCP";
+	case 132:
+		return "SCTP";
+	case 136:
+		return "UDP-Lite";
+	default:
+		return NULL;
+	}
+}
+
+static void
+addr_name(const struct ms_tuple *t, char *buf, size_t bytes)
+{
+	if (inet_ntop(t->family == 4 ? AF_INET : AF_INET6, t->addr, buf,
+		      (socklen_t)bytes) == NULL)
+		snprintf(buf, bytes, "?");
+}
+
+/* "TCP 10.0.0.1:80", "UDP [::1]:53", "protocol 99 on ::1" */
+static const char *
+tuple_name(const struct ms_tuple *t, char *buf, size_t bytes)
+{
+	char addr[INET6_ADDRSTRLEN];
+
+	addr_name(t, addr, sizeof(addr));
+	if (proto_name(t->proto) == NULL)
+		snprintf(buf, bytes, "protocol %u on %s", t->proto, addr);
+	else
+		snprintf(buf, bytes,
+			 t->family == 6 ? "%s [%s]:%u" : "%s %s:%u",
+			 proto_name(t->proto), addr, ntohs(t->port_be));
+	return buf;
+}
+
+static void
+add_interfaces(struct text *t)
+{
+	struct if_nameindex *all = if_nameindex();
+	unsigned int i;
+
+	for (i = 0; all != NULL && all[i].if_index != 0; i++)
+		add(t, i == 0 ? "%s" : ", %s", all[i].if_name);
+	if (all != NULL)
+		if_freenameindex(all);
+}
+
+static void
+add_addresses(struct text *t, uint8_t family)
+{
+	int af = family == 4 ? AF_INET : AF_INET6;
+	char addr[INET6_ADDRSTRLEN];
+	struct ifaddrs *all, *ifa;
+	const char *sep = "%s";
+	const void *p;
+
+	if (getifaddrs(&all) != 0)
+		return;
+	for (ifa = all; ifa != NULL; ifa = ifa->ifa_next) {
+		if (ifa->ifa_addr == NULL || ifa->ifa_addr->sa_family != af)
+			continue;
+		p = af == AF_INET ?
+			    (void *)&((struct sockaddr_in *)ifa->ifa_addr)
+				    ->sin_addr :
+			    (void *)&((struct sockaddr_in6 *)ifa->ifa_addr)
+				    ->sin6_addr;
+		if (inet_ntop(af, p, addr, sizeof(addr)) == NULL)
+			continue;
+		add(t, sep, addr);
+		sep = ", %s";
+	}
+	freeifaddrs(all);
+}
+
+/* ---- without a command ------------------------------------------------------------- */
+
+int
+ms__explain_no_interface(const char *name, struct ms_err *err)
+{
+	struct text t;
+
+	if (err == NULL)
+		return -ENODEV;
+	ms_err_set(err, -ENODEV, "no interface '%.15s'; there are: ", name);
+	t.to = err->text;
+	t.used = strlen(err->text);
+	t.bytes = sizeof(err->text);
+	add_interfaces(&t);
+	return -ENODEV;
+}
+
+int
+ms__explain_errno(const char *what, int code, struct ms_err *err)
+{
+	switch (code) {
+	case -EMFILE:
+	case -ENFILE:
+		return ms_err_set(err, code,
+				  "out of descriptors for %s: raise the limit "
+				  "(ulimit -n, LimitNOFILE= of the unit)",
+				  what);
+	case -ENOMEM:
+		return ms_err_set(err, code, "out of memory for %s", what);
+	case -EPERM:
+	case -EACCES:
+		return ms_err_set(err, code,
+				  "not permitted for %s: it needs "
+				  "CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF: run "
+				  "as root, or give the program these "
+				  "capabilities",
+				  what);
+	default:
+		return ms_err_set(err, code, "%s: %s", what, strerror(-code));
+	}
+}
+
+/* ---- bind ------------------------------------------------------------------------------ */
+
+static int
+bind_in_use(const struct question *q, const char *name, struct ms_err *err)
+{
+	struct ms_switch *sw = ms_host_switch(q->host);
+	uint32_t holder = q->arg.bind.holder;
+	char label[16] = "", whose[64] = "";
+	const struct ms_port *p;
+
+	if (holder == 0)
+		return ms_err_set(err, q->code,
+				  "%s is taken by an application of the host: "
+				  "`ss -anp` shows which",
+				  name);
+	if (q->port != NULL && q->port->id == holder)
+		return ms_err_set(err, q->code, "%s is this port's already",
+				  name);
+	ms_mutex_lock(&sw->ctl_lock);
+	for (p = sw->ports; p != NULL; p = p->next) {
+		if (p->id != holder)
+			continue;
+		memcpy(label, p->label, sizeof(label));
+		snprintf(whose, sizeof(whose), " of process %d, user %u",
+			 (int)p->pid, p->uid);
+	}
+	ms_mutex_unlock(&sw->ctl_lock);
+	return ms_err_set(err, q->code, "%s is taken by port %u%s%s%s%s", name,
+			  holder, label[0] ? " ('" : "", label,
+			  label[0] ? "')" : "", whose);
+}
+
+static int
+bind_not_here(const struct question *q, struct ms_err *err)
+{
+	const struct ms_tuple *t = &q->arg.bind.tuple;
+	char addr[INET6_ADDRSTRLEN];
+	struct text out;
+
+	addr_name(t, addr, sizeof(addr));
+	if (err == NULL)
+		return q->code;
+	ms_err_set(err, q->code,
+		   "%s is not an address of this host; there are: ", addr);
+	out.to = err->text;
+	out.used = strlen(err->text);
+	out.bytes = sizeof(err->text);
+	add_addresses(&out, t->family);
+	return q->code;
+}
+
+static int
+bind_low_port(const struct question *q, const char *name, struct ms_err *err)
+{
+	unsigned int port = ntohs(q->arg.bind.tuple.port_be);
+
+	if (q->cred->net_bind_service)
+		return ms_err_set(err, q->code,
+				  "%s: the switch itself has no "
+				  "CAP_NET_BIND_SERVICE; start it with that",
+				  name);
+	return ms_err_set(err, q->code,
+			  "%s is a low port: it needs CAP_NET_BIND_SERVICE, or "
+			  "sysctl net.ipv4.ip_unprivileged_port_start=%u (it "
+			  "is %u)",
+			  name, port, ms_unprivileged_port_start());
+}
+
+/* Why a tuple cannot be claimed by anybody. */
+static int
+bind_invalid(const struct question *q, const char *name, struct ms_err *err)
+{
+	const struct ms_tuple *t = &q->arg.bind.tuple;
+	const char *why = "it must be a unicast address or the wildcard, "
+			  "of IPv4 with 0 behind its four bytes";
+
+	if (q->arg.bind.flags != 0)
+		why = "flags must be 0";
+	else if (t->family != 4 && t->family != 6)
+		why = "the family must be 4 or 6";
+	else if (!ms_proto_has_ports(t->proto) && t->port_be != 0)
+		why = "this protocol has no ports, so port_be must be 0";
+	else if (!ms_proto_has_ports(t->proto))
+		why = "this protocol is the host's, or the address is not "
+		      "unicast";
+	return ms_err_set(err, q->code, "cannot bind %s: %s", name, why);
+}
+
+static int
+explain_bind(const struct question *q, struct ms_err *err)
+{
+	char name[96];
+
+	tuple_name(&q->arg.bind.tuple, name, sizeof(name));
+	switch (q->code) {
+	case -EADDRINUSE:
+		return bind_in_use(q, name, err);
+	case -EADDRNOTAVAIL:
+		return bind_not_here(q, err);
+	case -EACCES:
+		return bind_low_port(q, name, err);
+	case -EINVAL:
+		return bind_invalid(q, name, err);
+	case -EPERM:
+		return ms_err_set(err, q->code,
+				  "%s: a whole protocol needs CAP_NET_RAW%s",
+				  name,
+				  q->cred->net_raw ?
+					  ", which the switch itself lacks" :
+					  "");
+	case -EPROTONOSUPPORT:
+		return ms_err_set(err, q->code,
+				  "%s: this kernel has no such protocol, so "
+				  "the port cannot be reserved on the host; "
+				  "load its module (modprobe sctp, for one)",
+				  name);
+	case -EMFILE:
+	case -ENOMEM:
+		return ms__explain_errno(name, q->code, err);
+	default:
+		return ms_err_set(err, q->code, "bind %s: %s", name,
+				  strerror(-q->code));
+	}
+}
+
+static int
+explain_unbind(const struct question *q, struct ms_err *err)
+{
+	char name[96];
+
+	tuple_name(&q->arg.bind.tuple, name, sizeof(name));
+	if (q->code == -ENOENT)
+		return ms_err_set(err, q->code, "%s is bound by nobody", name);
+	if (q->code == -EPERM)
+		return ms_err_set(err, q->code,
+				  "%s is bound by another port: only that can "
+				  "unbind it",
+				  name);
+	return ms_err_set(err, q->code, "unbind %s: %s", name,
+			  strerror(-q->code));
+}
+
+/* ---- the other commands ------------------------------------------------------------------ */
+
+static void
+add_attached(struct ms_host *host, struct text *t)
+{
+	struct ms_switch *sw = ms_host_switch(host);
+	const struct ms_nic *nic;
+
+	ms_mutex_lock(&sw->ctl_lock);
+	if (sw->nics == NULL)
+		add(t, "%s", "none is");
+	for (nic = sw->nics; nic != NULL; nic = nic->next)
+		add(t, nic == sw->nics ? "%s is" : ", %s is", nic->name);
+	ms_mutex_unlock(&sw->ctl_lock);
+}
+
+static int
+not_attached(const struct question *q, const char *name, struct ms_err *err)
+{
+	struct text t;
+
+	if (if_nametoindex(name) == 0 && q->code == -ENODEV &&
+	    ms_host_switch(q->host)->num_nics == 0)
+		return ms__explain_no_interface(name, err);
+	ms_err_set(err, q->code,
+		   "interface '%.15s' is not attached (multistack attach "
+		   "%.15s); ",
+		   name, name);
+	t.to = err->text;
+	t.used = strlen(err->text);
+	t.bytes = sizeof(err->text);
+	add_attached(q->host, &t);
+	return q->code;
+}
+
+static int
+explain_create(const struct question *q, struct ms_err *err)
+{
+	const struct ms_cmd_port_create *a = &q->arg.create;
+
+	switch (q->code) {
+	case -ENODEV:
+		return not_attached(q, a->nic, err);
+	case -EBUSY:
+		return ms_err_set(err, q->code,
+				  "this connection has a port already; open "
+				  "another one");
+	case -E2BIG:
+		return ms_err_set(err, q->code,
+				  "the port is too large: at most %d rings of "
+				  "each kind, %d slots, buffers of %d bytes, "
+				  "16 GiB in all",
+				  MS_RINGS_MAX, MS_SLOTS_MAX,
+				  MS_BUF_BYTES_MAX);
+	case -EINVAL:
+		return ms_err_set(err, q->code,
+				  "buffers must be a power of two of bytes "
+				  "from %d to %d (%u asked for), flags 0",
+				  MS_BUF_BYTES_MIN, MS_BUF_BYTES_MAX,
+				  a->buf_bytes);
+	case -ENOMEM:
+		return ms_err_set(err, q->code,
+				  "out of memory or descriptors for a port "
+				  "with %u slots in each ring: ask for less, "
+				  "or raise the limit (ulimit -n)",
+				  a->slots);
+	default:
+		return ms_err_set(err, q->code, "port: %s",
+				  strerror(-q->code));
+	}
+}
+
+static int
+explain_route(const struct question *q, struct ms_err *err)
+{
+	const char *nic = q->port != NULL && q->port->nic != NULL ?
+				  q->port->nic->name :
+				  "the interface";
+	char addr[INET6_ADDRSTRLEN];
+
+	addr_name(&q->arg.route.dst, addr, sizeof(addr));
+	if (q->code == -ENETUNREACH || q->code == -EHOSTUNREACH)
+		return ms_err_set(err, q->code,
+				  "no route to %s through %s: see `ip route "
+				  "get %s`",
+				  addr, nic, addr);
+	return ms_err_set(err, q->code, "route to %s: %s", addr,
+			  strerror(-q->code));
+}
+
+static int
+explain_inspect(const struct question *q, uint32_t id, const char *nic,
+		struct ms_err *err)
+{
+	switch (q->code) {
+	case -EPERM:
+		if (id == 0)
+			return ms_err_set(err, q->code,
+					  "a tap on a whole interface needs "
+					  "CAP_NET_ADMIN");
+		return ms_err_set(err, q->code,
+				  "port %u is another user's: that needs "
+				  "CAP_NET_ADMIN",
+				  id);
+	case -ENOENT:
+		return ms_err_set(err, q->code,
+				  "there is no port %u (multistack status "
+				  "lists them)",
+				  id);
+	case -ENODEV:
+		if (nic[0] != '\0')
+			return not_attached(q, nic, err);
+		return ms_err_set(err, q->code, "the interface is gone");
+	case -EBUSY:
+		return ms_err_set(err, q->code,
+				  "this port taps something already");
+	default:
+		return ms_err_set(err, q->code, "%s", strerror(-q->code));
+	}
+}
+
+static int
+explain_handover(const struct question *q, struct ms_err *err)
+{
+	switch (q->code) {
+	case -ENOENT:
+		return ms_err_set(err, q->code,
+				  "no port offers its tuples with this token "
+				  "(it is good once)");
+	case -EPERM:
+		return ms_err_set(err, q->code,
+				  "the offer is of another user's port: that "
+				  "needs CAP_NET_ADMIN");
+	case -EXDEV:
+		return ms_err_set(err, q->code,
+				  "the offer is of a port on another "
+				  "interface: open this one there");
+	default:
+		return ms_err_set(err, q->code, "handover: %s",
+				  strerror(-q->code));
+	}
+}
+
+static int
+explain_attach(const struct question *q, struct ms_err *err)
+{
+	if (q->code == -EPERM)
+		return ms_err_set(err, q->code,
+				  "process %d of user %u has no "
+				  "CAP_NET_ADMIN, which attaching and "
+				  "detaching takes: be root, or have it among "
+				  "the ambient capabilities",
+				  (int)q->cred->pid, q->cred->uid);
+	return ms_err_set(err, q->code, "%.15s: %s", q->arg.attach.nic,
+			  strerror(-q->code));
+}
+
+/* Did ms_ctl() refuse the struct before it looked into it? */
+static bool
+bad_size(const struct question *q, uint32_t bytes)
+{
+	uint32_t size = q->arg.create.size;
+
+	if (bytes < sizeof(size) || size < sizeof(size) || size > bytes)
+		return true;
+	return q->code == -E2BIG && size > ms_ctl_bytes(q->cmd);
+}
+
+void
+ms__explain(struct ms_host *host, const struct ms_cred *cred,
+	    struct ms_port *port, uint32_t cmd, const void *arg,
+	    uint32_t bytes, int code, struct ms_err *err)
+{
+	struct question q = { host, cred, port, cmd, { { 0 } }, code };
+
+	if (err == NULL || err->text[0] != '\0')
+		return;
+	memcpy(&q.arg, arg, bytes < sizeof(q.arg) ? bytes : sizeof(q.arg));
+	if (code == -ENOTCONN)
+		ms_err_set(err, code, "there is no port yet: create one first");
+	else if (code == -EOPNOTSUPP)
+		ms_err_set(err, code, "the switch has no such command (%u)",
+			   cmd);
+	else if (bad_size(&q, bytes))
+		ms_err_set(err, code,
+			   "command %u has a size that this version of the "
+			   "switch does not understand",
+			   cmd);
+	else if (cmd == MS_CMD_PORT_CREATE)
+		explain_create(&q, err);
+	else if (cmd == MS_CMD_BIND && code == -ENODEV)
+		ms_err_set(err, code, "the port's interface is gone");
+	else if (cmd == MS_CMD_BIND)
+		explain_bind(&q, err);
+	else if (cmd == MS_CMD_UNBIND)
+		explain_unbind(&q, err);
+	else if (cmd == MS_CMD_ROUTE && code == -ENODEV)
+		ms_err_set(err, code, "the port's interface is gone");
+	else if (cmd == MS_CMD_ROUTE)
+		explain_route(&q, err);
+	else if (cmd == MS_CMD_STATS)
+		explain_inspect(&q, q.arg.stats.port_id, q.arg.stats.nic, err);
+	else if (cmd == MS_CMD_TAP)
+		explain_inspect(&q,
+				q.arg.tap.scope == MS_TAP_NIC ?
+					0 :
+					q.arg.tap.port_id,
+				"", err);
+	else if (cmd == MS_CMD_HANDOVER)
+		explain_handover(&q, err);
+	else if (cmd == MS_CMD_ATTACH || cmd == MS_CMD_DETACH)
+		explain_attach(&q, err);
+	else
+		ms_err_set(err, code, "%s", strerror(-code));
+}

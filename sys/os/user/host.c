@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * host.c: a switch in user space with its attachments and the ports' doorbells.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "host.h"
+
+#define VLAN_MAX 4094
+#define WAKE_PIPE_BYTES 4096
+
+int
+ms_err_set(struct ms_err *err, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (err == NULL)
+		return code;
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	return code;
+}
+
+/* ---- attachments: lookups, host.lock held ------------------------------------- */
+
+static struct ms_attachment *
+find_attachment(const struct ms_host *host, const char *name)
+{
+	struct ms_attachment *att;
+
+	for (att = host->attachments; att != NULL; att = att->next)
+		if (strncmp(att->nic->name, name, MS_IFNAME_BYTES) == 0)
+			return att;
+	return NULL;
+}
+
+static struct ms_attachment *
+attachment_of(const struct ms_host *host, const struct ms_port *port)
+{
+	const struct ms_nic *nic = ms_os_load_acquire(&port->nic);
+	struct ms_attachment *att;
+
+	for (att = host->attachments; att != NULL; att = att->next)
+		if (att->nic == nic)
+			return att;
+	return NULL;
+}
+
+/* ---- detach --------------------------------------------------------------------- */
+
+/* In any state that attachment_open() can leave it in. host.lock held. */
+static void
+attachment_close(struct ms_attachment *att)
+{
+	unsigned int i;
+
+	for (i = 0; i < att->num_workers; i++)
+		ms__worker_stop(att->workers[i]);
+	ms_nic_destroy(att->nic);
+	if (att->a != NULL)
+		att->a->ops->destroy(att->a);
+	for (i = 0; i < att->num_workers; i++)
+		ms__worker_put(att->workers[i]);
+	ms_os_free(att->workers);
+	ms_os_free(att);
+}
+
+static void
+attachment_remove(struct ms_host *host, struct ms_attachment *att)
+{
+	struct ms_attachment **p;
+
+	for (p = &host->attachments; *p != att; p = &(*p)->next)
+		;
+	*p = att->next;
+	attachment_close(att);
+}
+
+static uint32_t
+count_ports(struct ms_nic *nic)
+{
+	uint32_t n;
+
+	ms_mutex_lock(&nic->sw->ctl_lock);
+	n = nic->num_ports;
+	ms_mutex_unlock(&nic->sw->ctl_lock);
+	return n;
+}
+
+int
+ms_host_detach(struct ms_host *host, const struct ms_cmd_attach *arg,
+	       struct ms_err *err)
+{
+	struct ms_attachment *att;
+	uint32_t ports;
+	int r = 0;
+
+	ms_mutex_lock(&host->lock);
+	att = find_attachment(host, arg->nic);
+	ports = att != NULL ? count_ports(att->nic) : 0;
+	if (att == NULL)
+		r = ms_err_set(err, -ENODEV,
+			       "interface '%.15s' is not attached", arg->nic);
+	else if (ports > 0 && (arg->flags & MS_ATTACH_FORCE) == 0)
+		r = ms_err_set(err, -EBUSY,
+			       "%u port%s open on '%s': close %s, or detach "
+			       "by force",
+			       ports, ports == 1 ? " is" : "s are",
+			       att->nic->name, ports == 1 ? "it" : "them");
+	else
+		attachment_remove(host, att);
+	ms_mutex_unlock(&host->lock);
+	return r;
+}
+
+void
+ms_host_gone(struct ms_host *host, const char *nic)
+{
+	struct ms_attachment *att;
+
+	ms_mutex_lock(&host->lock);
+	att = find_attachment(host, nic);
+	if (att != NULL)
+		attachment_remove(host, att);
+	ms_mutex_unlock(&host->lock);
+}
+
+/* ---- interfaces that vanish -------------------------------------------------------- */
+
+static bool
+is_gone(const struct ms_attachment *att)
+{
+	unsigned int i;
+
+	for (i = 0; i < att->num_workers; i++)
+		if (ms_os_load_acquire(&att->workers[i]->gone) != 0)
+			return true;
+	return false;
+}
+
+static void
+reap_gone(struct ms_host *host)
+{
+	struct ms_attachment *att, *next;
+
+	ms_mutex_lock(&host->lock);
+	for (att = host->attachments; att != NULL; att = next) {
+		next = att->next;
+		if (is_gone(att))
+			attachment_remove(host, att);
+	}
+	ms_mutex_unlock(&host->lock);
+}
+
+/* A worker's thread cannot wait for its own end; who steps it can. */
+void
+ms__host_found_gone(struct ms_worker *w)
+{
+	ms_os_store_release(&w->gone, 1);
+	if (w->host->reaping)
+		sem_post(&w->host->reap);
+	else
+		reap_gone(w->host);
+}
+
+static void *
+reaper_main(void *arg)
+{
+	struct ms_host *host = arg;
+
+	for (;;) {
+		while (sem_wait(&host->reap) != 0)
+			;
+		if (ms_os_load_acquire(&host->reap_stop) != 0)
+			return NULL;
+		reap_gone(host);
+	}
+}
+
+struct thread_start {
+	struct ms_host *host;
+	void *(*run)(void *);
+	void *arg;
+};
+
+static void *
+thread_main(void *arg)
+{
+	struct thread_start start = *(struct thread_start *)arg;
+
+	ms_os_free(arg);
+	if (start.host->opt.thread_start != NULL)
+		start.host->opt.thread_start();
+	return start.run(start.arg);
+}
+
+int
+ms__host_thread(struct ms_host *host, pthread_t *thread, void *(*run)(void *),
+		void *arg)
+{
+	struct thread_start *start = ms_os_alloc(sizeof(*start));
+	sigset_t all, old;
+	int r;
+
+	if (start == NULL)
+		return -ENOMEM;
+	start->host = host;
+	start->run = run;
+	start->arg = arg;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = -pthread_create(thread, NULL, thread_main, start);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r)
+		ms_os_free(start);
+	return r;
+}
+
+/* ---- attach ---------------------------------------------------------------------- */
+
+static const struct ms_attach_ops *const kinds[] = {
+	&ms_attach_pair,
+	&ms_attach_tap,
+	&ms_attach_tc,
+	&ms_attach_xdp,
+};
+
+static bool
+ended(const char *s, size_t bytes)
+{
+	return memchr(s, '\0', bytes) != NULL;
+}
+
+static int
+attach_check(const struct ms_cmd_attach *arg, struct ms_err *err)
+{
+	if (!ended(arg->nic, sizeof(arg->nic)) ||
+	    !ended(arg->kind, sizeof(arg->kind)) ||
+	    !ended(arg->options, sizeof(arg->options)))
+		return ms_err_set(err, -EINVAL, "a name is too long");
+	if (arg->nic[0] == '\0')
+		return ms_err_set(err, -EINVAL,
+				  "which interface? its name is missing");
+	if ((arg->flags & ~(MS_ATTACH_GENERIC | MS_ATTACH_FORCE)) != 0)
+		return ms_err_set(err, -EINVAL, "unknown flags %#x",
+				  arg->flags);
+	if (arg->vlan > VLAN_MAX)
+		return ms_err_set(err, -EINVAL,
+				  "VLAN %u: there are 1 to %d, 0 is none",
+				  arg->vlan, VLAN_MAX);
+	return 0;
+}
+
+/* Which kind, by name; "" looks at the interface. */
+static int
+choose_kind(const struct ms_cmd_attach *arg,
+	    const struct ms_attach_ops **out, struct ms_err *err)
+{
+	struct ms_link link;
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(arg->kind, kinds[i]->kind) == 0)
+			*out = kinds[i];
+	if (*out == NULL && arg->kind[0] != '\0')
+		return ms_err_set(err, -EINVAL,
+				  "no kind of attachment '%s'; there are: "
+				  "pair, tap, tc, xdp",
+				  arg->kind);
+	if (*out == &ms_attach_pair || *out == &ms_attach_tap)
+		return 0;
+	if (ms_link_get(arg->nic, &link) != 0)
+		return ms__explain_no_interface(arg->nic, err);
+	if (*out == NULL)
+		*out = link.ether && !link.loopback ? &ms_attach_xdp :
+						      &ms_attach_tc;
+	return 0;
+}
+
+static bool
+is_private(const struct ms_attach *a)
+{
+	static const uint8_t all[16];
+
+	return a->ops->private_addr != NULL && a->ops->private_addr(a, all, 0);
+}
+
+/*
+ * Ports of private interfaces may hold wildcards of which the host knows
+ * nothing; an interface with the host's addresses must not come to them.
+ */
+static int
+check_wildcards(struct ms_switch *sw, struct ms_err *err)
+{
+	static const uint8_t none[16];
+	const struct ms_port *port;
+	const struct ms_bind *b;
+	uint32_t holder = 0;
+
+	ms_mutex_lock(&sw->ctl_lock);
+	for (port = sw->ports; port != NULL && !holder; port = port->next)
+		for (b = port->binds; b != NULL && !holder; b = b->next)
+			if (!ms_resv_is_host(b->resv) &&
+			    memcmp(b->tuple.addr, none, sizeof(none)) == 0)
+				holder = port->id;
+	ms_mutex_unlock(&sw->ctl_lock);
+	if (holder == 0)
+		return 0;
+	return ms_err_set(err, -EBUSY,
+			  "port %u of a private interface is bound to all "
+			  "addresses, which would take the host's too: close "
+			  "it first, or use another switch",
+			  holder);
+}
+
+static int
+create_workers(struct ms_attachment *att, struct ms_err *err)
+{
+	unsigned int n = att->nic->num_queues;
+	int r;
+
+	att->workers = ms_os_alloc(n * sizeof(struct ms_worker *));
+	if (att->workers == NULL)
+		return ms__explain_errno("its workers", -ENOMEM, err);
+	while (att->num_workers < n) {
+		r = ms__worker_create(att, att->num_workers,
+				      &att->workers[att->num_workers], err);
+		if (r)
+			return r;
+		att->num_workers++;
+	}
+	return 0;
+}
+
+/* From here on the switch knows the interface. Undone by attachment_close. */
+static int
+attachment_nic(struct ms_attachment *att, const struct ms_nic *tmpl,
+	       struct ms_err *err)
+{
+	struct ms_host *host = att->host;
+	int r;
+
+	r = ms_nic_create(host->sw, tmpl, &att->nic);
+	if (r)
+		return ms__explain_errno("the interface", r, err);
+	att->a->nic = att->nic;
+	if (is_private(att->a))
+		return 0;
+	r = check_wildcards(host->sw, err);
+	if (r == 0 && !host->monitored) {
+		r = ms_monitor_start(host, err);
+		host->monitored = r == 0;
+	}
+	return r;
+}
+
+static int
+attachment_start(struct ms_attachment *att, struct ms_err *err)
+{
+	unsigned int i;
+	int r;
+
+	r = ms_nic_claim_all(att->nic);
+	if (r)
+		return ms__explain_errno("the claims there are", r, err);
+	r = att->a->ops->start(att->a, err);
+	for (i = 0; i < att->num_workers && r == 0; i++) {
+		r = ms__worker_start(att->workers[i]);
+		if (r)
+			ms__explain_errno("a worker's thread", r, err);
+	}
+	return r;
+}
+
+static int
+attachment_open(struct ms_host *host, const struct ms_attach_ops *ops,
+		const struct ms_cmd_attach *arg, struct ms_err *err)
+{
+	struct ms_attachment *att = ms_os_alloc(sizeof(*att));
+	struct ms_nic tmpl;
+	int r;
+
+	if (att == NULL)
+		return ms__explain_errno("the attachment", -ENOMEM, err);
+	att->host = host;
+	memset(&tmpl, 0, sizeof(tmpl));
+	r = ops->create(host, arg, &tmpl, &att->a, err);
+	if (r == 0) {
+		att->a->ops = ops;
+		att->a->host = host;
+		tmpl.attach = att->a;
+		r = attachment_nic(att, &tmpl, err);
+	}
+	if (r == 0)
+		r = create_workers(att, err);
+	if (r == 0)
+		r = attachment_start(att, err);
+	if (r) {
+		attachment_close(att);
+		return r;
+	}
+	att->next = host->attachments;
+	host->attachments = att;
+	if (is_gone(att)) /* before anybody could find it here */
+		sem_post(&host->reap);
+	return 0;
+}
+
+int
+ms_host_attach(struct ms_host *host, const struct ms_cmd_attach *arg,
+	       struct ms_err *err)
+{
+	const struct ms_attach_ops *ops = NULL;
+	struct ms_err words = { "" };
+	int r;
+
+	r = attach_check(arg, err);
+	if (r)
+		return r;
+	ms_mutex_lock(&host->lock);
+	if (find_attachment(host, arg->nic) != NULL)
+		r = ms_err_set(&words, -EEXIST,
+			       "interface '%s' is attached already; detach it "
+			       "first to attach it in another way",
+			       arg->nic);
+	else
+		r = choose_kind(arg, &ops, &words);
+	if (r == 0)
+		r = attachment_open(host, ops, arg, &words);
+	if (r == -EOPNOTSUPP && ops == &ms_attach_xdp &&
+	    arg->kind[0] == '\0') {
+		words.text[0] = '\0';
+		r = attachment_open(host, &ms_attach_tc, arg, &words);
+	}
+	ms_mutex_unlock(&host->lock);
+	if (r && words.text[0] == '\0')
+		ms__explain_errno(arg->nic, r, &words);
+	if (r)
+		ms_err_set(err, r, "%s", words.text);
+	return r;
+}
+
+/* ---- the host ----------------------------------------------------------------------- */
+
+struct ms_switch *
+ms_host_switch(struct ms_host *host)
+{
+	return host->sw;
+}
+
+int
+ms_host_create(const struct ms_host_options *opt, struct ms_host **out,
+	       struct ms_err *err)
+{
+	struct ms_host *host = ms_os_alloc(sizeof(*host));
+	int r;
+
+	if (host == NULL)
+		return ms__explain_errno("the switch", -ENOMEM, err);
+	if (opt != NULL)
+		host->opt = *opt;
+	ms_mutex_init(&host->lock);
+	sem_init(&host->reap, 0, 0);
+	r = ms_switch_create(&host->sw);
+	if (r == 0 && (host->opt.flags & MS_HOST_NO_THREADS) == 0) {
+		r = ms__host_thread(host, &host->reaper, reaper_main, host);
+		host->reaping = r == 0;
+	}
+	if (r) {
+		ms_host_destroy(host);
+		return ms__explain_errno("the switch", r, err);
+	}
+	*out = host;
+	return 0;
+}
+
+void
+ms_host_destroy(struct ms_host *host)
+{
+	if (host == NULL)
+		return;
+	if (host->monitored)
+		ms_monitor_stop(host);
+	if (host->reaping) {
+		ms_os_store_release(&host->reap_stop, 1);
+		sem_post(&host->reap);
+		pthread_join(host->reaper, NULL);
+	}
+	ms_mutex_lock(&host->lock);
+	while (host->attachments != NULL)
+		attachment_remove(host, host->attachments);
+	ms_mutex_unlock(&host->lock);
+	if (host->sw != NULL)
+		ms_switch_destroy(host->sw);
+	sem_destroy(&host->reap);
+	ms_mutex_deinit(&host->lock);
+	ms_os_free(host);
+}
+
+struct ms_worker *
+ms_host_worker(struct ms_host *host, const struct ms_port *port,
+	       unsigned int index)
+{
+	struct ms_worker *w = NULL;
+	struct ms_attachment *att;
+
+	ms_mutex_lock(&host->lock);
+	att = attachment_of(host, port);
+	if (att != NULL)
+		w = att->workers[index % att->num_workers];
+	ms_mutex_unlock(&host->lock);
+	return w;
+}
+
+struct ms_worker *
+ms_host_worker_get(struct ms_host *host, const struct ms_port *port,
+		   unsigned int index)
+{
+	struct ms_worker *w = NULL;
+	struct ms_attachment *att;
+
+	ms_mutex_lock(&host->lock);
+	att = attachment_of(host, port);
+	if (att != NULL) {
+		w = att->workers[index % att->num_workers];
+		w->refs++;
+	}
+	ms_mutex_unlock(&host->lock);
+	return w;
+}
+
+void
+ms_host_worker_put(struct ms_host *host, struct ms_worker *w)
+{
+	ms_mutex_lock(&host->lock);
+	ms__worker_put(w);
+	ms_mutex_unlock(&host->lock);
+}
+
+/* ---- doorbells ------------------------------------------------------------------------ */
+
+static int
+open_doorbells(struct ms_watch *watch)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
+		return -errno;
+	watch->waiter.ring_fd = fds[0];
+	watch->waiter.wake_fd = fds[1];
+	/* One page is plenty, and users have a limit. */
+	(void)fcntl(fds[1], F_SETPIPE_SZ, WAKE_PIPE_BYTES);
+	if (watch->ring->is_rx)
+		return 0;
+	watch->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return watch->kick_fd < 0 ? -errno : 0;
+}
+
+static void
+watch_free(struct ms_watch *watch)
+{
+	if (watch->waiter.wake_fd >= 0)
+		close(watch->waiter.wake_fd);
+	if (watch->waiter.ring_fd >= 0)
+		close(watch->waiter.ring_fd);
+	if (watch->kick_fd >= 0)
+		close(watch->kick_fd);
+	ms__worker_put(watch->worker);
+	ms_os_free(watch);
+}
+
+static int
+watch_ring(struct ms_attachment *att, struct ms_kring *ring)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	struct ms_watch *watch = ms_os_alloc(sizeof(*watch));
+	struct ms_worker *w;
+	int r;
+
+	if (watch == NULL)
+		return -ENOMEM;
+	watch->ring = ring;
+	watch->waiter.wake_fd = watch->waiter.ring_fd = watch->kick_fd = -1;
+	r = open_doorbells(watch);
+	if (r == 0 && !ring->is_rx) {
+		w = att->workers[ring->index % att->num_workers];
+		ev.data.ptr = watch;
+		if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, watch->kick_fd, &ev) != 0)
+			r = errno == ENOSPC ? -EMFILE : -errno;
+		if (r == 0) {
+			w->refs++;
+			watch->worker = w;
+		}
+	}
+	if (r) {
+		watch_free(watch);
+		return r;
+	}
+	ms_os_store_release(&ring->waiter, (void *)watch);
+	return 0;
+}
+
+/* No worker and nobody who wakes looks at the port's doorbells after this. */
+static void
+unwatch_locked(struct ms_port *port)
+{
+	struct ms_watch *watch[2 * MS_RINGS_MAX];
+	unsigned int i, n = 0;
+	struct ms_kring *ring;
+
+	for (i = 0; i < (unsigned int)port->num_tx + port->num_rx; i++) {
+		ring = i < port->num_tx ? &port->tx[i] :
+					  &port->rx[i - port->num_tx];
+		if (ring->waiter == NULL)
+			continue;
+		watch[n] = ring->waiter;
+		if (watch[n]->worker != NULL)
+			(void)epoll_ctl(watch[n]->worker->epfd, EPOLL_CTL_DEL,
+					watch[n]->kick_fd, NULL);
+		ms_os_store_release(&ring->waiter, NULL);
+		n++;
+	}
+	if (n > 0)
+		ms_os_read_sync();
+	for (i = 0; i < n; i++)
+		watch_free(watch[i]);
+}
+
+int
+ms_host_port_watch(struct ms_host *host, struct ms_port *port)
+{
+	struct ms_attachment *att;
+	unsigned int i;
+	int r = 0;
+
+	ms_mutex_lock(&host->lock);
+	att = attachment_of(host, port);
+	if (att == NULL)
+		r = -ENODEV;
+	for (i = 0; i < port->num_tx && r == 0; i++)
+		r = watch_ring(att, &port->tx[i]);
+	for (i = 0; i < port->num_rx && r == 0; i++)
+		r = watch_ring(att, &port->rx[i]);
+	if (r)
+		unwatch_locked(port);
+	ms_mutex_unlock(&host->lock);
+	return r;
+}
+
+void
+ms_host_port_unwatch(struct ms_host *host, struct ms_port *port)
+{
+	ms_mutex_lock(&host->lock);
+	unwatch_locked(port);
+	ms_mutex_unlock(&host->lock);
+}
+
+int
+ms_host_ring_fd(const struct ms_kring *ring)
+{
+	const struct ms_watch *watch = ms_os_load_acquire(&ring->waiter);
+
+	return watch != NULL ? watch->waiter.ring_fd : -1;
+}
+
+int
+ms_host_kick_fd(const struct ms_kring *ring)
+{
+	const struct ms_watch *watch = ms_os_load_acquire(&ring->waiter);
+
+	return watch != NULL ? watch->kick_fd : -1;
+}
+
+/* ---- commands --------------------------------------------------------------------------- */
+
+/* As ms_ctl() does it: shorter structs are taken as 0 at the end, of longer
+   ones the rest must be 0. */
+static int
+attach_arg(const void *arg, uint32_t bytes, struct ms_cmd_attach *out)
+{
+	const uint8_t *from = arg;
+	uint32_t i, size;
+
+	if (bytes < sizeof(size))
+		return -EINVAL;
+	memcpy(&size, arg, sizeof(size));
+	if (size < sizeof(size) || size > bytes)
+		return -EINVAL;
+	for (i = sizeof(*out); i < size; i++)
+		if (from[i] != 0)
+			return -E2BIG;
+	memset(out, 0, sizeof(*out));
+	memcpy(out, arg, size < sizeof(*out) ? size : sizeof(*out));
+	return 0;
+}
+
+static int
+host_attach_cmd(struct ms_host *host, const struct ms_cred *cred, uint32_t cmd,
+		const void *arg, uint32_t bytes, struct ms_err *err)
+{
+	struct ms_cmd_attach a;
+	int r;
+
+	r = attach_arg(arg, bytes, &a);
+	if (r)
+		return r;
+	if (!ms_os_cred_has(cred, MS_PRIV_ADMIN))
+		return -EPERM;
+	return cmd == MS_CMD_ATTACH ? ms_host_attach(host, &a, err) :
+				      ms_host_detach(host, &a, err);
+}
+
+int
+ms_host_ctl(struct ms_host *host, const struct ms_cred *cred,
+	    struct ms_port **port, uint32_t cmd, void *arg, uint32_t bytes,
+	    struct ms_err *err)
+{
+	struct ms_err words = { "" };
+	int r;
+
+	if (cmd == MS_CMD_ATTACH || cmd == MS_CMD_DETACH)
+		r = host_attach_cmd(host, cred, cmd, arg, bytes, &words);
+	else
+		r = ms_ctl(host->sw, cred, port, cmd, arg, bytes);
+	if (r && err != NULL) {
+		ms__explain(host, cred, *port, cmd, arg, bytes, r, &words);
+		*err = words;
+	}
+	return r;
+}

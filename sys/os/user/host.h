@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * host.h: what host.c, worker.c and explain.c share.
+ *
+ * Locks, outermost first: ms_host.lock, ms_worker.lock, and then the core's.
+ * (h) fields are written under ms_host.lock.
+ */
+#ifndef MS_HOST_H
+#define MS_HOST_H
+
+#include <semaphore.h>
+
+#include "ms_user.h"
+
+struct ms_attachment { /* one attached interface */
+	struct ms_host *host;
+	struct ms_attach *a;	    /* owned */
+	struct ms_nic *nic;	    /* owned */
+	struct ms_worker **workers; /* owned, one a queue */
+	unsigned int num_workers;
+	struct ms_attachment *next; /* (h) */
+};
+
+struct ms_host {
+	struct ms_host_options opt;
+	struct ms_switch *sw; /* owned */
+	struct ms_mutex lock;
+	struct ms_attachment *attachments; /* (h) owned */
+	bool monitored;			   /* (h) */
+	/* ends attachments that workers found gone: they cannot end
+	   themselves */
+	pthread_t reaper;
+	bool reaping;
+	sem_t reap;
+	uint32_t reap_stop; /* atomic */
+};
+
+struct ms_worker {
+	struct ms_host *host;
+	struct ms_attach *a; /* until dead */
+	struct ms_nic *nic;  /* until dead */
+	unsigned int q;
+	unsigned int refs; /* (h) of the attachment and of watched rings */
+	int epfd;	   /* the attachment's fd, kicks, timer, stop */
+	int stop_fd;	   /* eventfd */
+	int timer_fd;	   /* no room to transmit: look again */
+	bool timer_on;
+	bool polling; /* ms_nic_sched_poll is on */
+	pthread_t thread;
+	bool threaded;
+	uint32_t stop;	      /* atomic */
+	uint32_t gone;	      /* atomic: found its interface gone */
+	struct ms_mutex lock; /* a step, and death */
+	bool dead;	      /* lock: the attachment is gone */
+	unsigned int rounds;
+};
+
+/* A watched ring; what ms_kring.waiter points to. */
+struct ms_watch {
+	struct ms_waiter waiter; /* first */
+	struct ms_kring *ring;
+	struct ms_worker *worker; /* of a transmit ring: counted */
+	int kick_fd;		  /* of a transmit ring: owned, else -1 */
+};
+
+/* ---- worker.c ------------------------------------------------------------- */
+
+/* For queue q of att, not running. Returned with one reference. Words. */
+int ms__worker_create(struct ms_attachment *att, unsigned int q,
+		      struct ms_worker **out, struct ms_err *err);
+/* Its thread, unless the application steps it. */
+int ms__worker_start(struct ms_worker *w);
+/* No step runs after this, and none will. */
+void ms__worker_stop(struct ms_worker *w);
+/* host.lock held. NULL is fine. */
+void ms__worker_put(struct ms_worker *w);
+
+/* ---- host.c ---------------------------------------------------------------- */
+
+/* A worker found its interface gone. No lock of the host held. */
+void ms__host_found_gone(struct ms_worker *w);
+/* Starts a thread that takes no signals and begins with opt.thread_start. */
+int ms__host_thread(struct ms_host *host, pthread_t *thread,
+		    void *(*run)(void *), void *arg);
+
+/* ---- explain.c -------------------------------------------------------------- */
+
+/* Puts the failure `code` of a command into words: the thing, the remedy. Does
+   nothing if there are some already. */
+void ms__explain(struct ms_host *host, const struct ms_cred *cred,
+		 struct ms_port *port, uint32_t cmd, const void *arg,
+		 uint32_t bytes, int code, struct ms_err *err);
+/* "no interface 'x'; there are: ..." */
+int ms__explain_no_interface(const char *name, struct ms_err *err);
+/* An error that needs the state of the system, not of a command. */
+int ms__explain_errno(const char *what, int code, struct ms_err *err);
+
+#endif /* MS_HOST_H */
