@@ -167,7 +167,11 @@ def tracked(*suffixes: str) -> Iterator[Path]:
 def clang_format(step: Step, fix: bool = False) -> Count:
     files = list(tracked(".c", ".h"))
     mode = ["-i"] if fix else ["--dry-run", "-Werror"]
-    step.run(["clang-format", "--style=file", *mode, *files])
+    text = step.run(["clang-format", "--style=file", *mode, *files], ok=(0, 1))
+    wrong = sorted(set(re.findall(r"^(\S+?):\d+:\d+: error", text, re.MULTILINE)))
+    if wrong:
+        names = ", ".join(str(Path(w).relative_to(ROOT)) for w in wrong)
+        raise StepFailed(f"./inv fmt would change {names}")
     return Count(passed=1)
 
 
