@@ -172,6 +172,12 @@ int ms_worker_fd(struct ms_worker *w);
 struct ms_worker *ms_host_worker(struct ms_host *host,
 				 const struct ms_port *port,
 				 unsigned int index);
+/* The same, to be kept: until it is put it can be stepped and its descriptor
+   polled, also when the interface went meanwhile. NULL: it is gone already. */
+struct ms_worker *ms_host_worker_get(struct ms_host *host,
+				     const struct ms_port *port,
+				     unsigned int index);
+void ms_host_worker_put(struct ms_host *host, struct ms_worker *w);
 
 /* ---- reservations: resv.c ---------------------------------------------- */
 
