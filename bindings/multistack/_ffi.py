@@ -39,7 +39,7 @@ def _candidates() -> list[Path]:
     tree = here.parents[1]
     return [
         here / "libmultistack.so",
-        *sorted(tree.glob("build*/lib/libmultistack.so")),
+        *sorted(tree.glob("build*/**/lib/libmultistack.so")),
     ]
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import abi_dump
 import pytest
-from multistack import _abi, _ffi
 
 import multistack
+from multistack import _abi, _ffi
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of the headers' macros these are no constants of the ABI.

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Fixtures: the switch in every way that it can be had here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+_BINDINGS = Path(__file__).resolve().parents[2] / "bindings"
+try:  # installed, or on PYTHONPATH; else the checkout's
+    import multistack  # noqa: F401
+except ModuleNotFoundError:
+    sys.path.insert(0, str(_BINDINGS))
+
+import worlds  # noqa: E402
+
+
+@pytest.fixture(scope="module", params=worlds.KINDS)
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[worlds.World]:
+    """Each of them in turn; a port of one test must not stay for the next."""
+    with worlds.world(request.param, tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=["daemon-xdp", "daemon-tc"])
+def hosted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[worlds.DaemonWorld]:
+    """Those with a host stack on the same address."""
+    with worlds.world(request.param, tmp_path_factory.mktemp("hosted")) as made:
+        assert isinstance(made, worlds.DaemonWorld)
+        yield made
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[worlds.DaemonWorld]:
+    """One on veth for this test alone, to be ill-treated."""
+    with worlds.world("daemon-xdp", tmp_path) as made:
+        assert isinstance(made, worlds.DaemonWorld)
+        yield made
+
+
+@pytest.fixture
+def pair() -> Iterator[worlds.PairWorld]:
+    """Two hosts in this process, for this test alone."""
+    made = worlds.PairWorld()
+    yield made
+    made.close()

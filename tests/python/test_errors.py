@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Bad input: an error of the right kind that names the thing and the remedy."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from netns import need, veth
+from worlds import ADDRS, DaemonWorld, PairWorld, Stack, World, eventually, udp_frame
+
+import multistack
+from multistack import Control, Port
+
+NOBODY = 65534
+
+
+def refusal(call: Callable[[], Any]) -> tuple[int, str]:
+    """The errno and the words that a call is refused with."""
+    with pytest.raises(OSError) as e:
+        call()
+    assert e.value.errno and e.value.strerror
+    return e.value.errno, e.value.strerror
+
+
+def _as_nobody(call: Callable[[], Any], pipe: Any) -> None:
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    try:
+        call()
+        pipe.send((0, "it was allowed"))
+    except OSError as e:
+        pipe.send((e.errno, e.strerror))
+    pipe.close()
+    os._exit(0)
+
+
+def as_nobody(call: Callable[[], Any]) -> tuple[int, str]:
+    """The same of a process without privileges."""
+    need(os.geteuid() == 0, "giving up privileges needs some")
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+    child = fork.Process(target=_as_nobody, args=(call, theirs))
+    child.start()
+    assert ours.poll(30), "no answer of the child"
+    answer: tuple[int, str] = ours.recv()
+    child.join()
+    return answer
+
+
+# ---- opening ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["xdp:", "tc:"])
+def test_unknown_interface_in_process(prefix: str) -> None:
+    need(os.geteuid() == 0, "attaching needs root")
+    code, words = refusal(lambda: Port(prefix + "nosuch0"))
+    assert code == errno.ENODEV and "nosuch0" in words
+
+
+def test_unknown_interface_of_the_daemon(hosted: DaemonWorld) -> None:
+    code, words = refusal(lambda: Port(hosted.control + "nosuch0"))
+    assert code == errno.ENODEV and "nosuch0" in words
+
+
+@pytest.mark.parametrize(
+    "device", ["", ":", "daemon:", "daemon@:", "wire:eth0", "pair:p,side=2"]
+)
+def test_what_is_no_device_string(device: str) -> None:
+    code, words = refusal(lambda: Port(device))
+    assert code == errno.EINVAL and len(words) > 10
+
+
+def test_daemon_not_running(tmp_path: Path) -> None:
+    code, words = refusal(lambda: Port(f"daemon@{tmp_path}/none.sock:eth0"))
+    assert code == errno.ECONNREFUSED
+    assert str(tmp_path) in words and "multistackd" in words
+    with pytest.raises(ConnectionRefusedError):
+        Control(f"daemon@{tmp_path}/none.sock:")
+
+
+def test_daemon_of_another_abi(tmp_path: Path) -> None:
+    path = str(tmp_path / "other.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def answer() -> None:
+            conn, _ = listener.accept()
+            with conn:
+                magic, abi, cmd = struct.unpack_from("=HHI", conn.recv(4096))
+                conn.send(
+                    struct.pack("=HHIiHH", magic, abi + 1, cmd, -errno.EPROTO, 0, 0)
+                )
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        code, words = refusal(lambda: Port(f"daemon@{path}:eth0"))
+        thread.join()
+    assert code == errno.EPROTO
+    assert path in words and "ABI" in words and "2" in words
+
+
+def test_daemon_that_answers_nonsense(tmp_path: Path) -> None:
+    path = str(tmp_path / "other.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def answer() -> None:
+            conn, _ = listener.accept()
+            with conn:
+                conn.recv(4096)
+                conn.send(os.urandom(100))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        code, words = refusal(lambda: Port(f"daemon@{path}:eth0"))
+        thread.join()
+    assert code in (errno.EPROTO, errno.ECONNRESET) and path in words
+
+
+@pytest.mark.parametrize("kind", ["xdp", "tc", "tap"])
+def test_no_capability_to_attach_names_it(daemon: DaemonWorld, kind: str) -> None:
+    with daemon.inside():
+        nic = "ms7,local=10.9.0.2/24,host=10.9.0.1" if kind == "tap" else "eth0"
+        code, words = as_nobody(lambda: Port(f"{kind}:{nic}"))
+    assert code == errno.EPERM and "CAP_" in words
+
+
+def test_attach_through_the_daemon_needs_the_administrator(hosted: DaemonWorld) -> None:
+    def attach() -> None:
+        with Control(hosted.control) as control:
+            control.attach("lo", "tc")
+
+    code, words = as_nobody(attach)
+    assert code == errno.EPERM and "CAP_NET_ADMIN" in words
+
+
+def test_out_of_descriptors(hosted: DaemonWorld) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd"))
+    before = len(hosted_ports(hosted))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 2, hard))
+    try:
+        code, words = refusal(lambda: hosted.port(tx_rings=4, rx_rings=4))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert code == errno.EMFILE and words
+    assert len(os.listdir("/proc/self/fd")) == used, "descriptors leak"
+    eventually(
+        lambda: len(hosted_ports(hosted)) == before, "the daemon has no half port"
+    )
+    hosted.port().close()
+
+
+def hosted_ports(hosted: DaemonWorld) -> list[multistack.PortEntry]:
+    with Control(hosted.control) as control:
+        return control.list_ports()
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"tx_rings": 65}, errno.EINVAL),
+        ({"rx_rings": 65535}, errno.EINVAL),
+        ({"slots": 65537}, errno.EINVAL),
+        ({"slots": 1 << 31}, errno.EINVAL),
+        ({"buf_bytes": 1 << 20}, errno.EINVAL),
+    ],
+)
+def test_sizes_out_of_range(world: World, options: dict[str, int], code: int) -> None:
+    got, words = refusal(lambda: world.port(**options))
+    assert got == code and words
+
+
+# ---- binding -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("addr", ["192.0.2.1", "2001:db8::1"])
+def test_address_not_on_this_host(world: World, addr: str) -> None:
+    with world.port() as port:
+        code, words = refusal(lambda: port.bind(addr, 7000))
+        assert code == errno.EADDRNOTAVAIL and addr in words
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("proto", ["udp", "tcp", "sctp"])
+def test_port_taken_by_another_port_is_named(
+    world: World, family: int, proto: str
+) -> None:
+    with world.port(label="holder") as holder, world.port() as port:
+        holder.bind(world.addr[family], 7000, proto)
+        code, words = refusal(lambda: port.bind(world.addr[family], 7000, proto))
+        assert code == errno.EADDRINUSE
+        assert str(holder.id) in words and "7000" in words
+
+
+def test_port_taken_by_itself(world: World) -> None:
+    with world.port() as port:
+        port.bind(world.addr[4], 7000)
+        code, words = refusal(lambda: port.bind(world.addr[4], 7000))
+        assert code == errno.EADDRINUSE and str(port.id) in words
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_port_taken_by_the_host_and_the_other_way(
+    hosted: DaemonWorld, kind: socket.SocketKind
+) -> None:
+    proto = "tcp" if kind == socket.SOCK_STREAM else "udp"
+    addr = (hosted.addr[4], 7000)
+    with hosted.port() as port:
+        with hosted.inside():
+            ordinary = socket.socket(socket.AF_INET, kind)
+        with ordinary:
+            ordinary.bind(addr)
+            if proto == "tcp":
+                ordinary.listen()
+            code, words = refusal(lambda: port.bind(*addr, proto))
+            assert code == errno.EADDRINUSE
+            assert "host" in words and "7000" in words
+        port.bind(*addr, proto)
+        with hosted.inside():
+            ordinary = socket.socket(socket.AF_INET, kind)
+        with ordinary:
+            assert refusal(lambda: ordinary.bind(addr))[0] == errno.EADDRINUSE
+            port.unbind(*addr, proto)
+            ordinary.bind(addr)
+
+
+def test_low_port_needs_the_privilege(hosted: DaemonWorld) -> None:
+    def bind() -> None:
+        with hosted.port() as port:
+            port.bind(hosted.addr[4], 80, "tcp")
+
+    code, words = as_nobody(bind)
+    assert code == errno.EACCES and "80" in words and "CAP_NET_BIND_SERVICE" in words
+    bind()
+
+
+def test_whole_protocol_needs_the_privilege(hosted: DaemonWorld) -> None:
+    def bind() -> None:
+        with hosted.port() as port:
+            port.bind(hosted.addr[4], 0, 253)
+
+    code, words = as_nobody(bind)
+    assert code == errno.EPERM and "253" in words and "CAP_NET_RAW" in words
+    bind()
+
+
+def test_an_ordinary_user_may_open_bind_and_talk(hosted: DaemonWorld) -> None:
+    peer = hosted.peer()
+
+    def talk() -> None:
+        with hosted.port() as port:
+            ours = port.bind(hosted.addr[4], 7000)
+            Stack(port).sendto(ours[:2], (peer.addr, peer.port), b"from nobody")
+
+    assert as_nobody(talk)[0] == 0
+    assert peer.recv()[0] == b"from nobody"
+    peer.close()
+
+
+def test_nobody_unbinds_what_is_not_theirs(world: World) -> None:
+    with world.port() as holder, world.port() as port:
+        ours = holder.bind(world.addr[4], 7000)
+        assert refusal(lambda: port.unbind(*ours))[0] == errno.ENOENT
+        peer = world.peer()
+        peer.sendto(b"x", ours[:2])
+        assert Stack(holder).recv()[0] == b"x"
+        peer.close()
+
+
+def test_statistics_and_taps_of_strangers_are_refused(hosted: DaemonWorld) -> None:
+    with hosted.port() as port:
+        number = port.id
+
+        def stats() -> None:
+            with hosted.port() as other:
+                other.stats(port_id=number)
+
+        def tap() -> None:
+            with hosted.port() as other:
+                other.tap(number)
+
+        def tap_all() -> None:
+            with hosted.port() as other:
+                other.tap()
+
+        for call in (stats, tap, tap_all):
+            assert as_nobody(call)[0] == errno.EPERM
+            call()
+
+
+# ---- administration ------------------------------------------------------------------
+
+
+def test_attach_twice_detach_attach(daemon: DaemonWorld) -> None:
+    with Control(daemon.control) as control:
+        code, words = refusal(lambda: control.attach("eth0"))
+        assert code == errno.EEXIST and "eth0" in words
+        with daemon.port() as port:
+            code, words = refusal(lambda: control.detach("eth0"))
+            assert code == errno.EBUSY and "eth0" in words
+            control.detach("eth0", force=True)
+            with pytest.raises(OSError) as e:
+                eventually(lambda: port.wait(1), "the port notices")
+            assert e.value.errno == errno.ENETDOWN
+        code, words = refusal(lambda: control.detach("eth0"))
+        assert code == errno.ENODEV and "eth0" in words
+        control.attach("eth0", "xdp")
+        assert [n.name for n in control.list_nics()] == ["eth0"]
+        daemon.port().close()
+
+
+def test_attach_of_what_is_not_there_or_nonsense(daemon: DaemonWorld) -> None:
+    with Control(daemon.control) as control:
+        for call, code in (
+            (lambda: control.attach("nosuch0"), errno.ENODEV),
+            (lambda: control.attach("lo", "wire"), errno.EINVAL),
+            (
+                lambda: control.attach("lo", "tc", options={"colour": "red"}),
+                errno.EINVAL,
+            ),
+            (lambda: control.stats(nic="nosuch0"), errno.ENODEV),
+        ):
+            got, words = refusal(call)
+            assert got == code and len(words) > 10
+
+
+def test_a_second_daemon_at_the_same_socket(daemon: DaemonWorld) -> None:
+    import subprocess
+
+    from worlds import daemon_path
+
+    done = subprocess.run(
+        daemon.ns.command(
+            daemon_path(), "--foreground", "--socket", daemon.daemon.socket
+        ),
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode != 0 and str(daemon.daemon.socket) in done.stderr
+    daemon.port().close()
+
+
+# ---- losses ----------------------------------------------------------------------------
+
+
+def test_interface_vanishes_under_traffic(daemon: DaemonWorld) -> None:
+    assert daemon.far
+    with daemon.port() as port:
+        ours = port.bind(daemon.addr[4], 7000)
+        stack = Stack(port)
+        frame = stack.frame(ours[:2], (daemon.peer_addr[4], 9), bytes(1000))
+        for _ in range(10):
+            port.send_batch([frame] * 100)
+        daemon.ns.ip("link", "del", "eth0")
+
+        def lost() -> bool:
+            try:
+                port.send_batch([frame] * 100)
+                port.wait(0.01)
+            except OSError as e:
+                assert e.errno == errno.ENETDOWN and "eth0" in e.strerror
+                return True
+            return False
+
+        eventually(lost, "ENETDOWN")
+        code, words = refusal(port.reopen)
+        assert code == errno.ENODEV and "eth0" in words
+        veth(daemon.ns, daemon.far, ADDRS)
+        with Control(daemon.control) as control:
+            control.attach("eth0", "xdp")
+        port.reopen()
+        peer = daemon.peer()
+        peer.sendto(b"back", ours[:2])
+        assert Stack(port).recv()[0] == b"back"
+        peer.close()
+
+
+def test_daemon_killed_and_started_again(daemon: DaemonWorld) -> None:
+    with daemon.port() as port:
+        ours = port.bind(daemon.addr[4])
+        daemon.daemon.kill()
+        with pytest.raises(ConnectionResetError):
+            eventually(lambda: port.wait(1), "the port notices")
+        with pytest.raises(ConnectionResetError) as e:
+            port.bind(daemon.addr[4], 7001)
+        assert str(daemon.daemon.socket) in e.value.strerror
+        assert refusal(port.reopen)[0] == errno.ECONNREFUSED
+        daemon.daemon.start()
+        port.reopen()
+        assert (ours, port.id) in [(t.tuple, t.port_id) for t in port.list_tuples()]
+        peer = daemon.peer()
+        peer.sendto(b"again", ours[:2])
+        assert Stack(port).recv()[0] == b"again"
+        peer.close()
+
+
+def test_daemon_stopped_politely(daemon: DaemonWorld) -> None:
+    with daemon.port() as port:
+        port.bind(daemon.addr[4], 7000)
+        daemon.daemon.close()
+        with pytest.raises(ConnectionResetError):
+            eventually(lambda: port.wait(1), "the port notices")
+    daemon.daemon.start()
+
+
+@pytest.fixture
+def victim(
+    hosted: DaemonWorld,
+) -> Iterator[tuple[multiprocessing.process.BaseProcess, Any]]:
+    """A process with a port that holds 7000 and sends without an end."""
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+
+    def live() -> None:
+        port = hosted.port(label="victim")
+        at = port.bind(hosted.addr[4], 7000)
+        frame = udp_frame(
+            (port.mac, *at[:2]), (port.mac, hosted.addr[4], 7001), bytes(100)
+        )
+        theirs.send(port.id)
+        while True:
+            port.send_batch([frame] * 64)
+
+    child = fork.Process(target=live)
+    child.start()
+    yield child, ours
+    child.kill()
+    child.join()
+
+
+def test_client_killed_gives_all_back_and_harms_nobody(
+    hosted: DaemonWorld, victim: Any
+) -> None:
+    child, pipe = victim
+    assert pipe.poll(30)
+    number = pipe.recv()
+    with hosted.port(slots=4096) as port:
+        ours = port.bind(hosted.addr[4], 7001)
+        assert refusal(lambda: port.bind(hosted.addr[4], 7000))[0] == errno.EADDRINUSE
+        assert port.wait(10), "frames of the victim"
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        eventually(
+            lambda: number not in [p.id for p in port.list_ports()],
+            "the victim's port is gone",
+        )
+        port.bind(hosted.addr[4], 7000)
+        peer, stack = hosted.peer(), Stack(port)
+        while port.recv():
+            pass
+        peer.sendto(b"unharmed", ours[:2])
+        assert stack.recv()[0] == b"unharmed"
+        peer.close()
+
+
+def test_the_parents_port_survives_a_child(world: World) -> None:
+    """After fork() the child has nothing, and its end is not the port's."""
+    with world.port() as port:
+        ours = port.bind(world.addr[4], 7000)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                port.stats()
+            except PermissionError:
+                code = 0
+            finally:
+                port.close()
+                os._exit(code)
+        assert os.waitpid(pid, 0)[1] == 0
+        peer = world.peer()
+        peer.sendto(b"x", ours[:2])
+        assert Stack(port).recv()[0] == b"x"
+        peer.close()
+
+
+def test_a_pair_end_attached_twice(pair: PairWorld) -> None:
+    device = pair.device.replace("pair:p0", "pair:p5")
+    code, words = refusal(lambda: Port(device))
+    assert code == errno.EBUSY and "attached already" in words

@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The switch in every way that it can be had, behind one face, so that a test's
+body is written once.
+
+A World has a device string, local addresses that ports on it can claim, and a
+peer: UDP sockets at the other end, the kernel's or (pair) made of a port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from netns import Netns, need, sh, veth
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+import multistack
+
+ROOT = Path(__file__).resolve().parents[2]
+ADDRS = {4: ("10.77.0.1", "10.77.0.2"), 6: ("fd77::1", "fd77::2")}
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_number = itertools.count()
+
+
+def eventually(look: Callable[[], Any], what: str, seconds: float = 10.0) -> Any:
+    """The first true answer of look()."""
+    until = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > until:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.002)
+
+
+def daemon_path() -> Path:
+    """multistackd as $MULTISTACKD says, else from where the library is."""
+    named = os.environ.get("MULTISTACKD")
+    if named:
+        return Path(named)
+    from multistack import _ffi
+
+    below = "sys/os/user/daemon/multistackd"
+    built = [
+        _ffi.library_path.parents[1] / below,
+        *sorted(ROOT.glob(f"build*/**/{below}")),
+    ]
+    found = [p for p in built if p.exists()]
+    need(found, "multistackd is not built; ./inv build, or name it in $MULTISTACKD")
+    return found[0]
+
+
+def udp_frame(
+    src: tuple[bytes, str, int], dst: tuple[bytes, str, int], data: bytes, **ip: Any
+) -> bytes:
+    """An Ethernet frame with a datagram; ends are (MAC, address, port)."""
+    layer = IPv6 if ":" in src[1] else IP
+    network = layer(src=src[1], dst=dst[1], **ip)
+    ends = UDP(sport=src[2], dport=dst[2])
+    return bytes(Ether(src=src[0], dst=dst[0]) / network / ends / data)
+
+
+def udp_parse(frame: bytes) -> tuple[bytes, tuple[str, int], tuple[str, int]] | None:
+    """Payload, source and destination of an unfragmented UDP datagram."""
+    ether = Ether(frame)
+    if UDP not in ether:
+        return None
+    network = ether[IPv6] if IPv6 in ether else ether[IP]
+    udp = ether[UDP]
+    data = bytes(udp.payload)[: udp.len - 8]
+    return data, (network.src, udp.sport), (network.dst, udp.dport)
+
+
+class Stack:
+    """The smallest UDP stack on a port."""
+
+    def __init__(self, port: multistack.Port) -> None:
+        self.port = port
+        self.waiting: list[tuple[bytes, tuple[str, int], tuple[str, int]]] = []
+
+    def frame(self, src: tuple[str, int], dst: tuple[str, int], data: bytes) -> bytes:
+        route = self.route(dst[0])
+        return udp_frame((route.src_mac, *src), (route.dst_mac, *dst), data)
+
+    def route(self, addr: str) -> multistack.Route:
+        def resolved() -> multistack.Route | None:
+            route = self.port.route(addr)
+            return None if route.state == multistack.RouteState.PENDING else route
+
+        found: multistack.Route = eventually(resolved, f"the neighbour of {addr}")
+        return found
+
+    def sendto(self, src: tuple[str, int], dst: tuple[str, int], data: bytes) -> None:
+        self.port.send(self.frame(src, dst, data))
+
+    def recv(
+        self, seconds: float = 5.0
+    ) -> tuple[bytes, tuple[str, int], tuple[str, int]]:
+        """Payload, source, destination of the next datagram."""
+        until = time.monotonic() + seconds
+        while not self.waiting:
+            if not self.port.wait(max(0.0, until - time.monotonic())):
+                raise TimeoutError(f"no datagram in {seconds} s: {self.port.stats()}")
+            with self.port.recv_batch() as frames:
+                for frame in frames:
+                    found = udp_parse(bytes(frame))
+                    if found:
+                        self.waiting.append(found)
+        return self.waiting.pop(0)
+
+    def nothing(self, seconds: float = 0.2) -> bool:
+        """Whether nothing comes for a while."""
+        try:
+            self.recv(seconds)
+        except TimeoutError:
+            return True
+        return False
+
+
+class Peer(Protocol):
+    """A UDP socket at the other end."""
+
+    addr: str
+    port: int
+
+    def sendto(self, data: bytes, to: tuple[str, int]) -> None: ...
+    def recv(self, seconds: float = 5.0) -> tuple[bytes, tuple[str, int]]: ...
+    def close(self) -> None: ...
+
+
+class KernelPeer:
+    """The kernel's socket."""
+
+    def __init__(self, ns: Netns, family: int, addr: str, port: int) -> None:
+        with ns.inside():
+            self.sock = socket.socket(FAMILIES[family], socket.SOCK_DGRAM)
+        self.sock.bind((addr, port))
+        self.addr, self.port = self.sock.getsockname()[:2]
+
+    def sendto(self, data: bytes, to: tuple[str, int]) -> None:
+        self.sock.sendto(data, to)
+
+    def recv(self, seconds: float = 5.0) -> tuple[bytes, tuple[str, int]]:
+        self.sock.settimeout(seconds)
+        data, who = self.sock.recvfrom(65536)
+        return data, who[:2]
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+class PortPeer:
+    """A port of another host in this process, with a stack on it."""
+
+    def __init__(self, device: str, addr: str, port: int) -> None:
+        self.handle = multistack.Port(device, label="peer")
+        self.addr, self.port = self.handle.bind(addr, port)[:2]
+        self.stack = Stack(self.handle)
+
+    def sendto(self, data: bytes, to: tuple[str, int]) -> None:
+        self.stack.sendto((self.addr, self.port), to, data)
+
+    def recv(self, seconds: float = 5.0) -> tuple[bytes, tuple[str, int]]:
+        data, src, _ = self.stack.recv(seconds)
+        return data, src
+
+    def close(self) -> None:
+        self.handle.close()
+
+
+class World:
+    """What is common; `kernel` says whether a host stack is beside ours."""
+
+    name = ""
+    kernel = True
+    device = ""
+    nic = ""
+    addr: dict[int, str]
+    peer_addr: dict[int, str]
+
+    def __init__(self) -> None:
+        self.addr = {f: pair[0] for f, pair in ADDRS.items()}
+        self.peer_addr = {f: pair[1] for f, pair in ADDRS.items()}
+
+    def port(self, **options: Any) -> multistack.Port:
+        return multistack.Port(self.device, **options)
+
+    def peer(self, family: int = 4, port: int = 0) -> Peer:
+        raise NotImplementedError
+
+    def inside(self) -> contextlib.AbstractContextManager[None]:
+        """What the host of the switch opens meanwhile is in its namespace."""
+        return contextlib.nullcontext()
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class PairWorld(World):
+    """Both ends of a wire, in this process."""
+
+    name = "pair"
+    kernel = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        link = f"L{next(_number)}"
+        end = {
+            side: f"pair:p{side},link={link},side={side},addr={a[0]}+{a[1]}"
+            for side, a in enumerate(zip(*ADDRS.values(), strict=True))
+        }
+        self.device, self.nic, self.far = end[0], "p0", end[1]
+        # What is sent while the other end is not there is lost.
+        self.keep = [multistack.Port(end[0]), multistack.Port(end[1])]
+
+    def peer(self, family: int = 4, port: int = 0) -> PortPeer:
+        return PortPeer(self.far, self.peer_addr[family], port)
+
+    def close(self) -> None:
+        for port in self.keep:
+            port.close()
+
+
+class TapWorld(World):
+    """A private link to the host's stack; the peer is the host itself."""
+
+    name = "tap"
+    kernel = False  # on our address, that is
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ns = Netns("tap")
+        local = "+".join(f"{self.addr[f]}/{24 if f == 4 else 64}" for f in (4, 6))
+        host = "+".join(self.peer_addr[f] for f in (4, 6))
+        self.nic = "ms0"
+        self.device = f"tap:ms0,local={local},host={host}"
+        with self.ns.inside():
+            self.keep = multistack.Port(self.device)
+
+    def port(self, **options: Any) -> multistack.Port:
+        with self.ns.inside():
+            return super().port(**options)
+
+    def peer(self, family: int = 4, port: int = 0) -> KernelPeer:
+        return KernelPeer(self.ns, family, self.peer_addr[family], port)
+
+    def close(self) -> None:
+        self.keep.close()
+        self.ns.close()
+
+
+class Daemon:
+    """multistackd in the foreground, in a namespace."""
+
+    def __init__(self, ns: Netns, scratch: Path, *options: str) -> None:
+        self.ns = ns
+        self.socket = scratch / f"d{next(_number)}.sock"
+        self.log = scratch / "multistackd.log"
+        self.options = options
+        scratch.chmod(0o755)
+        self.start()
+
+    def start(self) -> None:
+        words = [daemon_path(), "--foreground", "--verbose", "--socket", self.socket]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                self.ns.command(*words, *self.options), stdout=log, stderr=log
+            )
+        until = time.monotonic() + 20
+        while not self._listens():
+            if self.process.poll() is not None or time.monotonic() > until:
+                self.kill()
+                raise RuntimeError(
+                    f"multistackd does not start: {self.log.read_text()}"
+                )
+            time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            try:
+                s.connect(str(self.socket))
+            except OSError:
+                return False
+        return True
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def kill(self) -> None:
+        """As the kernel does when memory runs out."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(20)
+        assert code == 0, (
+            f"multistackd ended with {code}: {self.log.read_text()[-2000:]}"
+        )
+
+
+class DaemonWorld(World):
+    """multistackd beside the host's stack."""
+
+    def __init__(self, scratch: Path, kind: str) -> None:
+        super().__init__()
+        self.name = f"daemon-{kind}"
+        self.ns = Netns("srv")
+        self.far: Netns | None = None
+        self._wire(kind)
+        self.daemon = Daemon(self.ns, scratch, "--attach", f"{kind}:{self.nic}")
+        self.control = f"daemon@{self.daemon.socket}:"
+        self.device = self.control + self.nic
+
+    def _wire(self, kind: str) -> None:
+        if kind == "tc":
+            self.nic = "lo"
+            self.peer_addr = self.addr
+            for family, addr in self.addr.items():
+                nodad = ["nodad"] if family == 6 else []
+                self.ns.ip("addr", "add", addr, "dev", "lo", *nodad)
+        else:
+            self.nic = "eth0"
+            self.far = Netns("cli")
+            veth(self.ns, self.far, ADDRS)
+
+    def peer(self, family: int = 4, port: int = 0) -> KernelPeer:
+        return KernelPeer(self.far or self.ns, family, self.peer_addr[family], port)
+
+    def inside(self) -> contextlib.AbstractContextManager[None]:
+        return self.ns.inside()
+
+    def close(self) -> None:
+        try:
+            self.daemon.close()
+        finally:
+            if self.far:
+                self.far.close()
+            self.ns.close()
+
+
+KINDS = ["pair", "tap", "daemon-xdp", "daemon-tc"]
+
+
+def make(kind: str, scratch: Path) -> World:
+    if kind == "pair":
+        return PairWorld()
+    if kind == "tap":
+        need(os.path.exists("/dev/net/tun"), "tap needs /dev/net/tun")
+        return TapWorld()
+    return DaemonWorld(scratch, kind.removeprefix("daemon-"))
+
+
+@contextlib.contextmanager
+def world(kind: str, scratch: Path) -> Iterator[World]:
+    made = make(kind, scratch)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def raw_socket(ns: Netns, nic: str) -> socket.socket:
+    """A packet socket: whole frames as they are."""
+    with ns.inside():
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    s.bind((nic, 0))
+    return s
+
+
+__all__ = [
+    "KINDS",
+    "Daemon",
+    "DaemonWorld",
+    "KernelPeer",
+    "PairWorld",
+    "Peer",
+    "Stack",
+    "World",
+    "daemon_path",
+    "eventually",
+    "make",
+    "raw_socket",
+    "sh",
+    "udp_frame",
+    "udp_parse",
+    "world",
+]
