@@ -189,7 +189,7 @@ struct ms_kring {
 	uint8_t buf_shift; /* (c) log2 buf_bytes */
 	bool is_rx;	   /* (c) */
 	bool stopped;	   /* (r) its port is being closed, or its NIC went */
-	uint8_t leases;	   /* (l) not 0: a finished lease waits for an older */
+	uint32_t waiting;  /* (l) finished leases that wait for an older one */
 	struct ms_tap *tap; /* (r) taps on this ring's port */
 
 	uint64_t counter[MS_CTR_MAX]; /* (l) receive, (s) transmit */
@@ -206,14 +206,11 @@ struct ms_kring {
 	struct ms_kring *sched_next; /* (l) of the scheduler */
 	bool sched_on;		     /* (l) of the scheduler: on its list, or
 					in service */
+	bool kicked;		     /* (l) of the scheduler: in service, ready
+					again */
 	bool dozing;		     /* (s) shared->doze is set */
+	bool resumed;		     /* (s) its turn was cut short */
 	int64_t deficit_bytes;	     /* (s) */
-};
-
-/* Slots of one ring set aside for one batch, to be filled outside the lock. */
-struct ms_lease {
-	uint32_t first;
-	uint32_t slots;
 };
 
 /*
@@ -339,6 +336,7 @@ struct ms_sched { /* who may send next on one queue: deficit round robin,
 	uint32_t num;			 /* (l) rings on the list */
 	bool running;			 /* (l) */
 	bool polled;			 /* (l) see ms_nic_sched_poll */
+	bool added;			 /* (l) since the runner looked */
 	struct ms_nic *nic;		 /* (c) */
 	unsigned int q;			 /* (c) */
 };
@@ -383,7 +381,7 @@ struct ms_switch { /* one namespace of tuples: one host */
 	uint32_t next_port_id;	 /* (b) */
 	uint32_t next_nic_id;	 /* (b) 0 at first: ms_nic_create adds 1 and
 				    takes it */
-	uint64_t flow_key[10];	 /* (c) random: which ring of a port */
+	uint64_t flow_key[11];	 /* (c) random: which ring of a port */
 };
 
 int ms_switch_create(struct ms_switch **out);

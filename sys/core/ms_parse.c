@@ -12,6 +12,7 @@
 #define TCP_HDR_BYTES 20
 #define UDP_HDR_BYTES 8
 #define SCTP_HDR_BYTES 12
+#define DCCP_HDR_BYTES 12
 #define ICMP_HDR_BYTES 8
 
 /* The IP layer's view of a packet, outer or inside an ICMP error. */
@@ -134,11 +135,13 @@ ip6_view(struct ip_view *v, uint32_t room, bool inner)
 	return ip6_walk(v);
 }
 
+/* These have their ports in the first four bytes. */
 static bool
 has_ports(uint8_t proto)
 {
 	return proto == MS_PROTO_TCP || proto == MS_PROTO_UDP ||
-	       proto == MS_PROTO_SCTP;
+	       proto == MS_PROTO_SCTP || proto == MS_PROTO_UDPLITE ||
+	       proto == MS_PROTO_DCCP;
 }
 
 /* Whether the transport header at v->l4 is all there and says nothing that
@@ -165,8 +168,12 @@ l4_sound(const struct ip_view *v)
 			return false;
 		/* A first fragment holds only the start of what it counts. */
 		return v->more || bytes <= v->bytes - v->l4;
+	case MS_PROTO_UDPLITE:
+		return there >= UDP_HDR_BYTES;
 	case MS_PROTO_SCTP:
 		return there >= SCTP_HDR_BYTES;
+	case MS_PROTO_DCCP:
+		return there >= DCCP_HDR_BYTES;
 	default:
 		return true;
 	}

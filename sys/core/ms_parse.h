@@ -22,12 +22,14 @@
 #define MS_PROTO_ICMP 1
 #define MS_PROTO_TCP 6
 #define MS_PROTO_UDP 17
+#define MS_PROTO_DCCP 33
 #define MS_PROTO_ROUTING 43
 #define MS_PROTO_FRAGMENT 44
 #define MS_PROTO_AH 51
 #define MS_PROTO_ICMP6 58
 #define MS_PROTO_DSTOPTS 60
 #define MS_PROTO_SCTP 132
+#define MS_PROTO_UDPLITE 136
 
 /* Ethernet, IPv4, TCP without options: the fast path asks for no less. */
 #define MS_FAST_BYTES (MS_ETHER_BYTES + MS_IP4_BYTES + 20)

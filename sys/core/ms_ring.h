@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ms_ring.h: putting frames into receive rings.
+ *
+ * Several queues may fill one ring at a time. Each takes a lease on as many
+ * slots as it needs, under the ring's lock; fills them outside it; and hands
+ * them in, under the lock again. Whoever hands in the oldest lease publishes
+ * it and all finished ones right behind it; a younger one is noted and left,
+ * so that nobody waits for anybody.
+ */
+#ifndef MS_RING_H
+#define MS_RING_H
+
+#include "ms_core.h"
+
+/* Slots of one ring set aside for one batch, to be filled outside the lock. */
+struct ms_lease {
+	uint32_t first;
+	uint32_t slots;
+};
+
+/* What became of a lease, for the ring's counters. */
+struct ms_filled {
+	uint32_t frames;
+	uint32_t bad; /* frames lost to a slot with a bad buffer */
+	uint64_t bytes;
+};
+
+/* One receive ring's share of a batch. */
+struct ms_dest {
+	struct ms_kring *ring;
+	uint16_t first, last; /* frames, linked by ms_deliver.next */
+	uint16_t frames;
+	uint16_t cell;	      /* in ms_deliver.cells */
+	uint32_t max_bytes;   /* of one frame */
+	struct ms_lease lease;
+	uint32_t old_tail, new_tail; /* what handing in the lease published */
+};
+
+#define MS_CELLS (2 * MS_BATCH_MAX)
+
+/* A batch sorted by destination. */
+struct ms_deliver {
+	struct ms_frame *frames;
+	uint64_t *counter; /* of the queue that delivers */
+	uint32_t num;	   /* dests */
+	uint16_t next[MS_BATCH_MAX];
+	uint8_t *dst[MS_BATCH_MAX];
+	struct ms_dest dest[MS_BATCH_MAX];
+	uint16_t cells[MS_CELLS]; /* 1 + dest, by hash of ring; or 0 */
+};
+
+/* For a counter that has one writer at a time and readers at any time. */
+static inline void
+ms_ctr_add(uint64_t *counter, uint64_t n)
+{
+	ms_os_store_once(counter, *counter + n);
+}
+
+/*
+ * Copies n bytes, and reads none behind them: what is there may be somebody
+ * else's. Short frames go by moves of a constant size, which overlap.
+ */
+static inline void
+ms_copy(uint8_t *d, const uint8_t *s, uint32_t n)
+{
+	if (n <= 128 && n >= 32) {
+		if (n > 64) {
+			memcpy(d + 32, s + 32, 16);
+			memcpy(d + 48, s + 48, 16);
+			memcpy(d + n - 64, s + n - 64, 16);
+			memcpy(d + n - 48, s + n - 48, 16);
+		}
+		memcpy(d, s, 16);
+		memcpy(d + 16, s + 16, 16);
+		memcpy(d + n - 32, s + n - 32, 16);
+		memcpy(d + n - 16, s + n - 16, 16);
+		return;
+	}
+	memcpy(d, s, n);
+}
+
+/*
+ * Adds frame i, for `ring`, to a batch. In order: frames of one ring stay in
+ * the order of the calls. ms_deliver_run() follows, with the same frames.
+ */
+static inline void
+ms_deliver_add(struct ms_deliver *d, uint32_t i, struct ms_kring *ring)
+{
+	uint32_t cell = (uint32_t)((uintptr_t)ring >> 6) * 0x9e3779b1u;
+	uint32_t bytes = d->frames[i].len;
+	struct ms_dest *dest;
+
+	for (cell >>= 23;; cell = (cell + 1) % MS_CELLS) {
+		if (d->cells[cell] == 0)
+			break;
+		dest = &d->dest[d->cells[cell] - 1];
+		if (dest->ring != ring)
+			continue;
+		d->next[dest->last] = (uint16_t)i;
+		dest->last = (uint16_t)i;
+		dest->frames++;
+		if (dest->max_bytes < bytes)
+			dest->max_bytes = bytes;
+		return;
+	}
+	ms_prefetchw(ring);
+	ms_prefetchw((uint8_t *)ring + MS_CACHE_LINE);
+	dest = &d->dest[d->num++];
+	d->cells[cell] = (uint16_t)d->num;
+	dest->ring = ring;
+	dest->first = (uint16_t)i;
+	dest->last = (uint16_t)i;
+	dest->frames = 1;
+	dest->cell = (uint16_t)cell;
+	dest->max_bytes = bytes;
+}
+
+/* Copies the frames added into their rings, publishes them, wakes those who
+   asked for it, counts, and empties d. Read section. */
+void ms_deliver_run(struct ms_deliver *d);
+
+/* Takes up to `want` slots, or none if there are not even `least`, and returns
+   how many. Read section. */
+uint32_t ms_ring_reserve(struct ms_kring *ring, uint32_t least, uint32_t want,
+			 struct ms_lease *lease);
+/* Hands in a lease of at least one slot. *old and *now: the published tail
+   before and after; equal, if an older lease is still open. */
+void ms_ring_complete(struct ms_kring *ring, const struct ms_lease *lease,
+		      const struct ms_filled *filled, uint32_t *old,
+		      uint32_t *now);
+/* Wakes the user if he asked for it. Barrier E has passed since the tail was
+   published. */
+bool ms_ring_wake(struct ms_kring *ring, uint32_t old, uint32_t now);
+/*
+ * Puts one frame, of any length, into a receive ring, with `flags` besides its
+ * own. Returns MS_CTR_RX_FRAMES, or the counter of its loss; does not count.
+ * *old and *now as ms_ring_complete(); no fence, no wake. Read section.
+ */
+enum ms_counter ms_ring_put(struct ms_kring *ring, const struct ms_frame *f,
+			    uint16_t flags, uint32_t *old, uint32_t *now);
+/* Adds n to one counter of a receive ring; losses show in ms_ring.lost. */
+void ms_ring_count(struct ms_kring *ring, enum ms_counter which, uint32_t n);
+
+#endif /* MS_RING_H */

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ms_rx.c: from an interface to the ports. A batch goes through in stages, so
+ * that the memory each stage needs is on its way while the others are worked
+ * on: parse and hash, look up, sort by destination, copy.
+ */
+#include "ms_batch.h"
+
+#define AHEAD 8 /* frames whose first bytes are fetched early */
+
+/* What does not change during a batch, in registers. */
+struct rx_view {
+	const struct ms_switch *sw;
+	const struct ms_table *table;
+	const struct ms_gen *gen;
+	struct ms_nic *nic;
+	struct ms_mac mac;
+	bool untagged;
+};
+
+static bool
+dst_is_unicast(const struct ms_pkt *pkt)
+{
+	if (pkt->family == 4)
+		return ms_ip4_unicast(pkt->daddr);
+	return pkt->daddr[0] != 0xff;
+}
+
+/* The ring for packets to (daddr, proto, dport), or NULL if unclaimed. */
+static struct ms_kring *
+claimed_ring(const struct rx_view *v, const struct ms_pkt *pkt)
+{
+	struct ms_tuple tuple = { .proto = pkt->proto,
+				  .family = pkt->family,
+				  .port_be = pkt->dport_be };
+	uint64_t value;
+
+	memcpy(tuple.addr, pkt->daddr, pkt->family == 6 ? 16 : 4);
+	value = ms_table_value(v->table, &tuple);
+	if (value == 0)
+		return NULL;
+	return ms_flow_ring(v->sw, value, pkt, pkt->saddr, pkt->daddr);
+}
+
+/* An error goes where the answers to the packet inside would go. */
+static struct ms_kring *
+icmp_error_ring(const struct rx_view *v, const struct ms_pkt *pkt)
+{
+	uint64_t value = ms_table_value(v->table, &pkt->inner);
+	struct ms_pkt answer = *pkt;
+
+	if (value == 0)
+		return NULL;
+	answer.proto = pkt->inner.proto;
+	return ms_flow_ring(v->sw, value, &answer, pkt->peer, pkt->inner.addr);
+}
+
+/* Any frame that is not plain: the ring it goes to, or NULL for the host. */
+static struct ms_kring *
+rx_any(const struct rx_view *v, const struct ms_frame *f)
+{
+	struct ms_kring *ring = NULL;
+	struct ms_pkt pkt;
+
+	if (f->linear < MS_ETHER_BYTES || !ms_mac_is(&v->mac, f->data))
+		return NULL;
+	ms_parse(f->data, f->linear, f->len, &pkt);
+	if (pkt.kind == MS_PKT_OTHER || pkt.kind == MS_PKT_BAD ||
+	    pkt.vlan != v->nic->vlan || !dst_is_unicast(&pkt))
+		return NULL;
+	switch (pkt.kind) {
+	case MS_PKT_FRAGMENT:
+		if (ms_frag_find(v->nic->frags, MS_DIR_DST, &pkt))
+			ring = claimed_ring(v, &pkt);
+		break;
+	case MS_PKT_ICMP_ERROR:
+		ring = icmp_error_ring(v, &pkt);
+		break;
+	case MS_PKT_TUPLE:
+	case MS_PKT_PORTLESS:
+		ring = claimed_ring(v, &pkt);
+		if (pkt.first_fragment)
+			ms_frag_note(v->nic->frags, MS_DIR_DST, &pkt,
+				     ring != NULL);
+		break;
+	default:
+		break;
+	}
+	return ring;
+}
+
+/* Stage 1: parses, and asks for the table's line. Frames that are not plain
+   are decided at once. */
+static void
+rx_parse(const struct rx_view *v, struct ms_rx_batch *b,
+	 const struct ms_frame *frames, uint32_t n)
+{
+	const struct ms_frame *f;
+	const uint8_t *p;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		f = &frames[i];
+		p = f->data;
+		if (ms_likely(i + AHEAD < n))
+			ms_prefetch(frames[i + AHEAD].data);
+		if (ms_likely(ms_parse_plain4(p, f->linear, f->len) &&
+			      v->untagged && ms_mac_is(&v->mac, p) &&
+			      ms_ip4_unicast(p + 30))) {
+			b->key[i] = ms_key4(ms_raw32(p + 30), ms_raw16(p + 36),
+					    p[23]);
+			b->hash[i] = ms_table_hash4(v->table, b->key[i]);
+			ms_prefetch(ms_gen_bucket(v->gen, b->hash[i]));
+		} else {
+			b->key[i] = 0;
+			b->ring[i] = rx_any(v, f);
+		}
+	}
+}
+
+/* Which of several rings, for a plain frame. */
+static struct ms_kring *
+plain_ring(const struct rx_view *v, uint64_t value, const uint8_t *p)
+{
+	uint32_t hash;
+
+	hash = ms_flow_hash4(v->sw->flow_key, ms_raw32(p + 26),
+			     ms_raw32(p + 30), ms_raw32(p + 34), p[23]);
+	return ms_value_rings(value) + ms_flow_pick(hash, ms_value_num(value));
+}
+
+/* Stage 2: looks up, decides, sorts. Returns how many stay with the host. */
+static uint32_t
+rx_lookup(const struct rx_view *v, struct ms_rx_batch *b,
+	  struct ms_frame *frames, uint32_t n)
+{
+	struct ms_kring *ring;
+	uint64_t value;
+	uint32_t host = 0;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		if (ms_likely(b->key[i] != 0)) {
+			value = ms_gen_probe4(v->gen, b->key[i], b->hash[i]);
+			if (value == 0)
+				value = ms_table_wild4(v->table, b->key[i],
+						       frames[i].data + 30);
+			ring = ms_value_rings(value);
+			if ((value & 63) != 0)
+				ring = plain_ring(v, value, frames[i].data);
+		} else {
+			ring = b->ring[i];
+		}
+		if (ring == NULL) {
+			frames[i].verdict = MS_VERDICT_HOST;
+			host++;
+			continue;
+		}
+		frames[i].verdict = MS_VERDICT_TAKEN;
+		ms_deliver_add(&b->deliver, i, ring);
+	}
+	return host;
+}
+
+static void
+rx_tap(const struct ms_tap *tap, const struct ms_frame *frames, uint32_t n,
+       uint64_t *counter)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		ms_tap_frame(tap, &frames[i], MS_SLOT_TAP_RX, counter);
+}
+
+void
+ms_nic_input(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
+	     uint32_t n)
+{
+	struct ms_rx_batch *b = &nic->batch[q]->rx;
+	const struct ms_tap *tap;
+	struct rx_view v;
+	struct ms_read r;
+	uint32_t host;
+
+	ms_os_read_enter(&r);
+	v.sw = nic->sw;
+	v.table = nic->sw->table;
+	v.gen = ms_os_load_acquire(&v.table->gen[0]);
+	v.nic = nic;
+	v.mac = ms_nic_mac(nic);
+	v.untagged = nic->vlan == 0;
+	b->deliver.frames = frames;
+	b->deliver.counter = b->counter;
+
+	rx_parse(&v, b, frames, n);
+	host = rx_lookup(&v, b, frames, n);
+	tap = ms_os_load_acquire(&nic->tap);
+	if (ms_unlikely(tap != NULL))
+		rx_tap(tap, frames, n, b->counter);
+	ms_deliver_run(&b->deliver);
+	ms_os_read_exit(&r);
+
+	ms_ctr_add(&b->counter[MS_CTR_RX_SEEN], n);
+	if ((nic->features & MS_FEATURE_HOST) != 0)
+		ms_ctr_add(&b->counter[MS_CTR_RX_HOST], host);
+	else
+		ms_ctr_add(&b->counter[MS_CTR_DROP_RX_NOHOST], host);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ms_tap.c: copies of frames, for those who look on.
+ */
+#include "ms_batch.h"
+
+/* Shows a port's taps to its rings, where the packet path looks. */
+static void
+port_tap_set(struct ms_port *port, struct ms_tap *tap)
+{
+	uint32_t i;
+
+	ms_os_store_release(&port->tap, tap);
+	for (i = 0; i < port->num_rx; i++)
+		ms_os_store_release(&port->rx[i].tap, tap);
+	for (i = 0; i < port->num_tx; i++)
+		ms_os_store_release(&port->tx[i].tap, tap);
+}
+
+int
+ms_tap_start(struct ms_port *owner, struct ms_port *target,
+	     struct ms_nic *nic, uint32_t snap_bytes)
+{
+	struct ms_tap *tap;
+
+	if (owner == target || (target == NULL && nic == NULL))
+		return -EINVAL;
+	if (owner->tapping != NULL)
+		return -EBUSY;
+	tap = ms_os_alloc(sizeof(*tap));
+	if (tap == NULL)
+		return -ENOMEM;
+	tap->owner = owner;
+	tap->target = target;
+	tap->snap_bytes = snap_bytes;
+	if (target != NULL) {
+		tap->next = target->tap;
+		port_tap_set(target, tap);
+	} else {
+		tap->nic = nic;
+		tap->next = nic->tap;
+		ms_os_store_release(&nic->tap, tap);
+	}
+	owner->tapping = tap;
+	return 0;
+}
+
+/* Takes a tap off its target's list. */
+static void
+tap_unlink(struct ms_tap *tap)
+{
+	struct ms_tap *first, *t;
+
+	first = tap->target != NULL ? tap->target->tap : tap->nic->tap;
+	if (first == tap) {
+		if (tap->target != NULL)
+			port_tap_set(tap->target, tap->next);
+		else
+			ms_os_store_release(&tap->nic->tap, tap->next);
+		return;
+	}
+	for (t = first; t != NULL; t = t->next) {
+		if (t->next == tap) {
+			ms_os_store_release(&t->next, tap->next);
+			return;
+		}
+	}
+}
+
+void
+ms_tap_stop(struct ms_port *owner)
+{
+	struct ms_tap *tap = owner->tapping;
+
+	if (tap == NULL)
+		return;
+	tap_unlink(tap);
+	owner->tapping = NULL;
+	ms_os_read_sync();
+	ms_os_free(tap);
+}
+
+void
+ms_tap_end(struct ms_port *target)
+{
+	while (target->tap != NULL)
+		ms_tap_stop(target->tap->owner);
+}
+
+void
+ms_tap_end_nic(struct ms_nic *nic)
+{
+	while (nic->tap != NULL)
+		ms_tap_stop(nic->tap->owner);
+}
+
+void
+ms_tap_frame(const struct ms_tap *tap, const struct ms_frame *f, uint16_t flag,
+	     uint64_t *counter)
+{
+	struct ms_frame copy = *f;
+	enum ms_counter result;
+	struct ms_kring *ring;
+	uint32_t old, now;
+
+	for (; tap != NULL; tap = ms_os_load_acquire(&tap->next)) {
+		ring = &tap->owner->rx[0];
+		copy.len = f->len;
+		if (tap->snap_bytes != 0 && tap->snap_bytes < f->len)
+			copy.len = tap->snap_bytes;
+		result = ms_ring_put(ring, &copy, flag, &old, &now);
+		if (result == MS_CTR_RX_FRAMES)
+			result = MS_CTR_TAP_FRAMES;
+		else
+			result = MS_CTR_TAP_LOST;
+		ms_ring_count(ring, result, 1);
+		ms_ctr_add(&counter[result], 1);
+		if (old == now)
+			continue;
+		ms_os_fence(); /* E */
+		(void)ms_ring_wake(ring, old, now);
+	}
+}
