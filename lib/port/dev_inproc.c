@@ -5,26 +5,19 @@
  * It has no threads. Whoever looks at an empty ring, syncs or sleeps takes a
  * step of the switch's workers: first the one of its own queue, then, if that
  * moved nothing for it, those of the other queues, whose frames may be for it
- * as well. One thread steps a worker at a time. A thread that finds a worker
- * taken need not wait for it: its ring is armed before it sleeps, so the other
- * one wakes it; only who has frames to send waits for its turn.
+ * as well. A worker takes one at a time; what it moves for the ring of another
+ * thread wakes that one.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-struct stepper {
-	pthread_mutex_t lock;
-	struct ms_worker *worker; /* borrowed of the host */
-} __attribute__((aligned(MS_CACHE_LINE)));
-
-struct shared_host { /* all but steppers' insides under `registry.lock` */
+struct shared_host { /* all under registry.lock */
 	struct shared_host *next;
 	char name[sizeof((struct msport__device *)0)->name];
 	struct ms_host *host;
@@ -36,21 +29,11 @@ static struct {
 	struct shared_host *first;
 } registry = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* The workers of an interface, shared by all ports on it. */
-struct steppers {
-	struct steppers *next; /* registry.lock */
-	const struct ms_nic *nic;
-	unsigned int refs; /* registry.lock */
-	unsigned int num;
-	struct stepper *of; /* owned, num of them */
-};
-
-static struct steppers *all_steppers; /* registry.lock */
-
 struct inproc {
-	struct shared_host *sh;
-	struct ms_port *port;	   /* owned */
-	struct steppers *steppers; /* counted */
+	struct shared_host *sh;	    /* counted */
+	struct ms_port *port;	    /* owned */
+	struct ms_worker **workers; /* owned, each counted */
+	unsigned int num_workers;
 	struct ms_cred cred;
 	bool watched;
 };
@@ -139,77 +122,38 @@ host_put(struct shared_host *sh)
 	pthread_mutex_unlock(&registry.lock);
 }
 
-/* ---- workers, by interface ------------------------------------------------ */
-
-static struct steppers *
-steppers_new(struct ms_host *host, const struct ms_port *port)
-{
-	unsigned int queues = port->nic->num_queues;
-	struct steppers *s = calloc(1, sizeof *s);
-
-	if (s)
-		s->of = aligned_alloc(_Alignof(struct stepper),
-				      queues * sizeof *s->of);
-	if (!s || !s->of) {
-		free(s);
-		return NULL;
-	}
-	s->nic = port->nic;
-	for (unsigned int q = 0; q < queues; q++) {
-		struct ms_worker *w = ms_host_worker(host, port, q);
-		unsigned int i = 0;
-
-		while (i < s->num && s->of[i].worker != w)
-			i++;
-		if (!w || i < s->num)
-			continue;
-		pthread_mutex_init(&s->of[s->num].lock, NULL);
-		s->of[s->num++].worker = w;
-	}
-	return s;
-}
-
+/* The workers of all queues of the port's interface. */
 static int
-steppers_get(struct inproc *in)
+workers_get(struct inproc *in)
 {
-	struct steppers *s;
+	struct ms_switch *sw = ms_host_switch(in->sh->host);
+	unsigned int queues;
 
-	pthread_mutex_lock(&registry.lock);
-	for (s = all_steppers; s; s = s->next)
-		if (s->nic == in->port->nic)
-			break;
-	if (!s) {
-		s = steppers_new(in->sh->host, in->port);
-		if (s) {
-			s->next = all_steppers;
-			all_steppers = s;
-		}
+	ms_mutex_lock(&sw->ctl_lock);
+	queues = in->port->nic ? in->port->nic->num_queues : 0;
+	ms_mutex_unlock(&sw->ctl_lock);
+	in->workers = calloc(queues + !queues, sizeof *in->workers);
+	if (!in->workers)
+		return -ENOMEM;
+	while (in->num_workers < queues) {
+		struct ms_worker *w = ms_host_worker_get(in->sh->host,
+							 in->port,
+							 in->num_workers);
+
+		if (!w)
+			return -ENODEV;
+		in->workers[in->num_workers++] = w;
 	}
-	if (s)
-		s->refs++;
-	in->steppers = s;
-	pthread_mutex_unlock(&registry.lock);
-	return s ? 0 : -ENOMEM;
+	return queues ? 0 : -ENODEV;
 }
 
 static void
-steppers_put(struct steppers *s)
+workers_put(struct inproc *in)
 {
-	struct steppers **p;
-
-	if (!s)
-		return;
-	pthread_mutex_lock(&registry.lock);
-	if (--s->refs == 0) {
-		for (p = &all_steppers; *p != s; p = &(*p)->next)
-			;
-		*p = s->next;
-		for (unsigned int i = 0; i < s->num; i++)
-			pthread_mutex_destroy(&s->of[i].lock);
-		free(s->of);
-		free(s);
-	}
-	pthread_mutex_unlock(&registry.lock);
+	while (in->num_workers)
+		ms_host_worker_put(in->sh->host,
+				   in->workers[--in->num_workers]);
+	free(in->workers);
 }
 
 /* ---- the device ----------------------------------------------------------- */
@@ -266,9 +210,10 @@ inproc_map(msport_t *port, msport_error_t *err)
 				    "no descriptors for the rings: %s",
 				    strerror(-r));
 	in->watched = true;
-	r = steppers_get(in);
+	r = workers_get(in);
 	if (r)
-		return msport__fail(NULL, err, r, "out of memory");
+		return msport__fail(NULL, err, r, "interface '%s': %s",
+				    port->dev.nic, strerror(-r));
 	port->region = in->port->region;
 	port->region_bytes = in->port->region_bytes;
 	for (unsigned int i = 0; i < port->num_tx; i++) {
@@ -293,7 +238,7 @@ inproc_close(msport_t *port)
 	   held by threads that are not there. The parent has it all. */
 	if (port->pid != getpid())
 		return;
-	steppers_put(in->steppers);
+	workers_put(in);
 	if (in->watched)
 		ms_host_port_unwatch(in->sh->host, in->port);
 	ms_port_destroy(in->port);
@@ -307,31 +252,20 @@ inproc_kick(msport_t *port, struct msport__ring *r)
 	port->ops->look(port, r);
 }
 
-static bool
-step(struct stepper *s, bool wait)
-{
-	if (wait)
-		pthread_mutex_lock(&s->lock);
-	else if (pthread_mutex_trylock(&s->lock))
-		return false;
-	(void)ms_worker_step(s->worker);
-	pthread_mutex_unlock(&s->lock);
-	return true;
-}
-
 static int
 inproc_look(msport_t *port, struct msport__ring *r)
 {
 	struct inproc *in = port->link;
-	struct steppers *s = in->steppers;
-	unsigned int first = r->index % s->num;
+	unsigned int n = in->num_workers, first = r->index % n;
 
-	step(&s->of[first], !r->is_rx);
-	for (unsigned int i = 1; i < s->num; i++) {
+	if (!r->is_rx)
+		ms_kring_tx_ready(&in->port->tx[r->index]);
+	(void)ms_worker_step(in->workers[first]);
+	for (unsigned int i = 1; i < n; i++) {
 		if (__atomic_load_n(&r->shared->tail, __ATOMIC_RELAXED) !=
 		    r->tail)
 			break;
-		step(&s->of[(first + i) % s->num], false);
+		(void)ms_worker_step(in->workers[(first + i) % n]);
 	}
 	return msport__gone(port, r);
 }
@@ -342,8 +276,8 @@ inproc_watch(msport_t *port, int ep)
 	struct inproc *in = port->link;
 	struct epoll_event ev = { .events = EPOLLIN };
 
-	for (unsigned int i = 0; i < in->steppers->num; i++) {
-		int fd = ms_worker_fd(in->steppers->of[i].worker);
+	for (unsigned int i = 0; i < in->num_workers; i++) {
+		int fd = ms_worker_fd(in->workers[i]);
 
 		if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev))
 			return -errno;
