@@ -67,10 +67,12 @@ def _undefined(step: Step, obj: Path) -> set[str]:
 
 
 def _only_the_seam(
-    step: Step, objects: Iterable[Path], allowed: tuple[str, ...]
+    step: Step, objects: Iterable[Path], system: str, allowed: tuple[str, ...]
 ) -> None:
     """Raises for a core object that needs more than the seam gives."""
-    seam = set(re.findall(r"\bms_os_\w+", (SYS / "core/ms_os.h").read_text()))
+    headers = (SYS / "core/ms_os.h", SYS / "os" / system / "ms_os_impl.h")
+    text = "".join(h.read_text() for h in headers)
+    seam = set(re.findall(r"\bms_os_\w+", text))
     objects = list(objects)
     text = step.ask(["llvm-nm-16", "--defined-only", "-g", *objects])
     defined = set(re.findall(r"^\S+ [A-Z] (\S+)$", text, re.MULTILINE))
@@ -112,7 +114,7 @@ def linux(step: Step) -> Count:
     if warnings:
         raise StepFailed(f"{len(warnings)} warnings, the first: {warnings[0]}")
     objects = sorted((stage / "sys/core").glob("*.o"))
-    _only_the_seam(step, objects, LINUX_SEAM)
+    _only_the_seam(step, objects, "linux", LINUX_SEAM)
     _exported(step, headers, stage / "sys/os/linux/multistack.o")
     return Count(passed=len(objects))
 
@@ -153,15 +155,16 @@ def freebsd(step: Step) -> Count:
     stage = _fresh(BUILD / "kobj" / "freebsd")
     includes = _freebsd_includes(stage)
     target = f"--target=x86_64-unknown-freebsd{FREEBSD_RELEASE}"
+    flags = stage / "flags"
+    flags.write_text("\n".join([target, *FREEBSD_FLAGS, *includes]))
     core = []
     for source in sorted([*SYS.glob("core/*.c"), *SYS.glob("os/freebsd/*.c")]):
         obj = stage / f"{source.stem}.o"
-        argv = ["clang-16", target, *FREEBSD_FLAGS, *includes]
-        step.run([*argv, "-c", source, "-o", obj])
+        step.run(["clang-16", f"@{flags}", "-c", source, "-o", obj])
         if source.parent.name == "core":
             core.append(obj)
         _no_vector_registers(step, obj)
-    _only_the_seam(step, core, FREEBSD_SEAM)
+    _only_the_seam(step, core, "freebsd", FREEBSD_SEAM)
     _declared(step, stage, includes)
     return Count(passed=len(core))
 

@@ -25,10 +25,15 @@ LOGS = BUILD / "log"
 
 HEARTBEAT_S = 60.0
 TAIL_LINES = 40
+TAIL_COLUMNS = 160
 
 
 class StepFailed(Exception):
     """What went wrong, as a sentence for a person."""
+
+
+class CommandFailed(StepFailed):
+    """A command failed: the end of its output says why."""
 
 
 @dataclass
@@ -124,7 +129,7 @@ class Step:
             proc.wait()
             raise
         if code not in ok:
-            raise StepFailed(f"{shlex.join(args)[:200]}: exit status {code}")
+            raise CommandFailed(f"{shlex.join(args)[:200]}: exit status {code}")
         if self.verbose:
             return ""
         with self.log.open(encoding="utf-8", errors="replace") as f:
@@ -148,7 +153,7 @@ class Step:
                 return proc.wait(timeout=0.5)
             except subprocess.TimeoutExpired:
                 if time.monotonic() > end:
-                    raise StepFailed(
+                    raise CommandFailed(
                         f"{shlex.join(map(str, proc.args))[:200]}: "  # type: ignore[arg-type]
                         f"not done after {timeout_s:.0f} s"
                     ) from None
@@ -183,16 +188,20 @@ class Runner:
             print(head, flush=True)
         step = Step(head, log, self.verbose)
         broken = ""
+        tail = True
         try:
             count = function(step)
         except StepFailed as e:
             count, broken = Count(failed=[title]), str(e)
+            tail = isinstance(e, CommandFailed)
         finally:
             step.close()
         spent = time.monotonic() - step.started
         self._judge_skips(count)
         self.count += count
-        self._report(head, count, broken, spent, log)
+        self._report(head, count, broken, spent)
+        if count.failed and not self.verbose:
+            self._show_log(log, tail)
         return not count.failed
 
     def _judge_skips(self, count: Count) -> None:
@@ -204,25 +213,24 @@ class Runner:
                 count.skipped.remove(reason)
                 count.failed.append(f"skipped in CI: {reason}")
 
-    def _report(
-        self, head: str, count: Count, broken: str, spent: float, log: Path
-    ) -> None:
+    def _report(self, head: str, count: Count, broken: str, spent: float) -> None:
         what = f"{count.passed} passed" if count.passed else ""
         if count.failed:
             what = f"FAILED: {', '.join(count.failed)}"
         if count.skipped:
             what += f", {len(count.skipped)} skipped"
-        print(f"{head:<52} {what or 'done'} ({spent:.0f} s)", flush=True)
+        print(f"{head:<46} {what or 'nothing to do'} ({spent:.0f} s)", flush=True)
         for reason in count.skipped:
             print(f"          skipped: {reason}")
-        if count.failed:
-            if broken:
-                print(f"          {broken}")
-            if not self.verbose:
-                lines = log.read_text(errors="replace").splitlines()
-                for line in lines[-TAIL_LINES:]:
-                    print(f"        | {line}")
-                print(f"          whole log: {log}", flush=True)
+        if broken:
+            print(f"          {broken}")
+
+    def _show_log(self, log: Path, tail: bool) -> None:
+        if tail:
+            lines = log.read_text(errors="replace").splitlines()
+            for line in lines[-TAIL_LINES:]:
+                print(f"        | {line[:TAIL_COLUMNS]}")
+        print(f"          whole log: {log}", flush=True)
 
     def summary(self) -> bool:
         """Prints the closing line; whether all is well."""
