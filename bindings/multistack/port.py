@@ -241,7 +241,8 @@ class Port(Connection):
         return _types.tuple_out(arg)
 
     def unbind(self, addr: str, port: int = 0, proto: str | int = "udp") -> None:
-        """Gives a tuple back. FileNotFoundError: this port does not have it."""
+        """Gives a tuple back. FileNotFoundError: nobody has it; PermissionError:
+        another port has."""
         with self._ready() as h:
             _ffi.msport_unbind(h, _types.tuple_in(addr, port, proto))
 

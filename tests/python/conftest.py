@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fixtures: the switch in every way that it can be had here."""
+"""Fixtures: the switch in every way that it can be had here.
+
+What is tested: the installed package, or the checkout's with the library that
+$MULTISTACK_LIBRARY, $MULTISTACK_BUILD (a meson build directory) or the build
+tree has. multistackd: $MULTISTACKD, or beside the library, or the same.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +18,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 _BINDINGS = Path(__file__).resolve().parents[2] / "bindings"
-try:  # installed, or on PYTHONPATH; else the checkout's
-    import multistack  # noqa: F401
-except ModuleNotFoundError:
+if importlib.util.find_spec("multistack") is None:
+    _build = os.environ.get("MULTISTACK_BUILD")
+    if _build:
+        os.environ.setdefault("MULTISTACK_LIBRARY", f"{_build}/lib/libmultistack.so")
     sys.path.insert(0, str(_BINDINGS))
 
 import worlds  # noqa: E402

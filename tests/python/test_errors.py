@@ -275,7 +275,9 @@ def test_an_ordinary_user_may_open_bind_and_talk(hosted: DaemonWorld) -> None:
 def test_nobody_unbinds_what_is_not_theirs(world: World) -> None:
     with world.port() as holder, world.port() as port:
         ours = holder.bind(world.addr[4], 7000)
-        assert refusal(lambda: port.unbind(*ours))[0] == errno.ENOENT
+        assert refusal(lambda: port.unbind(*ours))[0] == errno.EPERM
+        free = (world.addr[4], 7001, "udp")
+        assert refusal(lambda: port.unbind(*free))[0] == errno.ENOENT
         peer = world.peer()
         peer.sendto(b"x", ours[:2])
         assert Stack(holder).recv()[0] == b"x"

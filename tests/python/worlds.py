@@ -213,13 +213,15 @@ class PairWorld(World):
     name = "pair"
     kernel = False
 
-    def __init__(self) -> None:
+    def __init__(self, also: dict[int, str] | None = None) -> None:
         super().__init__()
         link = f"L{next(_number)}"
-        end = {
-            side: f"pair:p{side},link={link},side={side},addr={a[0]}+{a[1]}"
-            for side, a in enumerate(zip(*ADDRS.values(), strict=True))
-        }
+        ends = [list(a) for a in zip(*ADDRS.values(), strict=True)]
+        ends[0] += (also or {}).values()
+        end = [
+            f"pair:p{side},link={link},side={side},addr={'+'.join(a)}"
+            for side, a in enumerate(ends)
+        ]
         self.device, self.nic, self.far = end[0], "p0", end[1]
         # What is sent while the other end is not there is lost.
         self.keep = [multistack.Port(end[0]), multistack.Port(end[1])]
