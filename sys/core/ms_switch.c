@@ -120,6 +120,7 @@ nic_link(struct ms_switch *sw, struct ms_nic *nic)
 		if (memcmp((*at)->name, nic->name, sizeof(nic->name)) == 0)
 			return -EEXIST;
 	}
+	nic->id = ++sw->next_nic_id;
 	*at = nic;
 	sw->num_nics++;
 	return 0;
@@ -154,6 +155,7 @@ ms_nic_create(struct ms_switch *sw, const struct ms_nic *tmpl,
 	nic->sw = sw;
 	nic->ops = tmpl->ops;
 	nic->os = tmpl->os;
+	nic->attach = tmpl->attach;
 	name_copy(nic->name, tmpl->name, sizeof(nic->name));
 	name_copy(nic->kind, tmpl->kind, sizeof(nic->kind));
 	memcpy(nic->mac, tmpl->mac, sizeof(nic->mac));

@@ -371,9 +371,6 @@ attachment_start(struct ms_attachment *att, struct ms_err *err)
 	unsigned int i;
 	int r;
 
-	r = ms_nic_claim_all(att->nic);
-	if (r)
-		return ms__explain_errno("the claims there are", r, err);
 	r = att->a->ops->start(att->a, err);
 	for (i = 0; i < att->num_workers && r == 0; i++) {
 		r = ms__worker_start(att->workers[i]);
