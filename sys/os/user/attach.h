@@ -65,10 +65,24 @@ void ms_mac_derive(uint8_t mac[6], const char *a, unsigned int b);
    In words. */
 int ms_attach_link(const char *ifname, struct ms_link *out,
 		   struct ms_err *err);
+/* attach_xdp.c: the interface has another MAC now. ctl_lock held. */
+void ms_xdp_mac(struct ms_attach *a, const uint8_t mac[6]);
 /* A descriptor that polls readable when one of these does. */
 int ms_epoll_two(int a, int b);
 /* A line on stderr, "multistack: ...". */
 void ms_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Frames that the switch left to the host, but that had left the host's path:
+   dropped. Where the switch counted them as the host's, moves them. */
+static inline void
+ms_stats_unclaimed(const struct ms_nic *nic, uint64_t counter[MS_CTR_MAX],
+		   uint64_t n)
+{
+	if ((nic->features & MS_FEATURE_HOST) == 0)
+		return;
+	counter[MS_CTR_RX_HOST] -= n;
+	counter[MS_CTR_DROP_RX_NOHOST] += n;
+}
 
 /* Counters that several threads add to. */
 static inline void

@@ -30,7 +30,7 @@ struct tap {
 	} host[2]; /* IPv4, IPv6 */
 	uint8_t mac[6];
 	uint32_t mtu;
-	uint64_t unclaimed, refused;
+	uint64_t answered, refused;
 };
 
 static uint32_t
@@ -82,7 +82,11 @@ tap_stats(struct ms_nic *nic, uint64_t counter[MS_CTR_MAX])
 {
 	struct tap *t = nic->os;
 
-	counter[MS_CTR_DROP_RX_NOHOST] += ms_os_load_once(&t->unclaimed);
+	uint64_t answered = ms_os_load_once(&t->answered);
+
+	/* To the switch they were lost; here is what plays the host. */
+	counter[MS_CTR_RX_HOST] += answered;
+	counter[MS_CTR_DROP_RX_NOHOST] -= answered;
 	counter[MS_CTR_DROP_TX_NIC] += ms_os_load_once(&t->refused);
 }
 
@@ -101,8 +105,11 @@ tap_answer(struct tap *t, unsigned int q, const struct ms_frame *f)
 	struct ms_frame reply = { .data = out };
 
 	reply.len = reply.linear = ms_respond(&t->addrs, t->mac, f, out);
-	if (reply.len == 0 || ms_tun_write(&t->tun, q, &reply, NULL, 0) != 0)
-		ms_count(&t->unclaimed, 1);
+	if (reply.len == 0)
+		return;
+	ms_count(&t->answered, 1);
+	if (ms_tun_write(&t->tun, q, &reply, NULL, 0) != 0)
+		ms_count(&t->refused, 1);
 }
 
 static int
@@ -269,6 +276,7 @@ tap_create(struct ms_host *host, const struct ms_cmd_attach *arg,
 		tap_destroy(&t->base);
 		return r;
 	}
+	t->base.ifindex = t->tun.ifindex;
 	tmpl->ops = &tap_nic_ops;
 	tmpl->os = t;
 	memcpy(tmpl->name, arg->nic, sizeof(tmpl->name));

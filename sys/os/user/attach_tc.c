@@ -69,8 +69,8 @@ tc_stats(struct ms_nic *nic, uint64_t counter[MS_CTR_MAX])
 {
 	struct tc *t = nic->os;
 
-	ms_tcpath_stats(&t->path, counter);
-	ms_tcpath_stats(&t->local, counter);
+	ms_tcpath_stats(&t->path, nic, counter);
+	ms_tcpath_stats(&t->local, nic, counter);
 }
 
 static const struct ms_nic_ops tc_nic_ops = {
@@ -175,6 +175,7 @@ tc_create(struct ms_host *host, const struct ms_cmd_attach *arg,
 		return ms_err_set(err, -ENOMEM, "out of memory");
 	t->base.ops = &ms_attach_tc;
 	t->base.host = host;
+	t->base.ifindex = link.ifindex;
 	t->loopback = link.loopback;
 	t->epoll_fd = -1;
 	t->claims.claims_fd = t->claims.locals_fd = t->claims.frags_fd =

@@ -30,6 +30,9 @@ void ms_claims_mac(struct ms_claims *c, const uint8_t mac[6]);
 /* All addresses of the host. Takes no lock of ours. */
 int ms_claims_addr_all(struct ms_claims *c);
 
+/* What a program's per-CPU counters say: frames that it left to the host. */
+uint64_t ms_bpf_passed(int counters_fd);
+
 /* A program on an interface's ingress. */
 struct ms_tc_hook {
 	int link_fd; /* a link, which ends with us; or -1 */

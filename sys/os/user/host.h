@@ -27,6 +27,7 @@ struct ms_host {
 	struct ms_mutex lock;
 	struct ms_attachment *attachments; /* (h) owned */
 	bool monitored;			   /* (h) */
+	struct ms_monitor *monitor;	   /* monitor.c's, owned */
 	/* ends attachments that workers found gone: they cannot end
 	   themselves */
 	pthread_t reaper;

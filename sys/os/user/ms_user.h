@@ -74,6 +74,7 @@ struct ms_attach {
 	const struct ms_attach_ops *ops; /* first member of every kind's own */
 	struct ms_host *host;
 	struct ms_nic *nic; /* set by the host between create and start */
+	int ifindex; /* the kernel's interface, set by create; 0: none */
 };
 
 struct ms_attach_ops {

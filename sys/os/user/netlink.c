@@ -6,7 +6,9 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netinet/in.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "netlink.h"
 
@@ -318,6 +320,33 @@ sleep_ms(unsigned int ms)
 	nanosleep(&t, NULL);
 }
 
+/* Without the privilege for NTF_USE: an empty datagram to the discard port
+   makes the kernel look for its neighbour too. */
+static int
+neigh_poke(int ifindex, uint8_t family, const uint8_t *addr)
+{
+	struct sockaddr_in6 to6 = { .sin6_family = AF_INET6,
+				    .sin6_port = htons(9),
+				    .sin6_scope_id = (uint32_t)ifindex };
+	struct sockaddr_in to4 = { .sin_family = AF_INET,
+				   .sin_port = htons(9) };
+	int fd = socket(family == 4 ? AF_INET : AF_INET6,
+			SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	memcpy(&to4.sin_addr, addr, 4);
+	if (family == 6)
+		memcpy(&to6.sin6_addr, addr, 16);
+	n = sendto(fd, "", 0, 0,
+		   family == 4 ? (struct sockaddr *)&to4 :
+				 (struct sockaddr *)&to6,
+		   family == 4 ? sizeof(to4) : sizeof(to6));
+	close(fd);
+	return n < 0 ? -errno : 0;
+}
+
 /*
  * The MAC of a neighbour. What is missing or stale is used, in the kernel's
  * sense (NTF_USE), so that the kernel solicits it. 0 with the MAC, -EAGAIN when
@@ -357,6 +386,8 @@ neigh_get(struct ms_nl *nl, int ifindex, uint8_t family, const uint8_t *addr,
 						  NLM_F_CREATE | NLM_F_ACK,
 						  ifindex, family, addr),
 				      NULL, NULL);
+			if (r == -EPERM && !n.has_mac)
+				r = neigh_poke(ifindex, family, addr);
 			if (r != 0 && !n.has_mac)
 				return r;
 		}

@@ -218,8 +218,16 @@ ms_tcpath_xmit(struct ms_tcpath *p, struct ms_nic *nic, unsigned int tq,
 }
 
 void
-ms_tcpath_stats(const struct ms_tcpath *p, uint64_t counter[MS_CTR_MAX])
+ms_tcpath_stats(const struct ms_tcpath *p, const struct ms_nic *nic,
+		uint64_t counter[MS_CTR_MAX])
 {
-	counter[MS_CTR_DROP_RX_NOHOST] += ms_os_load_once(&p->unclaimed);
+	uint64_t passed;
+
+	if (p->bpf != NULL && !p->host) {
+		passed = ms_bpf_passed(bpf_map__fd(p->bpf->maps.counters));
+		counter[MS_CTR_RX_SEEN] += passed;
+		counter[MS_CTR_RX_HOST] += passed;
+	}
+	ms_stats_unclaimed(nic, counter, ms_os_load_once(&p->unclaimed));
 	counter[MS_CTR_DROP_TX_NIC] += ms_os_load_once(&p->refused);
 }

@@ -49,6 +49,7 @@ int ms_tcpath_receive(struct ms_tcpath *p, unsigned int tq, struct ms_nic *nic,
 uint32_t ms_tcpath_xmit(struct ms_tcpath *p, struct ms_nic *nic,
 			unsigned int tq, struct ms_frame *frames, uint32_t n);
 /* What was read from the TAP and stays unclaimed, refused and so on. */
-void ms_tcpath_stats(const struct ms_tcpath *p, uint64_t counter[MS_CTR_MAX]);
+void ms_tcpath_stats(const struct ms_tcpath *p, const struct ms_nic *nic,
+		     uint64_t counter[MS_CTR_MAX]);
 
 #endif /* MS_TCPATH_H */
