@@ -159,8 +159,9 @@ test_options_out_of_range_are_refused(void **state)
 		msport_error_t err = { 0 };
 		msport_t *p;
 
-		assert_int_equal(msport_open(&p, A_DEV, &cases[i], &err),
-				 -EINVAL);
+		int r = msport_open(&p, A_DEV, &cases[i], &err);
+
+		assert_true(r == -EINVAL || r == -E2BIG);
 		assert_int_not_equal(err.text[0], 0);
 	}
 }
@@ -554,8 +555,8 @@ test_errors_have_words(void **state)
 	assert_int_equal(msport_tx(e->a, 7, v, 1), -EINVAL);
 	assert_int_equal(msport_wait(e->a, 1, 7, 0), -EINVAL);
 	assert_int_not_equal(msport_error(e->a)[0], 0);
-	assert_int_equal(try_bind(e->a, "192.0.2.77", 5), -EADDRNOTAVAIL);
-	assert_non_null(strstr(msport_error(e->a), "192.0.2.77"));
+	assert_int_equal(try_bind(e->a, "198.51.100.77", 5), -EADDRNOTAVAIL);
+	assert_non_null(strstr(msport_error(e->a), "198.51.100.77"));
 	assert_int_equal(msport_tuple(&t, "10.0.0", IPPROTO_UDP, 1), -EINVAL);
 	assert_int_equal(msport_tuple(&t, "::1", IPPROTO_TCP, 80), 0);
 	assert_int_equal(t.family, 6);
@@ -677,7 +678,7 @@ test_a_damaged_ring_is_an_error(void **state)
 	assert_int_equal(msport_rx(e->b, 0, v, 4), 0);
 	tail = tx->tail;
 	tx->tail = tail + 1;
-	assert_int_equal(msport_tx(e->b, 0, v, 1), 1); /* known before */
+	assert_int_equal(msport_tx(e->b, 0, v, 1), -EBADMSG);
 	tx->tail = tail;
 	assert_non_null(strstr(msport_error(e->b), "damaged"));
 }

@@ -43,13 +43,14 @@ void log_line(int level, const char *fmt, ...)
    Returns how many descriptors there are. */
 unsigned int limits_raise(void);
 /*
- * Before any thread: nothing that is executed gains privileges. After all is
- * open: keeps the capabilities that serving takes (to attach as well, unless
+ * Before any thread: looks opt->user up; nothing that is executed gains
+ * privileges. After all is open, in the main thread: keeps the capabilities that serving takes (to attach as well, unless
  * no_attach) and becomes opt->user. 0 or a negative errno, logged.
  */
-int privs_lock(void);
+int privs_lock(const struct options *opt);
 int privs_drop(const struct options *opt);
-/* struct ms_host_options.thread_start: workers need no privilege at all. */
+/* struct ms_host_options.thread_start: becomes opt->user; workers need no
+   privilege at all. */
 void privs_drop_thread(void);
 
 /*

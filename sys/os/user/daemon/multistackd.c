@@ -318,7 +318,7 @@ main(int argc, char **argv)
 	if (!opt.foreground)
 		ready_fd = background();
 	signals_block();
-	if (privs_lock())
+	if (privs_lock(&opt))
 		return 1;
 	max_fds = limits_raise();
 	r = socket_lock(opt.socket, &lock_fd, &err);

@@ -88,12 +88,49 @@ limits_raise(void)
 	return (unsigned int)fds.rlim_cur;
 }
 
+static struct {
+	bool change;
+	uid_t uid;
+	gid_t gid;
+} become;
+
 int
-privs_lock(void)
+privs_lock(const struct options *opt)
 {
+	struct passwd *pw = opt->user ? getpwnam(opt->user) : NULL;
+
+	if (opt->user && !pw) {
+		log_line(LOG_ERROR, "there is no user '%s'", opt->user);
+		return -ENOENT;
+	}
+	if (pw) {
+		become.change = true;
+		become.uid = pw->pw_uid;
+		become.gid = pw->pw_gid;
+	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) {
 		log_line(LOG_ERROR, "no_new_privs: %m");
 		return -errno;
+	}
+	return 0;
+}
+
+/*
+ * The calling thread becomes the user. By system calls: the C library would
+ * have all threads do it at once, and abort if one has no privilege to, as
+ * those have that privs_drop_thread() was called in.
+ */
+static int
+thread_become(void)
+{
+	if (!become.change)
+		return 0;
+	if (syscall(SYS_setgroups, 0, NULL) ||
+	    syscall(SYS_setresgid, become.gid, become.gid, become.gid) ||
+	    syscall(SYS_setresuid, become.uid, become.uid, become.uid)) {
+		log_line(LOG_ERROR, "cannot become user %u: %m",
+			 (unsigned int)become.uid);
+		return -EPERM;
 	}
 	return 0;
 }
@@ -123,14 +160,9 @@ privs_drop(const struct options *opt)
 		CAP_PERFMON,
 	};
 	bool had[64] = { false };
-	struct passwd *pw = opt->user ? getpwnam(opt->user) : NULL;
 	unsigned int i;
 	int r;
 
-	if (opt->user && !pw) {
-		log_line(LOG_ERROR, "there is no user '%s'", opt->user);
-		return -ENOENT;
-	}
 	capng_get_caps_process();
 	for (i = 0; i < 64 && i <= CAP_LAST_CAP; i++)
 		had[i] = capng_have_capability(CAPNG_PERMITTED, i);
@@ -138,9 +170,12 @@ privs_drop(const struct options *opt)
 	keep(had, serve, sizeof serve / sizeof *serve);
 	if (!opt->no_attach)
 		keep(had, attach, sizeof attach / sizeof *attach);
-	r = pw ? capng_change_id((int)pw->pw_uid, (int)pw->pw_gid,
-				 CAPNG_DROP_SUPP_GRP)
-	       : capng_apply(CAPNG_SELECT_CAPS);
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || thread_become()) {
+		log_line(LOG_ERROR, "cannot drop privileges: %m");
+		return -EPERM;
+	}
+	r = capng_apply(CAPNG_SELECT_CAPS);
+	(void)prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
 	if (r) {
 		log_line(LOG_ERROR, "cannot drop privileges (%d): %m", r);
 		return -EPERM;
@@ -156,7 +191,7 @@ privs_drop_thread(void)
 						 0 };
 	struct __user_cap_data_struct none[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
 
-	if (syscall(SYS_capset, &head, none))
+	if (thread_become() || syscall(SYS_capset, &head, none))
 		log_line(LOG_WARN, "a worker keeps its privileges: %m");
 }
 
