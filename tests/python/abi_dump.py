@@ -16,7 +16,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-_STRUCT = re.compile(r"^(?:typedef )?struct (\w+) \{\n(.*?)^\}", re.M | re.S)
+_STRUCT = re.compile(r"^(?:typedef )?struct (\w+) \{[ \t]*\n(.*?)^\}", re.M | re.S)
 _ENUM = re.compile(r"^enum (\w+) \{(.*?)\}", re.M | re.S)
 _FIELD = re.compile(r"(\w+)\s*(?:\[[^\]]*\]\s*)?(?=[,;])")
 _MACRO = re.compile(r"^#define (MS_\w+)[ \t]+(?![ \t]*$)", re.M)
