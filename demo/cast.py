@@ -32,13 +32,15 @@ class Built:
     @classmethod
     def find(cls, build: Path) -> Built:
         """WorldError, with the remedy, if something is missing."""
-        made: dict[str, Path] = {}
-        for name in ("multistackd", "udp_echo", "libmultistack.so"):
-            here = sorted(p for p in build.rglob(name) if p.is_file())
-            if not here:
-                raise WorldError(f"No {name} under {build}: run `./inv build` first.")
-            made[name] = here[0]
-        return cls(made["multistackd"], made["udp_echo"], made["libmultistack.so"])
+        paths = (
+            build / "sys/os/user/daemon/multistackd",
+            build / "lib/examples/udp_echo",
+            build / "lib/libmultistack.so",
+        )
+        for path in paths:
+            if not path.is_file():
+                raise WorldError(f"There is no {path}: run `./inv build` first.")
+        return cls(*paths)
 
 
 class Cast:

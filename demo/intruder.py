@@ -17,7 +17,6 @@ import time
 from typing import Any
 
 import multistack
-
 from demo import packet
 from demo.user import become
 

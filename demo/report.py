@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from demo.cast import WEB
 from demo.traffic import Measured
+
+LINE = "\n      "
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,18 @@ class Report:
         """Records a promise; the line says it, the detail shows it."""
         self.checks.append(Check(name, ok, detail))
         mark = "[green]✓[/green]" if ok else "[bold red]✗[/bold red]"
-        tail = f"  [dim]{escape(detail)}[/dim]" if detail else ""
-        self.console.print(f"  {mark} {escape(name)}{tail}")
+        self.console.print(f"  {mark} {escape(name)}", end="")
+        fits = len(name) + len(detail) + 7 <= self.console.width
+        for line in detail.splitlines() if fits else self._folded(detail):
+            self.console.print(
+                f"{'  ' if fits else LINE}[dim]{escape(line)}[/dim]", end=""
+            )
+        self.console.print()
         return ok
+
+    def _folded(self, text: str) -> list[str]:
+        width = self.console.width - 7
+        return [s for line in text.splitlines() for s in textwrap.wrap(line, width)]
 
     def broken(self) -> list[Check]:
         return [c for c in self.checks if not c.ok]
@@ -74,8 +87,9 @@ class Report:
         self.console.print()
         self.console.print(table)
 
-    def port_table(self, ports: list[dict[str, Any]]) -> None:
-        """Who received what. ports: label, user, port, counters."""
+    def port_table(self, ports: list[dict[str, Any]], pages: int) -> None:
+        """Who received what. ports: label, user, claims, counters; pages: of
+        the web server."""
         table = Table(title="Who received what on one address", title_justify="left")
         for name in ("stack", "user", "claims"):
             table.add_column(name)
@@ -90,9 +104,12 @@ class Report:
                 p["claims"],
                 f"{c.get('rx_frames', 0):,}",
                 f"{c.get('tx_frames', 0):,}",
-                f"{c.get('rx_wakeups', 0):,}" if "rx_wakeups" in c else "",
+                f"{c.get('rx_wakeups', 0):,}",
                 f"{drops:,}",
             )
+        table.add_row(
+            "host", "", f"tcp {WEB}, and all else", f"{pages:,} pages", "", "", ""
+        )
         self.console.print()
         self.console.print(table)
 

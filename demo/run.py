@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from demo import cast as play
 from demo import traffic, world
@@ -40,6 +40,7 @@ class Demo:
         self.cast = Cast(world_, built)
         self.switch: Switch
         self.stack: dict[str, Process] = {}
+        self.served: list[dict[str, Any]] = []
 
     # ---- ordinary tools ---------------------------------------------------
 
@@ -87,6 +88,7 @@ class Demo:
         r.title("MultiStack on the same interface, and two stacks on the same address")
         daemon = self.cast.daemon()
         os.environ["MULTISTACK_LIBRARY"] = str(self.cast.built.library)
+        sys.path.append(str(play.ROOT / "bindings"))
         from demo.switch import Switch  # loads that library
 
         self.switch = Switch(self.cast.device)
@@ -150,6 +152,7 @@ class Demo:
         r.measured.append(web)
         r.check("the web server answers every request", web.answered == web.asked > 0)
         r.check("and does so while both stacks are under load", self._under_load())
+        self.served = self.switch.ports()
 
     def _under_load(self) -> bool:
         loads = [
@@ -225,14 +228,15 @@ class Demo:
 
     def tables(self) -> None:
         r = self.report
-        ports, drops = self.switch.ports(), self.switch.drops()
+        ports, drops = self.served, self.switch.drops()
+        web = next(p for p in self.world.processes if p.name == "web")
         r.facts |= {
             "ports": ports,
             "drops": drops,
             "interface": self.switch.interface(),
         }
         r.speed_table()
-        r.port_table(ports)
+        r.port_table(ports, web.output().count('"GET '))
         r.drop_table(drops, self.switch.meaning())
 
     def end(self) -> None:

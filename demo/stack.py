@@ -16,7 +16,6 @@ import os
 import time
 
 import multistack
-
 from demo import packet
 from demo.user import become
 

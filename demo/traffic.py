@@ -15,6 +15,7 @@ from demo.world import ADDR, CLIENT, IFNAME, SERVER, World
 
 _SEQ = struct.Struct("!Q")
 _ETH_P_ALL = 3
+_PACKET_OUTGOING = 4
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def fetch(world: World, addr: str, port: int, path: str = "/") -> bytes:
 
 
 class Listener:
-    """Hears every frame that reaches the client's end of the cable."""
+    """Hears every frame that the client gets over the cable."""
 
     def __init__(self, world: World) -> None:
         with world.inside(CLIENT):
@@ -175,10 +176,10 @@ class Listener:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
-                frame = self._sock.recv(65536)
+                frame, (_, _, kind, _, _) = self._sock.recvfrom(65536)
             except TimeoutError:
                 continue
-            if mark in frame:
+            if mark in frame and kind != _PACKET_OUTGOING:
                 found.append(frame)
         return found
 
