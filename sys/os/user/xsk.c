@@ -8,6 +8,7 @@
 #include <net/ethernet.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "attach.h"
 #include "offload.h"
@@ -21,6 +22,8 @@
 #define OPT_MAX_TX_BUDGET 9
 
 #define HEADROOM_BYTES 256 /* XDP_PACKET_HEADROOM: the kernel keeps it free */
+#define BUSY_TRIES 100
+#define BUSY_PAUSE_MS 5
 #define IDLE_CHECK 64	   /* empty looks between questions for an error */
 
 static int
@@ -66,9 +69,9 @@ chunks_share_out(struct ms_xsk *x)
 	return 0;
 }
 
-int
-ms_xsk_open(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
-	    bool generic)
+static int
+open_once(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
+	  bool generic)
 {
 	struct xsk_socket_config cfg = {
 		.rx_size = MS_XSK_RX,
@@ -78,12 +81,8 @@ ms_xsk_open(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
 		.bind_flags = (uint16_t)(XDP_USE_NEED_WAKEUP |
 					 (generic ? XDP_COPY : 0)),
 	};
-	struct xdp_options opt = { 0 };
-	socklen_t len = sizeof(opt);
-	int budget = 512, r;
+	int r;
 
-	ms_spin_init(&x->lock);
-	x->fd = -1;
 	r = umem_open(x, mtu);
 	if (r == 0)
 		r = xsk_socket__create(&x->sock, ifname, q, x->umem, &x->rx,
@@ -92,10 +91,29 @@ ms_xsk_open(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
 		x->fd = xsk_socket__fd(x->sock);
 		r = chunks_share_out(x);
 	}
-	if (r != 0) {
+	if (r != 0)
 		ms_xsk_close(x);
+	return r;
+}
+
+int
+ms_xsk_open(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
+	    bool generic)
+{
+	const struct timespec pause = { .tv_nsec = BUSY_PAUSE_MS * 1000000 };
+	struct xdp_options opt = { 0 };
+	socklen_t len = sizeof(opt);
+	int budget = 512, tries = BUSY_TRIES, r;
+
+	ms_spin_init(&x->lock);
+	x->fd = -1;
+	/* The kernel lets go of a closed socket's queue a little later, on a
+	   work queue (xp_put_pool()). */
+	while ((r = open_once(x, ifname, q, mtu, generic)) == -EBUSY &&
+	       tries-- > 0)
+		nanosleep(&pause, NULL);
+	if (r != 0)
 		return r;
-	}
 	if (getsockopt(x->fd, SOL_XDP, XDP_OPTIONS, &opt, &len) == 0)
 		x->zero_copy = (opt.flags & XDP_OPTIONS_ZEROCOPY) != 0;
 	/* Not there before Linux 6.18: then it is 32. */
