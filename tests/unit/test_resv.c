@@ -49,7 +49,8 @@ teardown(void **state)
 {
 	struct world *w = *state;
 
-	ms_port_destroy(w->port);
+	while (w->sw->ports != NULL)
+		ms_port_destroy(w->sw->ports);
 	assert_int_equal(ms_table_count(w->sw->table), 0);
 	ms_nic_destroy(w->n.nic);
 	ms_switch_destroy(w->sw);
@@ -389,7 +390,6 @@ a_dead_port_frees_all_on_the_host(void **state)
 					  (uint16_t)(22000 + i)),
 				 0);
 	ms_port_destroy(w->port);
-	w->port = NULL;
 	for (i = 0; i < 50; i++) {
 		fd = host_bind(i % 2 ? "127.0.0.1" : "::1", i % 3 ? TCP : UDP,
 			       (uint16_t)(22000 + i), PLAIN);
@@ -404,12 +404,13 @@ static void
 low_ports_need_the_callers_privilege(void **state)
 {
 	struct world *w = *state;
-	struct ms_port *port = port_new(w->n.nic, &user_cred);
 	struct ms_tuple t = tuple_of("127.0.0.1", TCP, 80);
 	struct ms_cred cred = user_cred;
+	struct ms_port *port;
 
 	if (ms_unprivileged_port_start() <= 80)
 		skip();
+	port = port_new(w->n.nic, &user_cred);
 	assert_int_equal(bind_tuple(port, &user_cred, &t, NULL), -EACCES);
 	cred.net_admin = cred.net_raw = true; /* not that one */
 	assert_int_equal(bind_tuple(port, &cred, &t, NULL), -EACCES);
@@ -423,13 +424,14 @@ static void
 the_sysctl_moves_the_border(void **state)
 {
 	struct world *w = *state;
-	struct ms_port *port = port_new(w->n.nic, &user_cred);
 	struct ms_tuple t = tuple_of("127.0.0.1", TCP, 443);
 	struct ms_tuple high = tuple_of("127.0.0.1", TCP, 4430);
+	struct ms_port *port;
 	int fd;
 
 	if (!own_namespace)
 		skip();
+	port = port_new(w->n.nic, &user_cred);
 	fd = open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_WRONLY);
 	assert_true(fd >= 0);
 	assert_int_equal(pwrite(fd, "443", 3, 0), 3);
@@ -520,12 +522,13 @@ static void
 whole_protocols_are_reserved_too(void **state)
 {
 	struct world *w = *state;
-	struct ms_port *second = port_new(w->n.nic, &root_cred);
 	struct ms_tuple t = tuple_of("127.0.0.1", OURS, 0);
+	struct ms_port *second;
 	int fd;
 
 	if (geteuid() != 0)
 		skip();
+	second = port_new(w->n.nic, &root_cred);
 	fd = host_bind("127.0.0.1", OURS, 0, PLAIN);
 	assert_true(fd >= 0);
 	assert_int_equal(our_bind(w, "127.0.0.1", OURS, 0), -EADDRINUSE);

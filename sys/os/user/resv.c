@@ -245,8 +245,9 @@ socket_bind(int fd, const char *ifname, struct ms_tuple *t)
 	socklen_t len = tuple_to_sockaddr(t, ifname, &ss);
 	int one = 1;
 
-	if (t->family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one,
-					 sizeof(one)) != 0)
+	/* A raw socket is of one family, and refuses to be asked. */
+	if (t->family == 6 && ms_proto_has_ports(t->proto) &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) != 0)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&ss, len) != 0)
 		return errno == EINVAL || errno == ENODEV ? -EADDRNOTAVAIL :
