@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from scapy.layers.inet import ICMP, IP, UDP, IPOption, IPOption_NOP, fragment
+import worlds
+from scapy.layers.inet import ICMP, IP, UDP, IPOption_NOP, IPOption_RR, fragment
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, fragment6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from worlds import FAMILIES, DaemonWorld, Stack, eventually, raw_socket
@@ -20,9 +21,9 @@ import multistack
 @pytest.fixture(scope="module")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonWorld]:
     """multistackd on veth, where frames can be made at the other end."""
-    world = DaemonWorld(tmp_path_factory.mktemp("wire"), "xdp")
-    yield world
-    world.close()
+    with worlds.world("daemon-xdp", tmp_path_factory.mktemp("wire")) as world:
+        assert isinstance(world, DaemonWorld)
+        yield world
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def claimed(wire: DaemonWorld) -> list[tuple[str, list[bytes]]]:
     udp = UDP(sport=9, dport=7000) / bytes(64)
     long = UDP(sport=9, dport=7000) / bytes(i % 249 for i in range(4000))
     options = IP(
-        src="10.77.0.2", dst=wire.addr[4], options=[IPOption_NOP()] * 4 + [IPOption(b"\x44\x04\x05\x00")]
+        src="10.77.0.2", dst=wire.addr[4], options=[IPOption_NOP(), IPOption_RR()]
     )  # fmt: skip
     inner = (
         IP(src=wire.addr[4], dst="10.77.0.2")

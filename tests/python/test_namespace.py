@@ -145,7 +145,8 @@ class Namespace(RuleBasedStateMachine):
             self.ports[who].bind(t[1], t[3], t[2])
         assert e.value.errno == errno.EADDRINUSE
         if holder:
-            assert str(self.ports[holder[0]].id) in e.value.strerror
+            name = "this port" if holder[0] == who else str(self.ports[holder[0]].id)
+            assert name in e.value.strerror
 
     @precondition(lambda self: self.ports)
     @rule(who=WHO, t=BINDABLE)
@@ -211,6 +212,7 @@ class Namespace(RuleBasedStateMachine):
             assert stack.recv()[0::2] == (data, (t[1], t[3]))
         elif host:
             assert host.recv(100) == data
+        self.world.settle()
         for who, port in self.ports.items():
             assert port.stats()["rx_frames"] == self.expected[who]
             assert port.recv() is None

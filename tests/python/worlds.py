@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -199,6 +201,9 @@ class World:
     def peer(self, family: int = 4, port: int = 0) -> Peer:
         raise NotImplementedError
 
+    def settle(self) -> None:
+        """What was sent before is with its owner, or lost, after this."""
+
     def inside(self) -> contextlib.AbstractContextManager[None]:
         """What the host of the switch opens meanwhile is in its namespace."""
         return contextlib.nullcontext()
@@ -226,6 +231,9 @@ class PairWorld(World):
         # What is sent while the other end is not there is lost.
         self.keep = [multistack.Port(end[0]), multistack.Port(end[1])]
 
+    def settle(self) -> None:
+        self.keep[0].recv()
+
     def peer(self, family: int = 4, port: int = 0) -> PortPeer:
         return PortPeer(self.far, self.peer_addr[family], port)
 
@@ -243,12 +251,15 @@ class TapWorld(World):
     def __init__(self) -> None:
         super().__init__()
         self.ns = Netns("tap")
-        local = "+".join(f"{self.addr[f]}/{24 if f == 4 else 64}" for f in (4, 6))
-        host = "+".join(self.peer_addr[f] for f in (4, 6))
+        local, host = self.addr, self.peer_addr
         self.nic = "ms0"
-        self.device = f"tap:ms0,local={local},host={host}"
-        with self.ns.inside():
-            self.keep = multistack.Port(self.device)
+        self.device = f"tap:ms0,local={local[4]}/24,host={host[4]},local6={local[6]}/64,host6={host[6]}"
+        try:
+            with self.ns.inside():
+                self.keep = multistack.Port(self.device)
+        except BaseException:
+            self.ns.close()
+            raise
 
     def port(self, **options: Any) -> multistack.Port:
         with self.ns.inside():
@@ -267,10 +278,11 @@ class Daemon:
 
     def __init__(self, ns: Netns, scratch: Path, *options: str) -> None:
         self.ns = ns
-        self.socket = scratch / f"d{next(_number)}.sock"
+        self.public = Path(tempfile.mkdtemp(prefix="ms-"))  # for all users
+        self.public.chmod(0o755)
+        self.socket = self.public / "multistack.sock"
         self.log = scratch / "multistackd.log"
         self.options = options
-        scratch.chmod(0o755)
         self.start()
 
     def start(self) -> None:
@@ -279,6 +291,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 self.ns.command(*words, *self.options), stdout=log, stderr=log
             )
+        self.public.mkdir(exist_ok=True)
         until = time.monotonic() + 20
         while not self._listens():
             if self.process.poll() is not None or time.monotonic() > until:
@@ -309,7 +322,11 @@ class Daemon:
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
+        try:
+            code = self.process.wait(20)
+        finally:
+            self.kill()
+            shutil.rmtree(self.public, ignore_errors=True)
         assert code == 0, (
             f"multistackd ended with {code}: {self.log.read_text()[-2000:]}"
         )
@@ -323,8 +340,12 @@ class DaemonWorld(World):
         self.name = f"daemon-{kind}"
         self.ns = Netns("srv")
         self.far: Netns | None = None
-        self._wire(kind)
-        self.daemon = Daemon(self.ns, scratch, "--attach", f"{kind}:{self.nic}")
+        try:
+            self._wire(kind)
+            self.daemon = Daemon(self.ns, scratch, "--attach", f"{kind}:{self.nic}")
+        except BaseException:
+            self._unwire()
+            raise
         self.control = f"daemon@{self.daemon.socket}:"
         self.device = self.control + self.nic
 
@@ -340,6 +361,11 @@ class DaemonWorld(World):
             self.far = Netns("cli")
             veth(self.ns, self.far, ADDRS)
 
+    def _unwire(self) -> None:
+        if self.far:
+            self.far.close()
+        self.ns.close()
+
     def peer(self, family: int = 4, port: int = 0) -> KernelPeer:
         return KernelPeer(self.far or self.ns, family, self.peer_addr[family], port)
 
@@ -350,9 +376,7 @@ class DaemonWorld(World):
         try:
             self.daemon.close()
         finally:
-            if self.far:
-                self.far.close()
-            self.ns.close()
+            self._unwire()
 
 
 KINDS = ["pair", "tap", "daemon-xdp", "daemon-tc"]
