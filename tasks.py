@@ -32,10 +32,11 @@ def _run(steps: list[tuple[str, StepFunction]], verbose: bool) -> None:
 
 def _program(*argv: str, root: bool = False) -> None:
     """Runs one of our programs on this terminal; exits as it does."""
-    env = environment()
+    env = environment() | checks.BINDINGS
     args = list(argv)
     if root and os.geteuid() != 0:
-        args = ["sudo", "env", f"PATH={env['PATH']}", *args]
+        keep = [f"{name}={env[name]}" for name in ("PATH", "PYTHONPATH")]
+        args = ["sudo", "env", *keep, *args]
     code = subprocess.run(args, cwd=ROOT, env=env).returncode
     if code:
         raise Exit(code=code)

@@ -26,6 +26,7 @@ LOGS = BUILD / "log"
 HEARTBEAT_S = 60.0
 TAIL_LINES = 40
 TAIL_COLUMNS = 160
+NAMES_SHOWN = 5
 
 
 class StepFailed(Exception):
@@ -216,10 +217,14 @@ class Runner:
     def _report(self, head: str, count: Count, broken: str, spent: float) -> None:
         what = f"{count.passed} passed" if count.passed else ""
         if count.failed:
-            what = f"FAILED: {', '.join(count.failed)}"
+            what = f"{count.passed} passed, {len(count.failed)} FAILED"
         if count.skipped:
             what += f", {len(count.skipped)} skipped"
         print(f"{head:<46} {what or 'nothing to do'} ({spent:.0f} s)", flush=True)
+        for name in count.failed[:NAMES_SHOWN]:
+            print(f"          failed: {name}")
+        if len(count.failed) > NAMES_SHOWN:
+            print(f"          and {len(count.failed) - NAMES_SHOWN} more")
         for reason in count.skipped:
             print(f"          skipped: {reason}")
         if broken:
