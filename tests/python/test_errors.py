@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import multiprocessing
 import os
@@ -13,6 +15,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -20,7 +23,7 @@ from netns import need, veth
 from worlds import ADDRS, DaemonWorld, PairWorld, Stack, World, eventually, udp_frame
 
 import multistack
-from multistack import Control, Port
+from multistack import Control, Port, _abi, _ffi
 
 NOBODY = 65534
 
@@ -433,7 +436,7 @@ def test_daemon_killed_and_started_again(daemon: DaemonWorld) -> None:
 def test_daemon_stopped_politely(daemon: DaemonWorld) -> None:
     with daemon.port() as port:
         port.bind(daemon.addr[4], 7000)
-        daemon.daemon.close()
+        daemon.daemon.stop()
         with pytest.raises(ConnectionResetError):
             eventually(lambda: port.wait(1), "the port notices")
     daemon.daemon.start()
@@ -487,6 +490,60 @@ def test_client_killed_gives_all_back_and_harms_nobody(
         peer.sendto(b"unharmed", ours[:2])
         assert stack.recv()[0] == b"unharmed"
         peer.close()
+
+
+def test_client_that_writes_garbage_into_its_rings_harms_nobody(
+    hosted: DaemonWorld,
+) -> None:
+    """Indices, slots, everything that is mapped, until it is killed."""
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+
+    def live() -> None:
+        port = hosted.port(slots=64, label="hostile", tx_rings=2, rx_rings=2)
+        port.bind(hosted.addr[4], 7000)
+        words = (ctypes.c_uint32 * (port._bytes // 4)).from_address(port._base)
+        head = _abi.Region.ring_ofs.offset // 4  # leave our own library its map
+        theirs.send(port.id)
+        random = Random(7)
+        while True:
+            for _ in range(1000):
+                words[random.randrange(head + 8, len(words))] = random.getrandbits(32)
+            for is_rx in (False, True):
+                for ring in (0, 1):
+                    with contextlib.suppress(OSError):
+                        port.arm(ring, tx=not is_rx)
+            for ring in (0, 1):
+                with contextlib.suppress(OSError):
+                    _ffi.msport_sync(port._handle._ptr, ring)
+
+    child = fork.Process(target=live)
+    child.start()
+    try:
+        assert ours.poll(30)
+        number = ours.recv()
+        with hosted.port() as port:
+            at = port.bind(hosted.addr[4], 7001)
+            peer, stack = hosted.peer(), Stack(port)
+            for i in range(500):
+                peer.sendto(b"to the hostile one", (hosted.addr[4], 7000))
+                peer.sendto(b"%d" % i, at[:2])
+                assert stack.recv()[0] == b"%d" % i
+                stack.sendto(at[:2], (peer.addr, peer.port), b"%d" % i)
+                assert peer.recv() == (b"%d" % i, at[:2])
+            assert child.is_alive(), "it harmed itself: the test says nothing"
+            assert number in [p.id for p in port.list_ports()]
+            child.kill()
+            child.join()
+            eventually(
+                lambda: number not in [p.id for p in port.list_ports()],
+                "its port is gone",
+            )
+            peer.close()
+    finally:
+        child.kill()
+        child.join()
+    assert hosted.daemon.process.poll() is None
 
 
 def test_the_parents_port_survives_a_child(world: World) -> None:

@@ -163,6 +163,11 @@ def unclaimed(wire: DaemonWorld) -> list[tuple[str, list[bytes]]]:
     )
     udp = UDP(sport=9, dport=7000) / bytes(64)
     stranger = IP(src=wire.addr[4], dst="10.77.0.2") / UDP(sport=7001, dport=9) / b"x"
+    about = (
+        IP(src=wire.addr[4], dst="10.77.0.2")
+        / UDP(sport=7000, dport=9)
+        / b"what we sent"
+    )
     frag = bytes(udp)  # a fragment whose bytes look like our ports
     bad = bytearray(bytes(v4 / udp))
     bad[10] ^= 1
@@ -172,6 +177,9 @@ def unclaimed(wire: DaemonWorld) -> list[tuple[str, list[bytes]]]:
         "IPv6 late fragment without a first": [v6 / IPv6ExtHdrFragment(offset=5, id=99, nh=17) / frag],
         "bad header checksum": [bytes(bad)],
         "ICMP error about another's": [v4 / ICMP(type=3, code=3) / stranger],
+        "ICMP error that comes to another address": [
+            IP(src="10.77.0.2", dst="10.77.0.77") / ICMP(type=3, code=3) / about
+        ],
         "cut in the ports": [bytes(v4 / udp)[:22]],
     }  # fmt: skip
     return [(name, [bytes(p) for p in packets]) for name, packets in cases.items()]
@@ -216,7 +224,7 @@ def test_what_is_claimed_arrives_byte_by_byte(
         assert got == sent
 
 
-@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("case", range(7))
 def test_what_is_not_claimed_does_not(
     wire: DaemonWorld, line: socket.socket, case: int
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import worlds
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import (
     ICMP,
@@ -112,14 +112,16 @@ def transport(ip: Any) -> bool:
 # ---- random stacks ------------------------------------------------------------
 
 
-PORT = st.sampled_from([UDP_PORT, TCP_PORT, SCTP_PORT, 7003, 9])
+PORT = {UDP: UDP_PORT, TCP: TCP_PORT, SCTP: SCTP_PORT}
+NEAR = [7003, 9, TCP_PORT, UDP_PORT]
 
 
 @st.composite
 def transports(draw: st.DrawFn) -> Packet:
     payload = Raw(draw(st.binary(min_size=1, max_size=64)))
     kind = draw(st.sampled_from([UDP, UDP, TCP, SCTP]))
-    layer = kind(sport=draw(PORT), dport=draw(PORT))
+    ports = st.sampled_from([PORT[kind]] * 6 + NEAR)
+    layer = kind(sport=draw(ports), dport=draw(ports))
     return layer / payload
 
 
@@ -127,7 +129,7 @@ def transports(draw: st.DrawFn) -> Packet:
 def networks(draw: st.DrawFn, source: bool = False) -> Packet:
     """An IP header with options or extension headers; from us if `source`."""
     family = draw(st.sampled_from([4, 6]))
-    local = draw(st.sampled_from([OURS, OURS, OURS, OTHER]))[family]
+    local = draw(st.sampled_from([OURS] * 7 + [OTHER]))[family]
     ends = {"src": PEER[family], "dst": local}
     if source:
         ends = {"src": local, "dst": PEER[family]}
@@ -180,12 +182,12 @@ def packets(draw: st.DrawFn) -> Packet:
 @st.composite
 def frames(draw: st.DrawFn) -> bytes:
     """Whole, padded, cut or with a bit changed in the network header."""
-    vlan = draw(st.sampled_from([None] * 6 + [0, 7]))
+    vlan = draw(st.sampled_from([None] * 8 + [0, 7]))
     ether = Ether(dst="02:00:00:00:00:01", src="02:00:00:00:00:02")
     if vlan is not None:
         ether = ether / Dot1Q(vlan=vlan, prio=3)
     frame = bytearray(bytes(ether / draw(packets())))
-    change = draw(st.sampled_from(["none"] * 5 + ["pad", "cut", "flip"]))
+    change = draw(st.sampled_from(["none"] * 7 + ["pad", "cut", "flip"]))
     start = 14 + 4 * (vlan is not None)
     if change == "pad":
         frame += bytes(draw(st.integers(1, 40)))
@@ -277,6 +279,7 @@ quickly = settings(
 @given(frame=frames())
 def test_a_frame_is_delivered_as_scapy_reads_it(line: Line, frame: bytes) -> None:
     note(Ether(frame).show(dump=True))
+    event(f"claimed: {claimed(frame)}")
     expected = [tail(frame)] if claimed(frame) else []
     assert [tail(f) for f in line.through([frame])] == expected
 

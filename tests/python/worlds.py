@@ -291,7 +291,6 @@ class Daemon:
             self.process = subprocess.Popen(
                 self.ns.command(*words, *self.options), stdout=log, stderr=log
             )
-        self.public.mkdir(exist_ok=True)
         until = time.monotonic() + 20
         while not self._listens():
             if self.process.poll() is not None or time.monotonic() > until:
@@ -319,17 +318,23 @@ class Daemon:
             self.process.kill()
         self.process.wait()
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """As systemd does."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(20)
         finally:
             self.kill()
-            shutil.rmtree(self.public, ignore_errors=True)
         assert code == 0, (
             f"multistackd ended with {code}: {self.log.read_text()[-2000:]}"
         )
+
+    def close(self) -> None:
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.public)
 
 
 class DaemonWorld(World):
