@@ -221,10 +221,11 @@ class Runner:
         if count.skipped:
             what += f", {len(count.skipped)} skipped"
         print(f"{head:<46} {what or 'nothing to do'} ({spent:.0f} s)", flush=True)
-        for name in count.failed[:NAMES_SHOWN]:
+        names = [] if broken else count.failed
+        for name in names[:NAMES_SHOWN]:
             print(f"          failed: {name}")
-        if len(count.failed) > NAMES_SHOWN:
-            print(f"          and {len(count.failed) - NAMES_SHOWN} more")
+        if len(names) > NAMES_SHOWN:
+            print(f"          and {len(names) - NAMES_SHOWN} more")
         for reason in count.skipped:
             print(f"          skipped: {reason}")
         if broken:
