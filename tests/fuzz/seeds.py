@@ -28,7 +28,9 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def ether(payload: bytes, kind: int, tags: list[tuple[int, int]] | None = None) -> bytes:
+def ether(
+    payload: bytes, kind: int, tags: list[tuple[int, int]] | None = None
+) -> bytes:
     head = MAC_B + MAC_A
     for tpid, tci in tags or []:
         head += struct.pack("!HH", tpid, tci)
@@ -38,7 +40,17 @@ def ether(payload: bytes, kind: int, tags: list[tuple[int, int]] | None = None) 
 def ip4(payload: bytes, proto: int, options: bytes = b"", frag: int = 0) -> bytes:
     ihl = 5 + len(options) // 4
     head = struct.pack(
-        "!BBHHHBBH4s4s", 0x40 | ihl, 0, ihl * 4 + len(payload), 7, frag, 64, proto, 0, A4, B4
+        "!BBHHHBBH4s4s",
+        0x40 | ihl,
+        0,
+        ihl * 4 + len(payload),
+        7,
+        frag,
+        64,
+        proto,
+        0,
+        A4,
+        B4,
     )
     head += options
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
@@ -54,7 +66,9 @@ def udp(payload: bytes = b"hello", sport: int = 1000, dport: int = 2000) -> byte
 
 def tcp(options: bytes = b"") -> bytes:
     words = 5 + len(options) // 4
-    return struct.pack("!HHIIBBHHH", 1000, 2000, 1, 2, words << 4, 2, 500, 0, 0) + options
+    return (
+        struct.pack("!HHIIBBHHH", 1000, 2000, 1, 2, words << 4, 2, 500, 0, 0) + options
+    )
 
 
 def sctp() -> bytes:
@@ -103,7 +117,9 @@ def frames() -> dict[str, bytes]:
         "udp6": ether(ip6(udp(), 17), six),
         "tcp6": ether(ip6(tcp(), 6), six),
         "hop6": ether(ip6(ext(17) + udp(), 0), six),
-        "hop-dst-route6": ether(ip6(ext(60) + ext(43) + ext(6, bytes(14)) + tcp(), 0), six),
+        "hop-dst-route6": ether(
+            ip6(ext(60) + ext(43) + ext(6, bytes(14)) + tcp(), 0), six
+        ),
         "ah6": ether(ip6(bytes([17, 4]) + bytes(22) + udp(), 51), six),
         "frag6-first": ether(ip6(frag6(17, 0, True) + udp(), 44), six),
         "frag6-atomic": ether(ip6(frag6(17, 0, False) + udp(), 44), six),
@@ -120,10 +136,116 @@ def frames() -> dict[str, bytes]:
     }
 
 
+def region_programs() -> dict[str, bytes]:
+    """Steps of fuzz_region.c: see step() there for the numbers."""
+    good = bytes([7, 8, 11, 1])
+    bad_head = b"".join(
+        bytes([0, ring, 0]) + struct.pack("<I", v)
+        for ring in range(4)
+        for v in (9, 0xFFFFFFFF, 0x80000000)
+    )
+    run = bytes([9, 0xFC])
+    slot = struct.pack("<IHHBBHHH", 0xFFFF, 0xFFFF, 0xFFFF, 9, 1, 2, 3, 4)
+    return {
+        "good-only": good * 20 + run,
+        "bad-head": good + bad_head + run + good + run,
+        "bad-slots": b"".join(bytes([2, 2, i]) + slot for i in range(8))
+        + bytes([6, 1, 100, 0]) * 9
+        + good
+        + run,
+        "bad-sent-slots": b"".join(bytes([2, 0, i]) + slot for i in range(8))
+        + bytes([0, 0, 1, 8, 0, 0, 0])
+        + run
+        + good,
+        "long-frames": bytes([6, 1, 0x28, 0x23]) * 4 + good,
+        "endless-frame": bytes([4, 8, 0]) * 8 + run + good + run,
+        "forged": bytes([4, 2, 0]) + run + good + run,
+        "local": bytes([4, 4, 0]) * 5 + run + good,
+        "gso": bytes([4, 32, 0, 5, 200, 0, 0, 6]) + run,
+        "wake-storm": (bytes([0, 2, 6, 0, 0, 0, 0]) + bytes([6, 0, 10, 0])) * 6 + good,
+        "garbage": bytes([3])
+        + struct.pack("<IB", 128, 255)
+        + bytes(range(255))
+        + run
+        + good
+        + run,
+        "taps": bytes([11, 0, 5]) + bytes([6, 0, 9, 0, 4, 0, 0]) * 3 + run + good,
+    }
+
+
+def ctl_programs() -> dict[str, bytes]:
+    """Steps of fuzz_ctl.c."""
+    make = b"".join(bytes([4 | c << 4, 0, 2]) for c in range(4))
+    bind = bytes([4, 2, 4, 0x14, 2, 4, 0x34, 2, 4])
+    return {
+        "make": make,
+        "bind-twice": make + bind + bind,
+        "wild-and-exact": make + bytes([4, 0, 4, 0x34, 2, 4, 0x14, 0, 4, 0x24, 2, 4]),
+        "hand-over": make + bind + bytes([0x14, 1, 10, 0x24, 2, 10]),
+        "die": make + bind + bytes([0, 0x10, 0x20, 0x30]),
+        "list": make + bind + bytes([4, 3, 13, 0, 0, 0, 0]),
+        "no-memory": b"".join(bytes([3 | 0x80, n, 0, 2]) for n in range(8))
+        + make
+        + bytes([3, 0, 2, 4, 3, 1, 2, 4, 3, 2, 2, 4]),
+        "short": bytes([1, 4, 3, 0, 1]) + bytes(3),
+        "tap-each-other": make
+        + bytes([4, 1 | 2 << 2, 9, 0x14, 1 | 1 << 2, 9, 0, 0x10]),
+    }
+
+
+def table_programs() -> dict[str, bytes]:
+    """Steps of fuzz_table.c."""
+    grow = b"".join(struct.pack("<BH", 0xFD, i * 256) for i in range(4))
+    shrink = b"".join(struct.pack("<BH", 0xFE, i * 256) for i in range(4))
+    return {
+        "grow": grow,
+        "grow-and-shrink": grow + shrink + struct.pack("<BH", 3, 0),
+        "churn": (grow + shrink) * 3,
+        "wildcards": struct.pack("<BHBHBH", 0, 0, 12, 1, 7, 4)
+        + struct.pack("<BH", 4, 1),
+        "no-memory": struct.pack("<BH", 15, 5) + grow + struct.pack("<BH", 15, 900),
+        "update": struct.pack("<BHBH", 0, 5, 0x17, 5),
+    }
+
+
+def proto_programs() -> dict[str, bytes]:
+    """Steps of fuzz_proto.c."""
+    create = bytes([3, 1 << 4 | 1, 2]) + bytes(88)
+    bind = (
+        bytes([3, 1, 4])
+        + struct.pack("<II", 0, 0)
+        + bytes([127, 0, 0, 1])
+        + bytes(12)
+        + struct.pack(">HBB", 0, 17, 4)
+        + bytes(4)
+    )
+    return {
+        "create": create,
+        "create-bind": create + bind,
+        "create-twice": create + create,
+        "create-die": create + bytes([0]),
+        "babble": bytes([1]) + struct.pack("<H", 16) + bytes(16),
+        "empty": bytes([1, 0, 0]),
+        "descriptors": bytes([2]),
+        "each-command": b"".join(bytes([3, 1, n]) + bytes(96) for n in range(15)),
+        "wrong-version": bytes([1])
+        + struct.pack("<HHHIiHH", 16, 0x4D53, 99, 1, 0, 0, 0),
+        "half": bytes([1]) + struct.pack("<HHHIi", 12, 0x4D53, 1, 1, 0),
+    }
+
+
 def main() -> None:
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
     for name, frame in frames().items():
         write(root / "parse" / name, struct.pack("<H", 0) + frame)
+    for target, programs in (
+        ("region", region_programs()),
+        ("ctl", ctl_programs()),
+        ("table", table_programs()),
+        ("proto", proto_programs()),
+    ):
+        for name, program in programs.items():
+            write(root / target / name, program)
     for cut in (14, 33, 37, 53):
         frame = frames()["tcp4-options"][:cut]
         write(root / "parse" / f"nonlinear-{cut}", struct.pack("<H", 64) + frame)
