@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TOOLS = ("ip", "ethtool", "curl", "ping", "nsenter", "setpriv", "bash")
 V4, V6 = ADDR[SERVER]
+FINITE = ("intruder",)  # of the players, who is expected to leave
 
 
 class Demo:
@@ -210,6 +211,7 @@ class Demo:
         r = self.report
         r.title("kill -9")
         self.stack["c"].stop(signal.SIGKILL)
+        self.world.processes.remove(self.stack["c"])
         began = time.monotonic()
         free = False
         while not free and time.monotonic() - began < 2:
@@ -270,13 +272,17 @@ class Demo:
             time.sleep(3600)
 
     def play(self) -> None:
-        self.before()
-        self.attach()
-        self.talk()
-        self.measure()
-        self.refuse()
-        self.kill()
-        self.tables()
+        """All acts. WorldError says which of the players left, and how, if one
+        did."""
+        try:
+            for act in (
+                *(self.before, self.attach, self.talk),
+                *(self.measure, self.refuse, self.kill, self.tables),
+            ):
+                act()
+        except (WorldError, OSError) as e:
+            left = [p.end() for p in self.world.processes if p.name not in FINITE]
+            raise WorldError("\n".join([str(e), *filter(None, left)])) from e
 
 
 def _uid_and_caps(pid: int) -> tuple[int, int]:

@@ -11,8 +11,8 @@ and sends anything else back.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
+import sys
 import time
 
 import multistack
@@ -56,12 +56,16 @@ def main() -> None:
     parser.add_argument("--user", type=int, default=0, help="go on as this user id")
     args = parser.parse_args()
     become(args.user)
-    with multistack.Port(args.device, label="stack.py") as port:
-        for address in args.address:
-            port.bind(address, args.port, "udp")
-            print(f"stack.py: claimed {address} port {args.port}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
+    try:
+        with multistack.Port(args.device, label="stack.py") as port:
+            for address in args.address:
+                port.bind(address, args.port, "udp")
+                print(f"stack.py: claimed {address} port {args.port}", flush=True)
             serve(port)
+    except KeyboardInterrupt:
+        pass
+    except OSError as e:
+        sys.exit(f"stack.py: {e.strerror}")
 
 
 if __name__ == "__main__":

@@ -80,9 +80,9 @@ def _ping_pong(sock: socket.socket, most: int, seconds: float) -> list[float]:
         try:
             sock.send(_SEQ.pack(seq))
             sock.recv(2048)
-        except TimeoutError:
-            continue
-        times.append((time.perf_counter_ns() - began) / 1000)
+            times.append((time.perf_counter_ns() - began) / 1000)
+        except (TimeoutError, ConnectionRefusedError):
+            pass  # an answer that did not come
         if time.monotonic() > end:
             break
     return times
@@ -103,7 +103,7 @@ def _burst(
                 _SEQ.pack_into(payload, 0, asked)
                 try:
                     sock.send(payload)
-                except BlockingIOError:
+                except (BlockingIOError, ConnectionRefusedError):
                     break
                 asked += 1
                 open_ += 1
@@ -112,7 +112,7 @@ def _burst(
         while True:
             try:
                 sock.recv(2048)
-            except BlockingIOError:
+            except (BlockingIOError, ConnectionRefusedError):
                 break
             answered += 1
             open_ -= 1

@@ -89,6 +89,18 @@ class Process:
     def alive(self) -> bool:
         return self._child.poll() is None
 
+    def end(self) -> str:
+        """How it ended and what it said last; "" while it lives."""
+        if self.alive():
+            return ""
+        code = self._child.returncode
+        how = (
+            f"was killed by {signal.Signals(-code).name}"
+            if code < 0
+            else f"ended with status {code}"
+        )
+        return "\n".join([f"{self.name} {how}", *self.output().splitlines()[-5:]])
+
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
@@ -280,15 +292,24 @@ def sweep() -> list[str]:
 def _is_held(name: str) -> bool:
     try:
         fd = os.open(RUN_DIR / name / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:  # it may be about to make it
-        return Path("/proc", name.removeprefix(PREFIX)).exists()
+    except FileNotFoundError:
+        return _is_starting(name)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
         os.close(fd)
-    return False
+    return _is_starting(name)
+
+
+def _is_starting(name: str) -> bool:
+    """Whether its process lives and has had no time yet to take its lock."""
+    try:
+        age = time.time() - (RUN_DIR / name).stat().st_mtime
+    except FileNotFoundError:
+        age = 0.0
+    return age < 5 and Path("/proc", name.removeprefix(PREFIX)).exists()
 
 
 def preflight(needed: Sequence[str]) -> list[str]:

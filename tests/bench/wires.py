@@ -68,7 +68,7 @@ class Stage:
             raise BenchError(
                 f"{' '.join(process.argv)} failed: {process.output().strip()}"
             )
-        return said[-1]
+        return {k: v for line in said for k, v in line.items()}
 
     @contextmanager
     def daemon(self, *options: str) -> Iterator[None]:
