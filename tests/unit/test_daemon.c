@@ -940,8 +940,7 @@ test_privileges_are_dropped(void **state)
 	static const char *const nobody[] = { "--no-attach", "--user",
 					      "nobody", NULL };
 	const unsigned long long serve = 1ull << 10 /* NET_BIND_SERVICE */ |
-					 1ull << 13 /* NET_RAW */ |
-					 1ull << 19 /* SYS_PTRACE */;
+					 1ull << 13 /* NET_RAW */;
 	const unsigned long long attach = 1ull << 12 /* NET_ADMIN */ |
 					  1ull << 38 /* PERFMON */ |
 					  1ull << 39 /* BPF */;

@@ -95,8 +95,8 @@ read_file(const char *path, char *buf, size_t bytes)
  * others; but their mappings it may read, and nobody can make a namespace with
  * the mapping of ours who has not its privileges.
  */
-static bool
-same_user_namespace(pid_t pid)
+bool
+ms_cred_same_userns(pid_t pid)
 {
 	char ours_map[512], path[64], theirs_map[512];
 	struct stat ours, theirs;
@@ -136,6 +136,14 @@ process_lives(int pidfd)
 	return poll(&p, 1, 0) == 0;
 }
 
+static bool (*same_userns)(pid_t pid) = ms_cred_same_userns;
+
+void
+ms_cred_ask(bool (*ask)(pid_t pid))
+{
+	same_userns = ask;
+}
+
 /*
  * The kernel remembers who connected, but not with which capabilities. Those
  * of the process now are not the same thing: while its child keeps the socket,
@@ -165,7 +173,7 @@ ms_cred_peer(int sock, struct ms_cred *cred)
 		return pidfd;
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)peer.pid);
 	if (proc_status(path, &st) == 0 && st.euid == peer.uid &&
-	    same_user_namespace(peer.pid))
+	    same_userns(peer.pid))
 		caps = peer.uid == 0 ? st.effective :
 				       st.effective & st.ambient;
 	/* Alive still: then it was this process all the time. */

@@ -43,6 +43,12 @@ void ms_cred_self(struct ms_cred *cred);
 /* Of the process at the other end of a Unix socket, by SO_PEERCRED and, tied
    to the same process by a pidfd, its effective capabilities. */
 int ms_cred_peer(int sock, struct ms_cred *cred);
+/* Whether a process is in our user namespace; of another user's process this
+   can be told only with CAP_SYS_PTRACE, false otherwise. */
+bool ms_cred_same_userns(pid_t pid);
+/* ms_cred_peer() asks `ask` that from now on: a daemon that gave the capability
+   up has someone to ask. Before any thread. */
+void ms_cred_ask(bool (*ask)(pid_t pid));
 
 /* ---- memory: ms_os_user.c --------------------------------------------- */
 

@@ -7,6 +7,7 @@
  *   client.c       one connection: its messages, its port
  *   slow.c         a second thread, for commands that may take a while
  *   system.c       log, privileges, readiness, the socket's lock
+ *   witness.c      a process that can tell where a client comes from
  */
 #ifndef MS_DAEMON_H
 #define MS_DAEMON_H
@@ -53,6 +54,9 @@ int privs_drop(const struct options *opt);
    privilege at all. */
 void privs_drop_thread(void);
 
+/* Of the witness: it keeps CAP_SYS_PTRACE, if it has it, and nothing else. */
+int privs_witness(void);
+
 /*
  * Makes sure that no other daemon serves `path`, for as long as *lock_fd is
  * open. 0, or a negative errno with words (the other's process id).
@@ -65,6 +69,12 @@ int socket_listen(const struct options *opt, struct ms_err *err);
 /* Tells systemd, if it asked: sd_notify(3). */
 void notify(const char *state);
 int pid_file_write(const char *path, struct ms_err *err);
+
+/* ---- witness.c ------------------------------------------------------------ */
+
+/* Before any thread and privs_drop(): from then on ms_cred_peer() asks it. 0 or
+   a negative errno, logged. */
+int witness_start(void);
 
 /* ---- server.c ------------------------------------------------------------ */
 

@@ -265,6 +265,9 @@ serve(const struct options *opt, unsigned int max_fds, int ready_fd)
 	struct ms_err err = { "" };
 	int fd, r;
 
+	r = witness_start();
+	if (r)
+		return r;
 	r = ms_host_create(&hopt, &host, &err);
 	if (r) {
 		log_line(LOG_ERROR, "%s", *err.text ? err.text : strerror(-r));

@@ -146,30 +146,12 @@ keep(const bool *had, const unsigned int *caps, unsigned int n)
 				     caps[i]);
 }
 
-int
-privs_drop(const struct options *opt)
+/* Becomes the user, with the capabilities that are marked. */
+static int
+apply(void)
 {
-	static const unsigned int serve[] = {
-		CAP_NET_BIND_SERVICE, /* low ports, for clients that may */
-		CAP_NET_RAW,	      /* whole protocols, likewise */
-		CAP_SYS_PTRACE,	      /* in which user namespace a client is */
-	};
-	static const unsigned int attach[] = {
-		CAP_NET_ADMIN,
-		CAP_BPF,
-		CAP_PERFMON,
-	};
-	bool had[64] = { false };
-	unsigned int i;
 	int r;
 
-	capng_get_caps_process();
-	for (i = 0; i < 64 && i <= CAP_LAST_CAP; i++)
-		had[i] = capng_have_capability(CAPNG_PERMITTED, i);
-	capng_clear(CAPNG_SELECT_CAPS);
-	keep(had, serve, sizeof serve / sizeof *serve);
-	if (!opt->no_attach)
-		keep(had, attach, sizeof attach / sizeof *attach);
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || thread_become()) {
 		log_line(LOG_ERROR, "cannot drop privileges: %m");
 		return -EPERM;
@@ -181,6 +163,45 @@ privs_drop(const struct options *opt)
 		return -EPERM;
 	}
 	return 0;
+}
+
+int
+privs_drop(const struct options *opt)
+{
+	static const unsigned int serve[] = {
+		CAP_NET_BIND_SERVICE, /* low ports, for clients that may */
+		CAP_NET_RAW,	      /* whole protocols, likewise */
+	};
+	static const unsigned int attach[] = {
+		CAP_NET_ADMIN,
+		CAP_BPF,
+		CAP_PERFMON,
+	};
+	bool had[64] = { false };
+	unsigned int i;
+
+	capng_get_caps_process();
+	for (i = 0; i < 64 && i <= CAP_LAST_CAP; i++)
+		had[i] = capng_have_capability(CAPNG_PERMITTED, i);
+	capng_clear(CAPNG_SELECT_CAPS);
+	keep(had, serve, sizeof serve / sizeof *serve);
+	if (!opt->no_attach)
+		keep(had, attach, sizeof attach / sizeof *attach);
+	return apply();
+}
+
+int
+privs_witness(void)
+{
+	bool had;
+
+	capng_get_caps_process();
+	had = capng_have_capability(CAPNG_PERMITTED, CAP_SYS_PTRACE);
+	capng_clear(CAPNG_SELECT_CAPS);
+	if (had)
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+			     CAP_SYS_PTRACE);
+	return apply();
 }
 
 void
