@@ -173,30 +173,34 @@ uint64_t ms_table_count(const struct ms_table *t);
 
 /*
  * The switch's side of a ring; all that counts is here, never in the region.
- * The first cache line and the two counters behind it are all that receiving
- * touches. Arrays of them start on a cache line (ms_os_alloc does).
+ * Receiving touches the first cache line only, which ends with the counters of
+ * frames and bytes. Arrays of them start on a cache line (ms_os_alloc does).
  */
 struct ms_kring {
-	struct ms_ring *shared; /* (c) points to (u)/(k) */
-	struct ms_slot *slots;	/* (c) points to (u)/(k) */
+	struct ms_ring *shared; /* (c) points to (u)/(k); slots are behind it */
 	uint8_t *bufs;		/* (c) the region's pool */
 	struct ms_spin lock;
 	uint32_t mask;	   /* (c) num_slots - 1 */
 	uint32_t num_bufs; /* (c) */
 	uint32_t head;	   /* (l) as last read and found sane; transmit (s) */
 	uint32_t reserved; /* (l) receive: slots up to here are leased */
-	uint32_t tail;	   /* (l) published; transmit (s) */
+	uint32_t tail;	   /* published; receive: moved by the holder of the
+			      oldest lease, see ms_ring.h; transmit (s) */
+	uint32_t limit;	   /* receive: as tail, but moved before the user can
+			      see it: head is never behind it */
 	uint8_t buf_shift; /* (c) log2 buf_bytes */
 	bool is_rx;	   /* (c) */
 	bool stopped;	   /* (r) its port is being closed, or its NIC went */
-	uint32_t waiting;  /* (l) finished leases that wait for an older one */
-	struct ms_tap *tap; /* (r) taps on this ring's port */
+	bool tapped;	   /* (r) there is a tap */
 
 	uint64_t counter[MS_CTR_MAX]; /* (l) receive, (s) transmit */
 
+	struct ms_slot *slots; /* (c) points to (u)/(k) */
+	struct ms_tap *tap;    /* (r) taps on this ring's port */
 	struct ms_port *port; /* (c) */
 	void *waiter;	      /* the OS's, for ms_os_wake */
 	uint16_t index;	      /* (c) */
+	uint32_t waiting;     /* (l) finished leases that wait for an older */
 	uint32_t *lease_len;  /* (l) owned; by first slot: slots of a finished
 				 lease that waits for an older one, else 0 */
 	uint32_t lost;	      /* (l) receive, (s) transmit: as in ms_ring */

@@ -7,15 +7,22 @@
  */
 #include "ms_batch.h"
 
-#define GROUP_DESTS 64 /* rings that are worked on at a time: their lines stay
-			  in the first-level cache */
+#define GROUP_DESTS 64 /* rings that are worked on at a time */
+#define AHEAD 8		/* frames between the fetch of a buffer and its use;
+			   buffers lie so far apart that few of them share the
+			   first-level cache */
+#define FAR_DESTS 96	/* so many rings in a batch: their buffers are not in
+			   any cache, and their pages not in the TLB */
+
+/* To the second-level cache, which can hold a group's buffers. */
+#define prefetch_far(p) __builtin_prefetch((p), 1, 2)
 
 _Static_assert(MS_CELLS == 1 << (32 - 23), "ms_deliver_add shifts by 23");
 _Static_assert(offsetof(struct ms_slot, flags) + sizeof(struct ms_meta) ==
 		       sizeof(struct ms_slot),
 	       "ms_meta is the end of ms_slot");
-_Static_assert(offsetof(struct ms_kring, counter) == MS_CACHE_LINE ||
-		       sizeof(struct ms_spin) > 4,
+_Static_assert(offsetof(struct ms_kring, counter) + 16 == MS_CACHE_LINE ||
+		       sizeof(struct ms_spin) > 4 || sizeof(void *) < 8,
 	       "what receiving touches is in one line");
 
 /* ---- life --------------------------------------------------------------- */
@@ -72,6 +79,7 @@ ms_kring_init(struct ms_kring *ring, struct ms_port *port,
 	/* All slots are free: a receive ring's are the switch's, a transmit
 	   ring's the user's. */
 	ring->tail = is_rx ? 0 : port->slots;
+	ring->limit = ring->tail;
 	ring->dozing = !is_rx;
 	if (!is_rx)
 		ring->sched = &nic->sched[index % nic->num_queues];
@@ -92,33 +100,26 @@ ms_kring_deinit(struct ms_kring *ring)
 
 /* ---- leases ------------------------------------------------------------- */
 
-static void
-lose(struct ms_kring *ring, enum ms_counter which, uint32_t n)
-{
-	ms_ctr_add(&ring->counter[which], n);
-	ring->lost += n;
-	MS_USER_WRITE(ring->shared->lost, ring->lost);
-}
-
 /* Reads head anew. The user may have consumed what was published, no more. */
 static void
 refresh_head(struct ms_kring *ring)
 {
 	uint32_t head = ms_os_load_acquire(&ring->shared->head); /* D */
+	uint32_t limit = ms_os_load_once(&ring->limit);
 
-	if (ms_likely(head - ring->head <= ring->tail - ring->head))
+	if (ms_likely(head - ring->head <= limit - ring->head))
 		ring->head = head;
 	else
 		ms_ctr_add(&ring->counter[MS_CTR_BAD_HEAD], 1);
 }
 
-uint32_t
-ms_ring_reserve(struct ms_kring *ring, uint32_t least, uint32_t want,
-		struct ms_lease *lease)
+/* ms_ring_reserve() with the lock held. */
+static inline uint32_t
+reserve(struct ms_kring *ring, uint32_t least, uint32_t want,
+	struct ms_lease *lease)
 {
 	uint32_t room;
 
-	ms_spin_lock(&ring->lock);
 	room = ring->mask + 1 - (ring->reserved - ring->head);
 	if (ms_unlikely(room < want)) {
 		refresh_head(ring);
@@ -128,15 +129,55 @@ ms_ring_reserve(struct ms_kring *ring, uint32_t least, uint32_t want,
 	}
 	lease->first = ring->reserved;
 	lease->slots = want;
-	ring->reserved += want;
-	ms_spin_unlock(&ring->lock);
+	ms_os_store_once(&ring->reserved, ring->reserved + want);
 	return want;
 }
 
-/* The end of all leases that are finished without a gap from `end` on. */
-static uint32_t
-collect_waiting(struct ms_kring *ring, uint32_t end)
+uint32_t
+ms_ring_reserve(struct ms_kring *ring, uint32_t least, uint32_t want,
+		struct ms_lease *lease)
 {
+	uint32_t got;
+
+	ms_spin_lock(&ring->lock);
+	got = reserve(ring, least, want, lease);
+	ms_spin_unlock(&ring->lock);
+	return got;
+}
+
+/*
+ * Only by who may move tail: it is where his lease starts. In this order: what
+ * the user may consume, what he sees, and last the word to the holder of the
+ * next lease, that it is his turn.
+ */
+static inline void
+tail_move(struct ms_kring *ring, uint32_t end)
+{
+	ms_os_store_once(&ring->limit, end);
+	ms_os_store_release(&ring->shared->tail, end); /* A */
+	ms_os_store_release(&ring->tail, end);
+}
+
+void
+ms_ring_publish(struct ms_kring *ring, struct ms_lease *lease)
+{
+	lease->published = ms_os_load_acquire(&ring->tail) == lease->first;
+	if (ms_likely(lease->published)) {
+		tail_move(ring, lease->first + lease->slots);
+		return;
+	}
+	ms_spin_lock(&ring->lock);
+	ring->lease_len[lease->first & ring->mask] = lease->slots;
+	ring->waiting++;
+	ms_spin_unlock(&ring->lock);
+}
+
+/* Moves tail over all noted leases that it has come to. Lock held. */
+static void
+collect(struct ms_kring *ring)
+{
+	uint32_t end = ms_os_load_acquire(&ring->tail);
+	uint32_t start = end;
 	uint32_t *len;
 
 	while (ring->waiting != 0) {
@@ -147,44 +188,38 @@ collect_waiting(struct ms_kring *ring, uint32_t end)
 		*len = 0;
 		ring->waiting--;
 	}
-	return end;
+	if (end != start)
+		tail_move(ring, end);
 }
 
-void
-ms_ring_complete(struct ms_kring *ring, const struct ms_lease *lease,
-		 const struct ms_filled *filled, uint32_t *old, uint32_t *now)
+/* The end of what this lease's holder has published, or has to account for;
+   its start, if that is left to somebody else. */
+static uint32_t
+settle_slow(struct ms_kring *ring, const struct ms_lease *lease)
+{
+	uint32_t now = lease->first;
+
+	ms_spin_lock(&ring->lock);
+	if (lease->published ||
+	    ring->lease_len[lease->first & ring->mask] != 0) {
+		collect(ring);
+		if (lease->published ||
+		    ring->lease_len[lease->first & ring->mask] == 0)
+			now = ms_os_load_once(&ring->tail);
+	}
+	ms_spin_unlock(&ring->lock);
+	return now;
+}
+
+bool
+ms_ring_settle(struct ms_kring *ring, const struct ms_lease *lease)
 {
 	uint32_t end = lease->first + lease->slots;
 
-	ms_spin_lock(&ring->lock);
-	*old = ring->tail;
-	*now = ring->tail;
-	ms_ctr_add(&ring->counter[MS_CTR_RX_FRAMES], filled->frames);
-	ms_ctr_add(&ring->counter[MS_CTR_RX_BYTES], filled->bytes);
-	if (ms_unlikely(filled->bad != 0))
-		lose(ring, MS_CTR_DROP_RX_SLOT, filled->bad);
-	if (ms_likely(lease->first == ring->tail)) {
-		if (ms_unlikely(ring->waiting != 0))
-			end = collect_waiting(ring, end);
-		ring->tail = end;
-		*now = end;
-		ms_os_store_release(&ring->shared->tail, end); /* A */
-	} else {
-		ring->lease_len[lease->first & ring->mask] = lease->slots;
-		ring->waiting++;
-	}
-	ms_spin_unlock(&ring->lock);
-}
-
-void
-ms_ring_count(struct ms_kring *ring, enum ms_counter which, uint32_t n)
-{
-	ms_spin_lock(&ring->lock);
-	if (which == MS_CTR_RX_WAKEUPS || which == MS_CTR_TAP_FRAMES)
-		ms_ctr_add(&ring->counter[which], n);
-	else
-		lose(ring, which, n);
-	ms_spin_unlock(&ring->lock);
+	if (ms_unlikely(!lease->published ||
+			ms_os_load_once(&ring->reserved) != end))
+		end = settle_slow(ring, lease);
+	return ms_ring_wake(ring, lease->first, end);
 }
 
 /* Whether tail went past the user's mark with this step (virtio's rule). */
@@ -206,13 +241,52 @@ ms_ring_wake(struct ms_kring *ring, uint32_t old, uint32_t now)
 	return true;
 }
 
+/* ---- counting ----------------------------------------------------------- */
+
+static void
+lose(struct ms_kring *ring, enum ms_counter which, uint32_t n)
+{
+	ms_ctr_add(&ring->counter[which], n);
+	ring->lost += n;
+	MS_USER_WRITE(ring->shared->lost, ring->lost);
+}
+
+void
+ms_ring_count(struct ms_kring *ring, enum ms_counter which, uint64_t n)
+{
+	ms_spin_lock(&ring->lock);
+	if (which == MS_CTR_RX_WAKEUPS || which == MS_CTR_TAP_FRAMES ||
+	    which == MS_CTR_RX_BYTES)
+		ms_ctr_add(&ring->counter[which], n);
+	else
+		lose(ring, which, (uint32_t)n);
+	ms_spin_unlock(&ring->lock);
+}
+
+/* Lock held. */
+static inline void
+count_received(struct ms_kring *ring, uint32_t frames, uint64_t bytes)
+{
+	ms_ctr_add(&ring->counter[MS_CTR_RX_FRAMES], frames);
+	ms_ctr_add(&ring->counter[MS_CTR_RX_BYTES], bytes);
+}
+
 /* ---- filling ------------------------------------------------------------ */
+
+/* Without touching ring->slots, which lies in another cache line. */
+static inline struct ms_slot *
+ring_slot(const struct ms_kring *ring, uint32_t pos)
+{
+	struct ms_slot *slots = (struct ms_slot *)(void *)(ring->shared + 1);
+
+	return &slots[pos & ring->mask];
+}
 
 /* Where slot `pos` wants its bytes, or NULL if it names no buffer. */
 static inline uint8_t *
 slot_buf(const struct ms_kring *ring, uint32_t pos)
 {
-	uint32_t buf = MS_USER_READ(ring->slots[pos & ring->mask].buf);
+	uint32_t buf = MS_USER_READ(ring_slot(ring, pos)->buf);
 
 	if (ms_unlikely(buf >= ring->num_bufs))
 		return NULL;
@@ -223,7 +297,7 @@ static inline void
 slot_write(struct ms_kring *ring, uint32_t pos, uint32_t bytes,
 	   const struct ms_meta *meta)
 {
-	struct ms_slot *slot = &ring->slots[pos & ring->mask];
+	struct ms_slot *slot = ring_slot(ring, pos);
 	uint16_t len = (uint16_t)bytes; /* 65536 becomes 0, as it should */
 
 	memcpy(&slot->len, &len, sizeof(len));
@@ -331,35 +405,27 @@ fill_slots(struct ms_kring *ring, const struct ms_lease *lease,
 
 enum ms_counter
 ms_ring_put(struct ms_kring *ring, const struct ms_frame *f, uint16_t flags,
-	    uint32_t *old, uint32_t *now)
+	    struct ms_lease *lease)
 {
-	struct ms_filled filled = { 0 };
-	struct ms_lease lease;
 	uint32_t slots;
+	bool filled;
 
-	*old = *now = 0;
+	lease->slots = 0;
 	if (ms_os_load_once(&ring->stopped))
 		return MS_CTR_DROP_RX_GONE;
 	slots = ((f->len - 1) >> ring->buf_shift) + 1;
 	if (f->len == 0 || slots > MS_FRAME_SLOTS_MAX || slots > ring->mask + 1)
 		return MS_CTR_DROP_RX_LONG;
-	if (ms_ring_reserve(ring, slots, slots, &lease) == 0)
+	if (ms_ring_reserve(ring, slots, slots, lease) == 0)
 		return MS_CTR_DROP_RX_FULL;
-	if (!fill_slots(ring, &lease, f, flags)) {
-		ms_ring_complete(ring, &lease, &filled, old, now);
-		return MS_CTR_DROP_RX_SLOT;
-	}
-	if ((flags & (MS_SLOT_TAP_RX | MS_SLOT_TAP_TX)) == 0) {
-		filled.frames = 1;
-		filled.bytes = f->len;
-	}
-	ms_ring_complete(ring, &lease, &filled, old, now);
-	return MS_CTR_RX_FRAMES;
+	filled = fill_slots(ring, lease, f, flags);
+	ms_ring_publish(ring, lease);
+	return filled ? MS_CTR_RX_FRAMES : MS_CTR_DROP_RX_SLOT;
 }
 
 /* ---- batches ------------------------------------------------------------ */
 
-/* The whole of a destination's share is lost. */
+/* n frames of a destination's share are lost. */
 static void
 dest_lose(struct ms_deliver *d, struct ms_dest *dest, enum ms_counter which,
 	  uint32_t n)
@@ -373,34 +439,52 @@ dest_lose(struct ms_deliver *d, struct ms_dest *dest, enum ms_counter which,
 static void
 dest_put_each(struct ms_deliver *d, struct ms_dest *dest)
 {
+	struct ms_kring *ring = dest->ring;
 	enum ms_counter result;
 	const struct ms_frame *f;
-	uint32_t old, now, n;
+	struct ms_lease lease;
 	uint32_t i = dest->first;
-	bool published = false;
+	uint32_t n;
 
 	for (n = 0; n < dest->frames; n++, i = d->next[i]) {
 		f = &d->frames[i];
-		result = ms_ring_put(dest->ring, f, 0, &old, &now);
-		ms_ctr_add(&d->counter[result], 1);
-		if (result == MS_CTR_RX_FRAMES)
+		result = ms_ring_put(ring, f, 0, &lease);
+		if (result == MS_CTR_RX_FRAMES) {
+			ms_spin_lock(&ring->lock);
+			count_received(ring, 1, f->len);
+			ms_spin_unlock(&ring->lock);
+			ms_ctr_add(&d->counter[MS_CTR_RX_FRAMES], 1);
 			ms_ctr_add(&d->counter[MS_CTR_RX_BYTES], f->len);
-		else
-			ms_ring_count(dest->ring, result, 1);
-		if (old == now)
+		} else {
+			dest_lose(d, dest, result, 1);
+		}
+		if (lease.slots == 0)
 			continue;
-		if (!published)
-			dest->old_tail = old;
-		dest->new_tail = now;
-		published = true;
+		ms_os_fence(); /* E */
+		if (ms_ring_settle(ring, &lease))
+			ms_ctr_add(&d->counter[MS_CTR_RX_WAKEUPS], 1);
 	}
 	dest->frames = 0;
 }
 
+/* The ring is full: only the first `got` frames have a place. */
 static void
-dest_tap(struct ms_deliver *d, const struct ms_dest *dest,
-	 const struct ms_tap *tap)
+dest_cut(struct ms_deliver *d, struct ms_dest *dest, uint32_t got)
 {
+	uint32_t i = dest->first;
+	uint32_t n;
+
+	dest_lose(d, dest, MS_CTR_DROP_RX_FULL, dest->frames - got);
+	dest->frames = (uint16_t)got;
+	dest->bytes = 0;
+	for (n = 0; n < got; n++, i = d->next[i])
+		dest->bytes += d->frames[i].len;
+}
+
+static void
+dest_tap(struct ms_deliver *d, const struct ms_dest *dest)
+{
+	const struct ms_tap *tap = ms_os_load_acquire(&dest->ring->tap);
 	uint32_t i = dest->first;
 	uint32_t n;
 
@@ -408,81 +492,127 @@ dest_tap(struct ms_deliver *d, const struct ms_dest *dest,
 		ms_tap_frame(tap, &d->frames[i], MS_SLOT_TAP_RX, d->counter);
 }
 
+/* What is not common, before slots are taken. False: nothing is left to do. */
+static bool
+dest_special(struct ms_deliver *d, struct ms_dest *dest)
+{
+	struct ms_kring *ring = dest->ring;
+
+	dest->lease.slots = 0;
+	if (ms_os_load_once(&ring->stopped)) {
+		dest_lose(d, dest, MS_CTR_DROP_RX_GONE, dest->frames);
+		dest->frames = 0;
+		return false;
+	}
+	if (ms_os_load_once(&ring->tapped))
+		dest_tap(d, dest);
+	if (dest->max_bytes <= 1u << ring->buf_shift)
+		return true;
+	dest_put_each(d, dest);
+	return false;
+}
+
 static void
 dest_reserve(struct ms_deliver *d, struct ms_dest *dest)
 {
 	struct ms_kring *ring = dest->ring;
-	const struct ms_tap *tap;
+	struct ms_ring *shared = ring->shared;
 	uint32_t got;
 
-	dest->lease.slots = 0;
-	dest->old_tail = dest->new_tail = 0;
-	if (ms_unlikely(ms_os_load_once(&ring->stopped))) {
-		dest_lose(d, dest, MS_CTR_DROP_RX_GONE, dest->frames);
-		dest->frames = 0;
+	if (ms_unlikely(ms_os_load_once(&ring->stopped) ||
+			ms_os_load_once(&ring->tapped) ||
+			dest->max_bytes > 1u << ring->buf_shift) &&
+	    !dest_special(d, dest))
 		return;
-	}
-	tap = ms_os_load_acquire(&ring->tap);
-	if (ms_unlikely(tap != NULL))
-		dest_tap(d, dest, tap);
-	if (ms_unlikely(dest->max_bytes > 1u << ring->buf_shift)) {
-		dest_put_each(d, dest);
-		return;
-	}
-	got = ms_ring_reserve(ring, 1, dest->frames, &dest->lease);
-	ms_prefetchw(&ring->slots[dest->lease.first & ring->mask]);
-	ms_prefetchw(&ring->shared->tail);
-	ms_prefetch(&ring->shared->head);
+	ms_prefetchw(&shared->tail);
+	ms_prefetch(&shared->head);
+	ms_spin_lock(&ring->lock);
+	got = reserve(ring, 1, dest->frames, &dest->lease);
+	if (ms_likely(got == dest->frames))
+		count_received(ring, got, dest->bytes);
+	ms_spin_unlock(&ring->lock);
+	ms_prefetchw(ring_slot(ring, dest->lease.first));
 	if (ms_unlikely(got < dest->frames)) {
-		dest_lose(d, dest, MS_CTR_DROP_RX_FULL, dest->frames - got);
-		dest->frames = (uint16_t)got;
+		dest_cut(d, dest, got);
+		ms_spin_lock(&ring->lock);
+		count_received(ring, got, dest->bytes);
+		ms_spin_unlock(&ring->lock);
 	}
 }
 
-/* Finds where each frame goes, early, so that the memory is on its way. */
-static void
-dest_resolve(struct ms_deliver *d, const struct ms_dest *dest)
+/* Finds where each frame goes; `at`: how many were found before it. */
+static uint32_t
+dest_resolve(struct ms_deliver *d, const struct ms_dest *dest, uint32_t at,
+	     bool far)
 {
 	uint32_t pos = dest->lease.first;
-	uint32_t i = dest->first;
 	uint32_t n;
 
-	for (n = 0; n < dest->frames; n++, pos++, i = d->next[i]) {
-		d->dst[i] = slot_buf(dest->ring, pos);
-		ms_prefetchw(d->dst[i]);
+	for (n = 0; n < dest->frames; n++) {
+		d->dst[at + n] = slot_buf(dest->ring, pos + n);
+		if (far)
+			prefetch_far(d->dst[at + n]);
 	}
+	return at + n;
 }
 
+/* Frames whose slot named a bad buffer were counted as received too early. */
 static void
-dest_fill(struct ms_deliver *d, struct ms_dest *dest)
+dest_bad(struct ms_deliver *d, struct ms_dest *dest, uint32_t bad,
+	 uint64_t bytes)
 {
 	struct ms_kring *ring = dest->ring;
-	struct ms_filled filled = { 0 };
+
+	ms_spin_lock(&ring->lock);
+	ms_ctr_add(&ring->counter[MS_CTR_RX_FRAMES], 0 - (uint64_t)bad);
+	ms_ctr_add(&ring->counter[MS_CTR_RX_BYTES], 0 - bytes);
+	lose(ring, MS_CTR_DROP_RX_SLOT, bad);
+	ms_spin_unlock(&ring->lock);
+	ms_ctr_add(&d->counter[MS_CTR_RX_FRAMES], 0 - (uint64_t)bad);
+	ms_ctr_add(&d->counter[MS_CTR_RX_BYTES], 0 - bytes);
+	ms_ctr_add(&d->counter[MS_CTR_DROP_RX_SLOT], bad);
+}
+
+static uint32_t
+dest_fill(struct ms_deliver *d, struct ms_dest *dest, uint32_t at)
+{
+	struct ms_kring *ring = dest->ring;
 	uint32_t pos = dest->lease.first;
 	uint32_t i = dest->first;
+	uint64_t bad_bytes = 0;
+	uint32_t n, bad = 0;
 	const struct ms_frame *f;
-	uint32_t n;
 
-	if (dest->frames == 0)
-		return;
+	if (ms_unlikely(dest->frames == 0))
+		return at;
 	for (n = 0; n < dest->frames; n++, pos++, i = d->next[i]) {
 		f = &d->frames[i];
-		if (ms_unlikely(d->dst[i] == NULL)) {
+		ms_prefetchw(d->dst[at + n + AHEAD]);
+		if (ms_unlikely(d->dst[at + n] == NULL)) {
 			slots_void(ring, pos, 1);
-			filled.bad++;
+			bad_bytes += f->len;
+			bad++;
 			continue;
 		}
-		frame_copy(d->dst[i], f);
+		frame_copy(d->dst[at + n], f);
 		slot_write(ring, pos, f->len, &f->meta);
-		filled.bytes += f->len;
 	}
-	filled.frames = dest->frames - filled.bad;
-	ms_ring_complete(ring, &dest->lease, &filled, &dest->old_tail,
-			 &dest->new_tail);
-	ms_ctr_add(&d->counter[MS_CTR_RX_FRAMES], filled.frames);
-	ms_ctr_add(&d->counter[MS_CTR_RX_BYTES], filled.bytes);
-	if (ms_unlikely(filled.bad != 0))
-		ms_ctr_add(&d->counter[MS_CTR_DROP_RX_SLOT], filled.bad);
+	ms_ring_publish(ring, &dest->lease);
+	d->frames_done += dest->frames;
+	d->bytes_done += dest->bytes;
+	if (ms_unlikely(bad != 0))
+		dest_bad(d, dest, bad, bad_bytes);
+	return at + n;
+}
+
+static void
+dest_settle(struct ms_deliver *d, struct ms_dest *dest)
+{
+	d->cells[dest->cell] = 0;
+	if (ms_unlikely(dest->frames == 0))
+		return;
+	if (ms_unlikely(ms_ring_settle(dest->ring, &dest->lease)))
+		ms_ctr_add(&d->counter[MS_CTR_RX_WAKEUPS], 1);
 }
 
 /*
@@ -495,25 +625,28 @@ ms_deliver_run(struct ms_deliver *d)
 	struct ms_dest *dest, *end;
 	struct ms_dest *group = d->dest;
 	struct ms_dest *all = d->dest + d->num;
+	bool far = d->num > FAR_DESTS;
+	uint32_t at, i;
 
+	d->frames_done = 0;
+	d->bytes_done = 0;
 	for (; group < all; group = end) {
 		end = all - group > GROUP_DESTS ? group + GROUP_DESTS : all;
 		for (dest = group; dest < end; dest++)
 			dest_reserve(d, dest);
-		for (dest = group; dest < end; dest++)
-			dest_resolve(d, dest);
-		for (dest = group; dest < end; dest++)
-			dest_fill(d, dest);
-		ms_os_fence(); /* E */
-		for (dest = group; dest < end; dest++) {
-			d->cells[dest->cell] = 0;
-			if (dest->old_tail == dest->new_tail)
-				continue;
-			if (!ms_ring_wake(dest->ring, dest->old_tail,
-					  dest->new_tail))
-				continue;
-			ms_ctr_add(&d->counter[MS_CTR_RX_WAKEUPS], 1);
+		for (dest = group, at = 0; dest < end; dest++)
+			at = dest_resolve(d, dest, at, far);
+		for (i = 0; i < AHEAD; i++) {
+			d->dst[at + i] = NULL;
+			ms_prefetchw(d->dst[i]);
 		}
+		for (dest = group, at = 0; dest < end; dest++)
+			at = dest_fill(d, dest, at);
+		ms_os_fence(); /* E */
+		for (dest = group; dest < end; dest++)
+			dest_settle(d, dest);
 	}
+	ms_ctr_add(&d->counter[MS_CTR_RX_FRAMES], d->frames_done);
+	ms_ctr_add(&d->counter[MS_CTR_RX_BYTES], d->bytes_done);
 	d->num = 0;
 }

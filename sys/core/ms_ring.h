@@ -3,10 +3,15 @@
  * ms_ring.h: putting frames into receive rings.
  *
  * Several queues may fill one ring at a time. Each takes a lease on as many
- * slots as it needs, under the ring's lock; fills them outside it; and hands
- * them in, under the lock again. Whoever hands in the oldest lease publishes
- * it and all finished ones right behind it; a younger one is noted and left,
- * so that nobody waits for anybody.
+ * slots as it needs, under the ring's lock, and fills them outside it. The
+ * holder of the oldest lease (it starts at tail, and so nobody else may move
+ * tail) publishes it by moving tail, without the lock. A younger lease that is
+ * finished is noted, under the lock, and left: nobody waits for anybody.
+ *
+ * Whoever has moved tail collects what was noted right behind it; whoever has
+ * noted a lease looks whether tail came to it meanwhile. Between the two steps
+ * of either stands a full fence (that of barrier E), so at least one of them
+ * sees the other, and the lock decides which.
  */
 #ifndef MS_RING_H
 #define MS_RING_H
@@ -17,13 +22,7 @@
 struct ms_lease {
 	uint32_t first;
 	uint32_t slots;
-};
-
-/* What became of a lease, for the ring's counters. */
-struct ms_filled {
-	uint32_t frames;
-	uint32_t bad; /* frames lost to a slot with a bad buffer */
-	uint64_t bytes;
+	bool published;
 };
 
 /* One receive ring's share of a batch. */
@@ -33,8 +32,8 @@ struct ms_dest {
 	uint16_t frames;
 	uint16_t cell;	      /* in ms_deliver.cells */
 	uint32_t max_bytes;   /* of one frame */
+	uint32_t bytes;	      /* of all */
 	struct ms_lease lease;
-	uint32_t old_tail, new_tail; /* what handing in the lease published */
 };
 
 #define MS_CELLS (2 * MS_BATCH_MAX)
@@ -44,8 +43,10 @@ struct ms_deliver {
 	struct ms_frame *frames;
 	uint64_t *counter; /* of the queue that delivers */
 	uint32_t num;	   /* dests */
+	uint32_t frames_done; /* of one run */
+	uint64_t bytes_done;
 	uint16_t next[MS_BATCH_MAX];
-	uint8_t *dst[MS_BATCH_MAX];
+	uint8_t *dst[MS_BATCH_MAX + 8]; /* of a group, in order */
 	struct ms_dest dest[MS_BATCH_MAX];
 	uint16_t cells[MS_CELLS]; /* 1 + dest, by hash of ring; or 0 */
 };
@@ -100,12 +101,12 @@ ms_deliver_add(struct ms_deliver *d, uint32_t i, struct ms_kring *ring)
 		d->next[dest->last] = (uint16_t)i;
 		dest->last = (uint16_t)i;
 		dest->frames++;
+		dest->bytes += bytes;
 		if (dest->max_bytes < bytes)
 			dest->max_bytes = bytes;
 		return;
 	}
 	ms_prefetchw(ring);
-	ms_prefetchw((uint8_t *)ring + MS_CACHE_LINE);
 	dest = &d->dest[d->num++];
 	d->cells[cell] = (uint16_t)d->num;
 	dest->ring = ring;
@@ -114,6 +115,7 @@ ms_deliver_add(struct ms_deliver *d, uint32_t i, struct ms_kring *ring)
 	dest->frames = 1;
 	dest->cell = (uint16_t)cell;
 	dest->max_bytes = bytes;
+	dest->bytes = bytes;
 }
 
 /* Copies the frames added into their rings, publishes them, wakes those who
@@ -124,22 +126,22 @@ void ms_deliver_run(struct ms_deliver *d);
    how many. Read section. */
 uint32_t ms_ring_reserve(struct ms_kring *ring, uint32_t least, uint32_t want,
 			 struct ms_lease *lease);
-/* Hands in a lease of at least one slot. *old and *now: the published tail
-   before and after; equal, if an older lease is still open. */
-void ms_ring_complete(struct ms_kring *ring, const struct ms_lease *lease,
-		      const struct ms_filled *filled, uint32_t *old,
-		      uint32_t *now);
-/* Wakes the user if he asked for it. Barrier E has passed since the tail was
-   published. */
+/* Its slots are filled. If it is the oldest, the user sees them now. */
+void ms_ring_publish(struct ms_kring *ring, struct ms_lease *lease);
+/* The second half, after a full fence (E): collects leases that finished out
+   of order, and wakes the user if tail went past his mark. Returns whether it
+   did. */
+bool ms_ring_settle(struct ms_kring *ring, const struct ms_lease *lease);
+/* The same for a transmit ring, whose tail went from old to now. */
 bool ms_ring_wake(struct ms_kring *ring, uint32_t old, uint32_t now);
 /*
  * Puts one frame, of any length, into a receive ring, with `flags` besides its
  * own. Returns MS_CTR_RX_FRAMES, or the counter of its loss; does not count.
- * *old and *now as ms_ring_complete(); no fence, no wake. Read section.
+ * A lease of at least one slot has to be settled. Read section.
  */
 enum ms_counter ms_ring_put(struct ms_kring *ring, const struct ms_frame *f,
-			    uint16_t flags, uint32_t *old, uint32_t *now);
+			    uint16_t flags, struct ms_lease *lease);
 /* Adds n to one counter of a receive ring; losses show in ms_ring.lost. */
-void ms_ring_count(struct ms_kring *ring, enum ms_counter which, uint32_t n);
+void ms_ring_count(struct ms_kring *ring, enum ms_counter which, uint64_t n);
 
 #endif /* MS_RING_H */

@@ -6,7 +6,7 @@
  */
 #include "ms_batch.h"
 
-#define AHEAD 8 /* frames whose first bytes are fetched early */
+#define FETCH 8 /* frames whose first bytes are fetched early */
 
 /* What does not change during a batch, in registers. */
 struct rx_view {
@@ -102,8 +102,8 @@ rx_parse(const struct rx_view *v, struct ms_rx_batch *b,
 	for (i = 0; i < n; i++) {
 		f = &frames[i];
 		p = f->data;
-		if (ms_likely(i + AHEAD < n))
-			ms_prefetch(frames[i + AHEAD].data);
+		if (ms_likely(i + FETCH < n))
+			ms_prefetch(frames[i + FETCH].data);
 		if (ms_likely(ms_parse_plain4(p, f->linear, f->len) &&
 			      v->untagged && ms_mac_is(&v->mac, p) &&
 			      ms_ip4_unicast(p + 30))) {

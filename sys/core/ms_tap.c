@@ -11,8 +11,10 @@ port_tap_set(struct ms_port *port, struct ms_tap *tap)
 	uint32_t i;
 
 	ms_os_store_release(&port->tap, tap);
-	for (i = 0; i < port->num_rx; i++)
+	for (i = 0; i < port->num_rx; i++) {
 		ms_os_store_release(&port->rx[i].tap, tap);
+		ms_os_store_once(&port->rx[i].tapped, tap != NULL);
+	}
 	for (i = 0; i < port->num_tx; i++)
 		ms_os_store_release(&port->tx[i].tap, tap);
 }
@@ -101,23 +103,23 @@ ms_tap_frame(const struct ms_tap *tap, const struct ms_frame *f, uint16_t flag,
 	struct ms_frame copy = *f;
 	enum ms_counter result;
 	struct ms_kring *ring;
-	uint32_t old, now;
+	struct ms_lease lease;
 
 	for (; tap != NULL; tap = ms_os_load_acquire(&tap->next)) {
 		ring = &tap->owner->rx[0];
 		copy.len = f->len;
 		if (tap->snap_bytes != 0 && tap->snap_bytes < f->len)
 			copy.len = tap->snap_bytes;
-		result = ms_ring_put(ring, &copy, flag, &old, &now);
+		result = ms_ring_put(ring, &copy, flag, &lease);
 		if (result == MS_CTR_RX_FRAMES)
 			result = MS_CTR_TAP_FRAMES;
 		else
 			result = MS_CTR_TAP_LOST;
 		ms_ring_count(ring, result, 1);
 		ms_ctr_add(&counter[result], 1);
-		if (old == now)
+		if (lease.slots == 0)
 			continue;
 		ms_os_fence(); /* E */
-		(void)ms_ring_wake(ring, old, now);
+		(void)ms_ring_settle(ring, &lease);
 	}
 }
