@@ -47,6 +47,7 @@ from multistack._types import (
 )
 
 _VIEW = struct.Struct(_abi.VIEW_FORMAT)
+_PLAIN = Meta(gso_type=0)
 
 
 class Control(Connection):
@@ -388,8 +389,10 @@ class Port(Connection):
         self, frame: Frame | tuple[Frame, Meta]
     ) -> tuple[memoryview, Meta, int]:
         """The frame's bytes, its metadata, the slots it needs."""
-        given, meta = frame if isinstance(frame, tuple) else (frame, Meta())
-        data = memoryview(given).cast("B")
+        given, meta = frame if isinstance(frame, tuple) else (frame, _PLAIN)
+        data = memoryview(given)
+        if data.format != "B" or data.ndim != 1:
+            data = data.cast("B")
         need = -(-len(data) // self._buf_bytes)
         if need == 0:
             raise OSError(errno.EINVAL, "a frame without a byte")
@@ -409,20 +412,15 @@ class Port(Connection):
         step = self._buf_bytes
         for i, at in enumerate(range(0, len(data), step), first):
             part = data[at : at + step]
-            address = _VIEW.unpack_from(table, i * _VIEW.size)[0]
-            self._mem[address - self._base : address - self._base + len(part)] = part
-            more = _abi.MS_SLOT_MORE if at + step < len(data) else 0
-            flags, *rest = meta if at == 0 else Meta()
+            size, ofs = len(part), i * _VIEW.size
+            address = _VIEW.unpack_from(table, ofs)[0]
+            start = address - self._base
+            self._mem[start : start + size] = part
+            flags, kind, gso, csum, csum_ofs = meta if at == 0 else _PLAIN
+            if at + step < len(data):
+                flags |= _abi.MS_SLOT_MORE
             _VIEW.pack_into(
-                table,
-                i * _VIEW.size,
-                address,
-                len(part),
-                flags | more,
-                rest[0],
-                0,
-                *rest[1:],
-                0,
+                table, ofs, address, size, flags, kind, 0, gso, csum, csum_ofs, 0
             )
 
     # ---- sleeping ----------------------------------------------------------------
