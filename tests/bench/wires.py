@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process, World, sweep
@@ -71,7 +72,8 @@ class Stage:
         return {k: v for line in said for k, v in line.items()}
 
     @contextmanager
-    def daemon(self, *options: str) -> Iterator[None]:
+    def daemon(self, *options: str) -> Iterator[int]:
+        """Runs multistackd; gives its process."""
         process = self.start(
             *(SERVER, "multistackd", "--foreground", "--socket", str(self.socket)),
             *("--attach", IFNAME, *options),
@@ -79,7 +81,7 @@ class Stage:
         )
         process.wait_for(self.socket.exists, f"socket {self.socket}")
         try:
-            yield
+            yield process.pid
         finally:
             process.stop()
             self.socket.unlink(missing_ok=True)
@@ -129,6 +131,19 @@ def _one_client(s: Stage, seconds: float, size: int) -> float:
     return float(s.finish(client)["mpps"])
 
 
+def _cpu_seconds(pid: int) -> float:
+    """What a process has used so far, all threads, user and kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_ns(s: Stage, pid: int, seconds: float) -> float:
+    """The daemon's time for a frame, however busy the machine is."""
+    before = _cpu_seconds(pid)
+    mpps = _one_client(s, seconds, FRAME_BYTES)
+    return (_cpu_seconds(pid) - before) * 1e3 / (mpps * seconds)
+
+
 def _ping(s: Stage, seconds: float, how: str, cores: tuple[int, int]) -> float:
     pong = s.start(
         *(SERVER, "bench_daemon", "pong", s.device, str(seconds + 1), SERVER4, "7002"),
@@ -151,7 +166,7 @@ def daemon(programs: Programs, quick: bool) -> list[Row]:
     seconds, rounds = (0.3, 3) if quick else (1.0, 5)
     rows: list[Row] = []
     with stage(programs) as s:
-        with s.daemon():
+        with s.daemon() as pid:
             rates = interleaved(
                 {
                     "process to process, 64 B, clients share a core": lambda: (
@@ -169,6 +184,8 @@ def daemon(programs: Programs, quick: bool) -> list[Row]:
             for case, mpps in rates.items():
                 goal = 10.0 if "64 B" in case else None
                 rows.append(row("daemon", case, mpps, "Mpps", DAEMON, goal=goal))
+            cost = _cpu_ns(s, pid, 2 * seconds)
+            rows.append(row("daemon", "its CPU time a frame", cost, "ns", DAEMON))
             sleep = _ping(s, seconds, "sleep", (1, 1))
             rows.append(row("daemon", "one way, all asleep", sleep, "us", WAKE))
         with s.daemon("--busy-poll", "1000"):
