@@ -49,7 +49,7 @@ ms_ctl_bytes(uint32_t cmd)
 	}
 }
 
-/* ---- look-ups, all with ctl_lock held --------------------------------------- */
+/* ---- look-ups, all with ctl_lock held ------------------------------- */
 
 static bool
 name_ended(const char name[MS_IFNAME_BYTES])
@@ -103,7 +103,7 @@ may_inspect(const struct ms_cred *cred, const struct ms_port *own,
 	       ms_os_cred_has(cred, MS_PRIV_ADMIN);
 }
 
-/* ---- commands, ctl_lock held ------------------------------------------------- */
+/* ---- commands, ctl_lock held ---------------------------------------- */
 
 static int
 ctl_info(struct ms_switch *sw, struct ms_cmd_info *arg)
@@ -166,8 +166,8 @@ ctl_stats(struct ms_switch *sw, const struct ms_cred *cred,
 }
 
 static int
-ctl_tap(struct ms_switch *sw, const struct ms_cred *cred,
-	struct ms_port *port, const struct ms_cmd_tap *arg)
+ctl_tap(struct ms_switch *sw, const struct ms_cred *cred, struct ms_port *port,
+	const struct ms_cmd_tap *arg)
 {
 	struct ms_port *target;
 
@@ -257,7 +257,7 @@ ctl_handover(struct ms_switch *sw, const struct ms_cred *cred,
 	}
 }
 
-/* ---- lists -------------------------------------------------------------------- */
+/* ---- lists ---------------------------------------------------------- */
 
 static int
 list_nics(const struct ms_switch *sw, struct ms_cmd_list *arg)
@@ -390,12 +390,11 @@ ctl_list(const struct ms_switch *sw, struct ms_cmd_list *arg)
 	return err;
 }
 
-/* ---- one command ---------------------------------------------------------------- */
+/* ---- one command ---------------------------------------------------- */
 
 /* Without ctl_lock across the look-up, which may wait for a neighbour. */
 static int
-ctl_route(struct ms_switch *sw, struct ms_port *port,
-	  struct ms_cmd_route *arg)
+ctl_route(struct ms_switch *sw, struct ms_port *port, struct ms_cmd_route *arg)
 {
 	struct ms_nic *nic;
 	int err;
@@ -413,8 +412,7 @@ ctl_route(struct ms_switch *sw, struct ms_port *port,
 	ms_mutex_unlock(&sw->ctl_lock);
 	if (nic == NULL)
 		return -ENODEV;
-	err = nic->ops->route != NULL ? nic->ops->route(nic, arg) :
-					-EOPNOTSUPP;
+	err = nic->ops->route != NULL ? nic->ops->route(nic, arg) : -EOPNOTSUPP;
 	ms_mutex_lock(&sw->ctl_lock);
 	nic->route_calls--;
 	ms_mutex_unlock(&sw->ctl_lock);
@@ -436,12 +434,12 @@ ctl_locked(struct ms_switch *sw, const struct ms_cred *cred,
 		err = ctl_port_create(sw, cred, port, &arg->create);
 		break;
 	case MS_CMD_BIND:
-		err = *port == NULL ? -ENOTCONN :
-				      ms_port_bind(*port, cred, &arg->bind);
+		err = *port == NULL ? -ENOTCONN
+				    : ms_port_bind(*port, cred, &arg->bind);
 		break;
 	case MS_CMD_UNBIND:
-		err = *port == NULL ? -ENOTCONN :
-				      ms_port_unbind(*port, &arg->bind);
+		err = *port == NULL ? -ENOTCONN
+				    : ms_port_unbind(*port, &arg->bind);
 		break;
 	case MS_CMD_STATS:
 		err = ctl_stats(sw, cred, *port, &arg->stats);

@@ -32,7 +32,7 @@ enum {
 	PROTO_RESERVED = 255,
 };
 
-/* ---- create and destroy -------------------------------------------------- */
+/* ---- create and destroy --------------------------------------------- */
 
 static uint32_t
 round_up_pow2(uint32_t n)
@@ -138,8 +138,8 @@ port_rings(struct ms_port *port)
 				 MS_CACHE_LINE);
 	uint32_t rings = (uint32_t)port->num_tx + port->num_rx;
 	uint8_t *base = (uint8_t *)port->region;
-	uint8_t *bufs = base + align_up(REGION_RING_OFS + rings * stride,
-					REGION_PAGE);
+	uint8_t *bufs = base +
+			align_up(REGION_RING_OFS + rings * stride, REGION_PAGE);
 	struct ms_kring *ring;
 	uint16_t index;
 	uint32_t i;
@@ -154,10 +154,9 @@ port_rings(struct ms_port *port)
 		is_rx = i >= port->num_tx;
 		index = (uint16_t)(is_rx ? i - port->num_tx : i);
 		ring = is_rx ? &port->rx[index] : &port->tx[index];
-		err = ms_kring_init(ring, port,
-				    (void *)(base + REGION_RING_OFS +
-					     i * stride),
-				    bufs, is_rx, index, i * port->slots);
+		err = ms_kring_init(
+		    ring, port, (void *)(base + REGION_RING_OFS + i * stride),
+		    bufs, is_rx, index, i * port->slots);
 		if (err)
 			return err;
 	}
@@ -251,7 +250,7 @@ ms_port_create(struct ms_nic *nic, const struct ms_cred *cred,
 	return 0;
 }
 
-/* ---- which tuples there can be -------------------------------------------- */
+/* ---- which tuples there can be -------------------------------------- */
 
 bool
 ms_proto_has_ports(uint8_t proto)
@@ -303,8 +302,8 @@ addr_can_be_bound(const struct ms_tuple *t)
 	if (is_wildcard(t))
 		return t->family == 4 || t->family == 6;
 	if (t->family == 4)
-		return memcmp(t->addr + 4, none, 12) == 0 &&
-		       t->addr[0] != 0 && t->addr[0] < 224;
+		return memcmp(t->addr + 4, none, 12) == 0 && t->addr[0] != 0 &&
+		       t->addr[0] < 224;
 	return t->family == 6 && t->addr[0] != 0xff &&
 	       memcmp(t->addr, mapped, 12) != 0;
 }
@@ -321,7 +320,7 @@ tuple_check(const struct ms_tuple *t, const struct ms_cred *cred)
 	return ms_os_cred_has(cred, MS_PRIV_RAW) ? 0 : -EPERM;
 }
 
-/* ---- who is in the way ----------------------------------------------------- */
+/* ---- who is in the way ---------------------------------------------- */
 
 static bool
 same_service(const struct ms_tuple *a, const struct ms_tuple *b)
@@ -377,12 +376,12 @@ find_holder(const struct ms_port *port, const struct ms_tuple *t)
 	struct ms_bind *b = ms_table_find(port->sw->table, t);
 
 	if (b == NULL)
-		b = is_wildcard(t) ? find_under(port->sw, t, -1) :
-				     find_wildcard(port->sw, t);
+		b = is_wildcard(t) ? find_under(port->sw, t, -1)
+				   : find_wildcard(port->sw, t);
 	return b != NULL ? b->port->id : 0;
 }
 
-/* ---- bind and unbind -------------------------------------------------------- */
+/* ---- bind and unbind ------------------------------------------------ */
 
 /* Tells interfaces of a claim, up to but without `end`. */
 static int
@@ -550,11 +549,10 @@ ms_port_move_binds(struct ms_port *from, struct ms_port *to)
 	for (b = from->binds; b != NULL; b = b->next)
 		last = b;
 	for (b = last; b != NULL; b = next) {
-		next = b->prevp == &from->binds ?
-			       NULL :
-			       (struct ms_bind *)((uint8_t *)b->prevp -
-						  offsetof(struct ms_bind,
-							   next));
+		next = b->prevp == &from->binds
+			   ? NULL
+			   : (struct ms_bind *)((uint8_t *)b->prevp -
+						offsetof(struct ms_bind, next));
 		bind_unlink(from, b);
 		bind_link(to, b);
 		ms_os_store_release(&b->port, to);

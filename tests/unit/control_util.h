@@ -107,9 +107,8 @@ tuple_of(const char *addr, uint8_t proto, uint16_t port)
 	t.family = strchr(addr, ':') != NULL ? 6 : 4;
 	t.proto = proto;
 	t.port_be = htons(port);
-	assert_int_equal(inet_pton(t.family == 6 ? AF_INET6 : AF_INET, addr,
-				   t.addr),
-			 1);
+	assert_int_equal(
+	    inet_pton(t.family == 6 ? AF_INET6 : AF_INET, addr, t.addr), 1);
 	return t;
 }
 

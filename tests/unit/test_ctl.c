@@ -11,7 +11,7 @@
 struct world {
 	struct ms_switch *sw;
 	struct bare_nic a, b;
-	struct ms_port *mine; /* of user_cred, on a */
+	struct ms_port *mine;	/* of user_cred, on a */
 	struct ms_port *theirs; /* of other_cred, on a */
 };
 
@@ -64,7 +64,7 @@ ctl_bind(struct world *w, const struct ms_cred *cred, struct ms_port *port,
 	return ctl(w, cred, port, MS_CMD_BIND, &arg);
 }
 
-/* ---- sizes ----------------------------------------------------------------------- */
+/* ---- sizes ---------------------------------------------------------- */
 
 static void
 every_command_has_its_size(void **state)
@@ -86,9 +86,15 @@ refuses_sizes_that_lie(void **state)
 		uint32_t size, bytes;
 		int err;
 	} cases[] = {
-		{ 0, 0, -EINVAL },  { 0, 3, -EINVAL },	{ 0, 32, -EINVAL },
-		{ 3, 32, -EINVAL }, { 33, 32, -EINVAL }, { 4, 4, 0 },
-		{ 31, 32, 0 },	    { 32, 32, 0 },	{ UINT32_MAX, 32, -EINVAL },
+		{ 0, 0, -EINVAL },
+		{ 0, 3, -EINVAL },
+		{ 0, 32, -EINVAL },
+		{ 3, 32, -EINVAL },
+		{ 33, 32, -EINVAL },
+		{ 4, 4, 0 },
+		{ 31, 32, 0 },
+		{ 32, 32, 0 },
+		{ UINT32_MAX, 32, -EINVAL },
 	};
 	struct world *w = *state;
 	struct ms_port *port = NULL;
@@ -114,9 +120,9 @@ a_shorter_struct_is_taken_as_0(void **state)
 	struct world *w = *state;
 	struct ms_port *port = NULL;
 
-	assert_int_equal(ms_ctl(w->sw, &user_cred, &port, MS_CMD_INFO, &old,
-				sizeof(old)),
-			 0);
+	assert_int_equal(
+	    ms_ctl(w->sw, &user_cred, &port, MS_CMD_INFO, &old, sizeof(old)),
+	    0);
 	assert_int_equal(old.size, 16);
 	assert_int_equal(old.abi, MS_ABI_VERSION);
 	assert_int_equal(old.num_nics, 2);
@@ -135,23 +141,27 @@ a_longer_struct_must_be_0_behind(void **state)
 
 	memset(&arg, 0, sizeof(arg));
 	arg.info.size = sizeof(arg);
-	assert_int_equal(ms_ctl(w->sw, &user_cred, &port, MS_CMD_INFO, &arg,
-				sizeof(arg)),
-			 0);
+	assert_int_equal(
+	    ms_ctl(w->sw, &user_cred, &port, MS_CMD_INFO, &arg, sizeof(arg)),
+	    0);
 	assert_int_equal(arg.info.size, sizeof(arg));
 	assert_int_equal(arg.info.num_ports, 2);
 	arg.later[15] = 1;
-	assert_int_equal(ms_ctl(w->sw, &user_cred, &port, MS_CMD_INFO, &arg,
-				sizeof(arg)),
-			 -E2BIG);
+	assert_int_equal(
+	    ms_ctl(w->sw, &user_cred, &port, MS_CMD_INFO, &arg, sizeof(arg)),
+	    -E2BIG);
 }
 
 static void
 leaves_to_the_os_what_is_its(void **state)
 {
-	static const uint32_t cmds[] = { MS_CMD_ATTACH, MS_CMD_DETACH,
-					 MS_CMD_SYNC, MS_CMD_QUEUE_ATTACH,
-					 0, MS_CMD_MAX, UINT32_MAX };
+	static const uint32_t cmds[] = { MS_CMD_ATTACH,
+					 MS_CMD_DETACH,
+					 MS_CMD_SYNC,
+					 MS_CMD_QUEUE_ATTACH,
+					 0,
+					 MS_CMD_MAX,
+					 UINT32_MAX };
 	struct ms_cmd_attach arg = { .size = sizeof(arg) };
 	struct world *w = *state;
 	size_t i;
@@ -179,7 +189,7 @@ commands_of_a_port_need_one(void **state)
 	}
 }
 
-/* ---- info, create, bind --------------------------------------------------------- */
+/* ---- info, create, bind --------------------------------------------- */
 
 static void
 info_is_for_everybody(void **state)
@@ -247,7 +257,7 @@ bind_names_the_holder(void **state)
 			 -EINVAL);
 }
 
-/* ---- route ------------------------------------------------------------------------ */
+/* ---- route ---------------------------------------------------------- */
 
 static struct world *route_world;
 
@@ -347,15 +357,15 @@ an_interface_stays_while_it_is_asked(void **state)
 	pthread_join(asker, NULL);
 	pthread_join(helper, NULL);
 	assert_int_equal(s.result, 0);
-	assert_int_equal(ctl(w, &user_cred, s.port, MS_CMD_ROUTE,
-			     &(struct ms_cmd_route){
-				     .size = sizeof(struct ms_cmd_route),
-				     .dst = { .family = 4 } }),
-			 -ENODEV);
+	assert_int_equal(
+	    ctl(w, &user_cred, s.port, MS_CMD_ROUTE,
+		&(struct ms_cmd_route){ .size = sizeof(struct ms_cmd_route),
+					.dst = { .family = 4 } }),
+	    -ENODEV);
 	ms_port_destroy(s.port);
 }
 
-/* ---- stats and taps ------------------------------------------------------------------ */
+/* ---- stats and taps ------------------------------------------------- */
 
 static void
 counters_are_for_owner_user_and_admin(void **state)
@@ -384,9 +394,9 @@ counters_are_for_owner_user_and_admin(void **state)
 		arg.size = sizeof(arg);
 		arg.nic[0] = '\0';
 		arg.port_id = cases[i].id;
-		assert_int_equal(ctl(w, cases[i].cred, cases[i].port,
-				     MS_CMD_STATS, &arg),
-				 cases[i].err);
+		assert_int_equal(
+		    ctl(w, cases[i].cred, cases[i].port, MS_CMD_STATS, &arg),
+		    cases[i].err);
 		if (cases[i].err == 0) {
 			assert_int_equal(arg.num, MS_CTR_MAX);
 			assert_int_equal(arg.counter[MS_CTR_RX_FRAMES], 0);
@@ -438,13 +448,12 @@ taps_are_for_user_and_admin(void **state)
 		arg.size = sizeof(arg);
 		arg.scope = cases[i].scope;
 		arg.port_id = cases[i].id;
-		assert_int_equal(ctl(w, cases[i].cred, second, MS_CMD_TAP,
-				     &arg),
-				 cases[i].err);
+		assert_int_equal(
+		    ctl(w, cases[i].cred, second, MS_CMD_TAP, &arg),
+		    cases[i].err);
 		arg.scope = 0;
-		assert_int_equal(ctl(w, cases[i].cred, second, MS_CMD_TAP,
-				     &arg),
-				 0);
+		assert_int_equal(
+		    ctl(w, cases[i].cred, second, MS_CMD_TAP, &arg), 0);
 	}
 	/* either end of a tap may go first */
 	arg.scope = MS_TAP_PORT;
@@ -456,7 +465,7 @@ taps_are_for_user_and_admin(void **state)
 	ms_port_destroy(second);
 }
 
-/* ---- handover ------------------------------------------------------------------------ */
+/* ---- handover ------------------------------------------------------- */
 
 static void
 tuples_go_to_who_has_the_token(void **state)
@@ -518,7 +527,7 @@ an_offer_dies_with_its_port(void **state)
 	ms_port_destroy(heir);
 }
 
-/* ---- lists ------------------------------------------------------------------------------ */
+/* ---- lists ---------------------------------------------------------- */
 
 static void
 lists_interfaces_in_order(void **state)
@@ -587,23 +596,22 @@ tuple_cursor_survives_change(void **state)
 	while (ctl(w, &user_cred, NULL, MS_CMD_LIST, &arg) == 0) {
 		number = ntohs(arg.tuple.port_be);
 		assert_in_range(number, 2000, 3063);
-		assert_int_equal(arg.port_id, number % 1000 < 32 ?
-						      w->mine->id :
-						      w->theirs->id);
+		assert_int_equal(arg.port_id, number % 1000 < 32
+						  ? w->mine->id
+						  : w->theirs->id);
 		if (number < 2064)
 			seen[number - 2000]++;
 		/* what was just shown goes, something else comes */
 		if (number < 2064 && number % 3 == 0) {
 			t = tuple_of("10.0.0.1", UDP, (uint16_t)number);
-			assert_int_equal(unbind_tuple(number < 2032 ?
-							      w->mine :
-							      w->theirs,
-						      &t),
-					 0);
 			assert_int_equal(
-				ctl_bind(w, &user_cred, w->mine, "10.0.0.1",
-					 (uint16_t)(3000 + number % 32)),
-				0);
+			    unbind_tuple(number < 2032 ? w->mine : w->theirs,
+					 &t),
+			    0);
+			assert_int_equal(
+			    ctl_bind(w, &user_cred, w->mine, "10.0.0.1",
+				     (uint16_t)(3000 + number % 32)),
+			    0);
 			t = tuple_of("10.0.0.1", UDP,
 				     (uint16_t)(3000 + number % 32));
 			assert_int_equal(unbind_tuple(w->mine, &t), 0);

@@ -4,15 +4,9 @@
  * interfaces that vanish, owners that die, handover, errors in words.
  */
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 
 #include "control_util.h"
 
@@ -31,7 +25,7 @@ struct world {
 	struct side a, b;
 };
 
-/* ---- hosts and frames --------------------------------------------------------------- */
+/* ---- hosts and frames ----------------------------------------------- */
 
 static struct ms_cmd_attach
 pair_arg(unsigned int which)
@@ -102,12 +96,10 @@ setup_with(void **state, uint32_t flags)
 	w->b.port = port_open(&w->b, "pair1", &user_cred);
 	memcpy(w->a.mac, w->a.port->nic->mac, 6);
 	memcpy(w->a.peer_mac, w->b.port->nic->mac, 6);
-	assert_int_equal(try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1",
-				  7000, NULL),
-			 0);
-	assert_int_equal(try_bind(&w->b, w->b.port, &user_cred, "10.0.0.2",
-				  7000, NULL),
-			 0);
+	assert_int_equal(
+	    try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1", 7000, NULL), 0);
+	assert_int_equal(
+	    try_bind(&w->b, w->b.port, &user_cred, "10.0.0.2", 7000, NULL), 0);
 	*state = w;
 	return 0;
 }
@@ -236,7 +228,7 @@ wait_frame(struct ms_port *port, uint32_t head)
 	return true;
 }
 
-/* ---- frames through workers ------------------------------------------------------------ */
+/* ---- frames through workers ----------------------------------------- */
 
 static void
 threads_carry_frames_and_wake(void **state)
@@ -322,7 +314,7 @@ doorbells_are_where_they_should_be(void **state)
 	assert_int_equal(ms_host_port_watch(w->a.host, w->a.port), 0);
 }
 
-/* ---- what ends under traffic --------------------------------------------------------- */
+/* ---- what ends under traffic ---------------------------------------- */
 
 struct sender {
 	struct side *s;
@@ -379,9 +371,9 @@ receivers_die_at_any_time(void **state)
 		ms_os_sleep_us(i * 100);
 		port_close(&w->b, w->b.port);
 		w->b.port = next = port_open(&w->b, "pair1", &user_cred);
-		assert_int_equal(try_bind(&w->b, next, &user_cred, "10.0.0.2",
-					  7000, NULL),
-				 0);
+		assert_int_equal(
+		    try_bind(&w->b, next, &user_cred, "10.0.0.2", 7000, NULL),
+		    0);
 	}
 	w->b.rx_head = 0;
 	while (receive_one(w->b.port, &w->b.rx_head) < 0)
@@ -428,9 +420,9 @@ an_interface_vanishes(void **state)
 	p.events = POLLIN;
 	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
 	assert_null(ms_host_worker(w->a.host, w->a.port, 0));
-	assert_int_equal(try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1",
-				  7001, &err),
-			 -ENODEV);
+	assert_int_equal(
+	    try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1", 7001, &err),
+	    -ENODEV);
 	assert_non_null(strstr(err.text, "gone"));
 	assert_int_equal(ms_host_ctl(w->a.host, &user_cred, &late,
 				     MS_CMD_PORT_CREATE, &arg, sizeof(arg),
@@ -450,7 +442,6 @@ an_interface_vanishes_under_a_sender(void **state)
 	an_interface_vanishes(state);
 	sender_stop(&from);
 }
-
 
 static int
 receive_gone(struct ms_attach *a, unsigned int q)
@@ -478,7 +469,7 @@ a_step_finds_the_interface_gone(void **state)
 	assert_int_equal(ms_worker_step(worker), 0);
 }
 
-/* ---- handover ---------------------------------------------------------------------------- */
+/* ---- handover ------------------------------------------------------- */
 
 #define HANDED 20000
 #define WINDOW 64
@@ -540,7 +531,7 @@ handover_loses_no_frame(void **state)
 	port_close(&w->b, heir);
 }
 
-/* ---- attach and detach ------------------------------------------------------------------- */
+/* ---- attach and detach ---------------------------------------------- */
 
 static void
 attach_errors_name_thing_and_remedy(void **state)
@@ -619,7 +610,7 @@ attaching_needs_the_administrator(void **state)
 			 0);
 }
 
-/* ---- errors of commands in words ------------------------------------------------------------ */
+/* ---- errors of commands in words ------------------------------------ */
 
 static void
 expect_words(struct ms_err *err, const char *a, const char *b)
@@ -647,29 +638,28 @@ command_errors_name_thing_and_remedy(void **state)
 				     MS_CMD_PORT_CREATE, &create,
 				     sizeof(create), &err),
 			 0);
-	assert_int_equal(try_bind(&w->a, other, &other_cred, "10.0.0.1", 8000,
-				  &err),
-			 0);
-	assert_int_equal(try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1",
-				  8000, &err),
-			 -EADDRINUSE);
+	assert_int_equal(
+	    try_bind(&w->a, other, &other_cred, "10.0.0.1", 8000, &err), 0);
+	assert_int_equal(
+	    try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1", 8000, &err),
+	    -EADDRINUSE);
 	expect_words(&err, "UDP 10.0.0.1:8000", "('other') of process 3");
-	assert_int_equal(try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1",
-				  7000, &err),
-			 -EADDRINUSE);
+	assert_int_equal(
+	    try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1", 7000, &err),
+	    -EADDRINUSE);
 	expect_words(&err, "UDP 10.0.0.1:7000", "already");
-	assert_int_equal(try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1",
-				  53, &err),
-			 -EACCES);
+	assert_int_equal(
+	    try_bind(&w->a, w->a.port, &user_cred, "10.0.0.1", 53, &err),
+	    -EACCES);
 	expect_words(&err, "CAP_NET_BIND_SERVICE",
 		     "ip_unprivileged_port_start=53");
-	assert_int_equal(try_bind(&w->a, w->a.port, &user_cred, "224.0.0.1",
-				  5353, &err),
-			 -EINVAL);
+	assert_int_equal(
+	    try_bind(&w->a, w->a.port, &user_cred, "224.0.0.1", 5353, &err),
+	    -EINVAL);
 	expect_words(&err, "224.0.0.1", "unicast");
-	assert_int_equal(try_bind(&w->a, w->a.port, &user_cred, "192.0.2.1",
-				  5353, &err),
-			 -EADDRNOTAVAIL);
+	assert_int_equal(
+	    try_bind(&w->a, w->a.port, &user_cred, "192.0.2.1", 5353, &err),
+	    -EADDRNOTAVAIL);
 	expect_words(&err, "192.0.2.1", "there are: ");
 	assert_int_equal(ms_host_ctl(w->a.host, &user_cred, &w->a.port,
 				     MS_CMD_BIND, &raw, sizeof(raw), &err),
@@ -679,8 +669,8 @@ command_errors_name_thing_and_remedy(void **state)
 				     MS_CMD_UNBIND, &raw, sizeof(raw), &err),
 			 -ENOENT);
 	expect_words(&err, "protocol 253", "nobody");
-	assert_int_equal(ms_host_ctl(w->a.host, &user_cred, &none,
-				     MS_CMD_BIND, &raw, sizeof(raw), &err),
+	assert_int_equal(ms_host_ctl(w->a.host, &user_cred, &none, MS_CMD_BIND,
+				     &raw, sizeof(raw), &err),
 			 -ENOTCONN);
 	expect_words(&err, "port", "create");
 	snprintf(create.nic, sizeof(create.nic), "eth77");
@@ -696,8 +686,8 @@ command_errors_name_thing_and_remedy(void **state)
 				     sizeof(create), &err),
 			 -E2BIG);
 	expect_words(&err, "65536 slots", "too large");
-	assert_int_equal(ms_host_ctl(w->a.host, &user_cred, &none,
-				     MS_CMD_STATS, &stats, sizeof(stats), &err),
+	assert_int_equal(ms_host_ctl(w->a.host, &user_cred, &none, MS_CMD_STATS,
+				     &stats, sizeof(stats), &err),
 			 -ENOENT);
 	expect_words(&err, "999", "status");
 	assert_int_equal(ms_host_ctl(w->a.host, &user_cred, &none, 77, &stats,
@@ -707,7 +697,7 @@ command_errors_name_thing_and_remedy(void **state)
 	ms_port_destroy(other);
 }
 
-/* ---- memory and descriptors that run out -------------------------------------------------- */
+/* ---- memory and descriptors that run out ---------------------------- */
 
 /* A whole life; 0, or how far it came is undone. */
 static int
@@ -798,155 +788,6 @@ every_descriptor_can_be_missing(void **state)
 	assert_in_range(n, 5, 99);
 }
 
-/* ---- identity ----------------------------------------------------------------------------- */
-
-/* In a child: what ms_cred_peer() sees of it while it waits. */
-static int
-peer_of(int (*become)(void), struct ms_cred *cred)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	int ready[2], s, r;
-	socklen_t len;
-	char c;
-	pid_t pid;
-
-	snprintf(sun.sun_path + 1, sizeof(sun.sun_path) - 1, "ms-test-%d",
-		 (int)getpid());
-	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-			  strlen(sun.sun_path + 1));
-	assert_int_equal(bind(listener, (struct sockaddr *)&sun, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(pipe(ready), 0);
-	pid = fork();
-	if (pid == 0) {
-		s = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-		alarm(20);
-		if (setgid(65534) != 0 || become() != 0 ||
-		    connect(s, (struct sockaddr *)&sun, len) != 0)
-			_exit(1);
-		(void)!write(ready[1], "x", 1);
-		(void)!read(s, &c, 1);
-		_exit(0);
-	}
-	s = accept(listener, NULL, NULL);
-	assert_int_equal(read(ready[0], &c, 1), 1);
-	r = ms_cred_peer(s, cred);
-	assert_true(r != 0 || cred->pid == pid);
-	close(s);
-	close(listener);
-	close(ready[0]);
-	close(ready[1]);
-	waitpid(pid, NULL, 0);
-	return r;
-}
-
-static int
-stay_root(void)
-{
-	return 0;
-}
-
-static int
-become_user(void)
-{
-	return setuid(65534);
-}
-
-/* A user with CAP_NET_RAW, effective, and in the ambient set if wanted. */
-static int
-keep_net_raw(bool ambient)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3
-	};
-	struct __user_cap_data_struct data[2] = {
-		{ 1u << CAP_NET_RAW, 1u << CAP_NET_RAW, 1u << CAP_NET_RAW }
-	};
-
-	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || setuid(65534) != 0 ||
-	    syscall(SYS_capset, &head, data) != 0)
-		return -1;
-	return ambient ? prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE,
-			       CAP_NET_RAW, 0, 0) :
-			 0;
-}
-
-static int
-become_user_with_file_capability(void)
-{
-	return keep_net_raw(false);
-}
-
-static int
-become_user_with_ambient_capability(void)
-{
-	return keep_net_raw(true);
-}
-
-static void
-peers_are_known_by_the_kernels_word(void **state)
-{
-	static const struct {
-		int (*become)(void);
-		uid_t uid;
-		bool admin, raw, low;
-	} cases[] = {
-		{ stay_root, 0, true, true, true },
-		{ become_user, 65534, false, false, false },
-		{ become_user_with_file_capability, 65534, false, false,
-		  false },
-		{ become_user_with_ambient_capability, 65534, false, true,
-		  false },
-	};
-	struct ms_cred self, cred;
-	unsigned int i;
-
-	(void)state;
-	ms_cred_self(&self);
-	assert_int_equal(self.uid, geteuid());
-	assert_int_equal(self.pid, getpid());
-	if (!self.net_admin || !self.net_raw || !self.net_bind_service)
-		skip();
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(peer_of(cases[i].become, &cred), 0);
-		assert_int_equal(cred.uid, cases[i].uid);
-		assert_int_equal(cred.net_admin, cases[i].admin);
-		assert_int_equal(cred.net_raw, cases[i].raw);
-		assert_int_equal(cred.net_bind_service, cases[i].low);
-	}
-}
-
-static void
-a_dead_peer_is_nobody(void **state)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), s;
-	struct ms_cred cred;
-	socklen_t len;
-	pid_t pid;
-
-	(void)state;
-	snprintf(sun.sun_path + 1, sizeof(sun.sun_path) - 1, "ms-dead-%d",
-		 (int)getpid());
-	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-			  strlen(sun.sun_path + 1));
-	assert_int_equal(bind(listener, (struct sockaddr *)&sun, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	pid = fork();
-	if (pid == 0) {
-		s = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-		_exit(connect(s, (struct sockaddr *)&sun, len) != 0);
-	}
-	waitpid(pid, NULL, 0);
-	s = accept(listener, NULL, NULL);
-	assert_true(s >= 0);
-	assert_true(ms_cred_peer(s, &cred) < 0);
-	assert_false(cred.net_admin || cred.net_raw || cred.net_bind_service);
-	close(s);
-	close(listener);
-}
-
 int
 main(void)
 {
@@ -969,8 +810,6 @@ main(void)
 		STEPPED(command_errors_name_thing_and_remedy),
 		cmocka_unit_test(every_allocation_can_fail),
 		cmocka_unit_test(every_descriptor_can_be_missing),
-		cmocka_unit_test(peers_are_known_by_the_kernels_word),
-		cmocka_unit_test(a_dead_peer_is_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

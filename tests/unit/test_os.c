@@ -12,13 +12,14 @@
 
 #include "control_util.h"
 
-/* ---- memory ------------------------------------------------------------------------ */
+/* ---- memory --------------------------------------------------------- */
 
 static void
 memory_is_zero_and_aligned(void **state)
 {
-	static const size_t sizes[] = { 0,    1,     63,	    64,
-					1000, 65537, (size_t)5 << 20 };
+	static const size_t sizes[] = {
+		0, 1, 63, 64, 1000, 65537, (size_t)5 << 20
+	};
 	size_t i, j;
 	uint8_t *p;
 
@@ -86,7 +87,7 @@ regions_cannot_be_resized(void **state)
 	assert_null(ms_os_shm_create(SIZE_MAX, &shm));
 }
 
-/* ---- read sections ------------------------------------------------------------------ */
+/* ---- read sections -------------------------------------------------- */
 
 #define READERS 4
 #define SWAPS 2000
@@ -148,9 +149,8 @@ run_readers(unsigned int num_without_memory)
 	if (num_without_memory)
 		ms_os_fail_after(1, true);
 	for (i = 0; i < READERS; i++)
-		assert_int_equal(pthread_create(&r[i].thread, NULL,
-						reader_main, &r[i]),
-				 0);
+		assert_int_equal(
+		    pthread_create(&r[i].thread, NULL, reader_main, &r[i]), 0);
 	for (i = 0; i < SWAPS; i++) {
 		old = __atomic_exchange_n(&current, thing_new(),
 					  __ATOMIC_ACQ_REL);
@@ -252,7 +252,7 @@ a_forked_child_waits_for_nobody(void **state)
 	pthread_join(reader, NULL);
 }
 
-/* ---- locks -------------------------------------------------------------------------- */
+/* ---- locks ---------------------------------------------------------- */
 
 static struct ms_spin spin;
 static uint64_t guarded;
@@ -288,7 +288,7 @@ spin_locks_exclude(void **state)
 	ms_spin_deinit(&spin);
 }
 
-/* ---- wake-ups ------------------------------------------------------------------------- */
+/* ---- wake-ups ------------------------------------------------------- */
 
 /* The owner of a ring has the other end, and may do with it what it likes. */
 static void

@@ -52,7 +52,7 @@ create(struct world *w, struct ms_cmd_port_create *arg, struct ms_port **port)
 	return r;
 }
 
-/* ---- create -------------------------------------------------------------------- */
+/* ---- create --------------------------------------------------------- */
 
 static void
 fills_in_defaults_and_says_so(void **state)
@@ -112,8 +112,8 @@ region_is_laid_out_as_the_abi_says(void **state)
 	for (i = 0; i < 5; i++) {
 		ring = (const void *)((const uint8_t *)r + r->ring_ofs +
 				      i * r->ring_stride);
-		assert_ptr_equal(ring, (i < 3 ? port->tx[i] : port->rx[i - 3])
-					       .shared);
+		assert_ptr_equal(
+		    ring, (i < 3 ? port->tx[i] : port->rx[i - 3]).shared);
 		assert_int_equal(ring->num_slots, 16);
 		assert_int_equal(ring->buf_bytes, 4096);
 		assert_int_equal(ring->is_rx, i >= 3);
@@ -147,7 +147,9 @@ refuses_what_cannot_be(void **state)
 		{ { .extra_bufs = UINT32_MAX }, -E2BIG },
 		{ { .extra_bufs = UINT32_MAX - 1024, .buf_bytes = 65536 },
 		  -E2BIG },
-		{ { .tx_rings = 64, .rx_rings = 64, .slots = 65536,
+		{ { .tx_rings = 64,
+		    .rx_rings = 64,
+		    .slots = 65536,
 		    .buf_bytes = 65536 },
 		  -E2BIG },
 	};
@@ -233,7 +235,7 @@ destroy_takes_null(void **state)
 	ms_port_destroy(NULL);
 }
 
-/* ---- bind ---------------------------------------------------------------------- */
+/* ---- bind ----------------------------------------------------------- */
 
 static void
 knows_which_tuples_there_can_be(void **state)
@@ -547,9 +549,8 @@ binds_move_in_their_order(void **state)
 
 	for (i = 0; i < 4; i++) {
 		t = tuple_of("10.0.0.1", UDP, (uint16_t)(5000 + i));
-		assert_int_equal(bind_tuple(i < 3 ? from : to, &user_cred, &t,
-					    NULL),
-				 0);
+		assert_int_equal(
+		    bind_tuple(i < 3 ? from : to, &user_cred, &t, NULL), 0);
 	}
 	ms_mutex_lock(&w->sw->ctl_lock);
 	assert_int_equal(ms_port_move_binds(from, to), 3);

@@ -75,7 +75,7 @@ setup_namespace(void **state)
 	return 0;
 }
 
-/* ---- the host's side --------------------------------------------------------------- */
+/* ---- the host's side ------------------------------------------------ */
 
 enum { PLAIN = 0, REUSEADDR = 1, REUSEPORT = 2, DUAL = 4, LISTEN = 8 };
 
@@ -107,10 +107,10 @@ host_bind(const char *addr, uint8_t proto, uint16_t port, int flags)
 	socklen_t len = address(addr, port, &ss);
 	int one = 1, only = !(flags & DUAL), r = 0;
 	int fd = socket(ss.ss_family,
-			(proto == TCP ? SOCK_STREAM :
-			 proto == UDP ? SOCK_DGRAM :
-					SOCK_RAW) |
-				SOCK_CLOEXEC,
+			(proto == TCP	? SOCK_STREAM
+			 : proto == UDP ? SOCK_DGRAM
+					: SOCK_RAW) |
+			    SOCK_CLOEXEC,
 			proto);
 
 	if (fd < 0)
@@ -149,7 +149,7 @@ our_unbind(struct world *w, const char *addr, uint8_t proto, uint16_t port)
 	return unbind_tuple(w->port, &t);
 }
 
-/* ---- conflicts, both ways ------------------------------------------------------------ */
+/* ---- conflicts, both ways ------------------------------------------- */
 
 static const struct {
 	const char *ours, *hosts;
@@ -203,24 +203,23 @@ conflicts_are_found_both_ways(void **state)
 			flags = pairs[i].flags | (listening ? LISTEN : 0);
 			expect = pairs[i].conflict ? -EADDRINUSE : 0;
 			/* we were first */
-			assert_int_equal(our_bind(w, pairs[i].ours,
-						  protos[p % 2], port),
-					 0);
+			assert_int_equal(
+			    our_bind(w, pairs[i].ours, protos[p % 2], port), 0);
 			fd = host_bind(pairs[i].hosts, protos[p % 2], port,
 				       flags);
 			if (fd >= 0)
 				close(fd);
 			assert_int_equal(fd < 0 ? fd : 0, expect);
-			assert_int_equal(our_unbind(w, pairs[i].ours,
-						    protos[p % 2], port),
-					 0);
+			assert_int_equal(
+			    our_unbind(w, pairs[i].ours, protos[p % 2], port),
+			    0);
 			/* the host was first, and we left nothing behind */
 			fd = host_bind(pairs[i].hosts, protos[p % 2], port,
 				       flags);
 			assert_true(fd >= 0);
-			assert_int_equal(our_bind(w, pairs[i].ours,
-						  protos[p % 2], port),
-					 expect);
+			assert_int_equal(
+			    our_bind(w, pairs[i].ours, protos[p % 2], port),
+			    expect);
 			close(fd);
 			if (expect == 0)
 				our_unbind(w, pairs[i].ours, protos[p % 2],
@@ -346,15 +345,13 @@ addresses_must_be_the_hosts(void **state)
 {
 	struct world *w = *state;
 
-	assert_int_equal(our_bind(w, "192.0.2.77", TCP, 21800),
-			 -EADDRNOTAVAIL);
+	assert_int_equal(our_bind(w, "192.0.2.77", TCP, 21800), -EADDRNOTAVAIL);
 	assert_int_equal(our_bind(w, "2001:db8::77", UDP, 21800),
 			 -EADDRNOTAVAIL);
 	assert_int_equal(our_bind(w, "fe80::77", UDP, 21800), -EADDRNOTAVAIL);
 	/* also where a wildcard of ours covers the port number */
 	assert_int_equal(our_bind(w, "0.0.0.0", TCP, 21800), 0);
-	assert_int_equal(our_bind(w, "192.0.2.77", TCP, 21800),
-			 -EADDRNOTAVAIL);
+	assert_int_equal(our_bind(w, "192.0.2.77", TCP, 21800), -EADDRNOTAVAIL);
 	assert_int_equal(our_bind(w, "127.0.0.3", TCP, 21800), 0);
 }
 
@@ -398,7 +395,7 @@ a_dead_port_frees_all_on_the_host(void **state)
 	}
 }
 
-/* ---- privileges and limits --------------------------------------------------------- */
+/* ---- privileges and limits ------------------------------------------ */
 
 static void
 low_ports_need_the_callers_privilege(void **state)
@@ -488,9 +485,8 @@ descriptors_can_run_out(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	assert_int_equal(r, -EMFILE);
 	assert_int_equal(w->port->num_binds, i - 1);
-	assert_int_equal(our_bind(w, "127.0.0.1", UDP,
-				  (uint16_t)(22200 + i - 1)),
-			 0);
+	assert_int_equal(
+	    our_bind(w, "127.0.0.1", UDP, (uint16_t)(22200 + i - 1)), 0);
 }
 
 static void
@@ -516,7 +512,7 @@ memory_can_run_out(void **state)
 	assert_true(n > 2);
 }
 
-/* ---- whole protocols ------------------------------------------------------------------ */
+/* ---- whole protocols ------------------------------------------------ */
 
 static void
 whole_protocols_are_reserved_too(void **state)
@@ -538,8 +534,7 @@ whole_protocols_are_reserved_too(void **state)
 	close(fd);
 	assert_int_equal(our_bind(w, "127.0.0.1", OURS, 0), 0);
 	/* our own sockets are no strangers */
-	assert_int_equal(bind_tuple(second, &root_cred, &t, NULL),
-			 -EADDRINUSE);
+	assert_int_equal(bind_tuple(second, &root_cred, &t, NULL), -EADDRINUSE);
 	t = tuple_of("127.0.0.4", OURS, 0);
 	assert_int_equal(bind_tuple(second, &root_cred, &t, NULL), 0);
 	ms_port_destroy(second);
@@ -563,7 +558,7 @@ protocols_the_kernel_has_not_are_refused(void **state)
 	}
 }
 
-/* ---- addresses of an attachment's own --------------------------------------------------- */
+/* ---- addresses of an attachment's own ------------------------------- */
 
 static bool
 all_private(const struct ms_attach *a, const uint8_t *addr, uint8_t family)
@@ -610,8 +605,7 @@ a_private_wildcard_is_not_beside_the_host(void **state)
 	bare_nic_add(w->sw, &nic, "private");
 	nic.nic->attach = &private_attach;
 	port = port_new(nic.nic, &root_cred);
-	assert_int_equal(bind_tuple(port, &root_cred, &any, NULL),
-			 -EADDRINUSE);
+	assert_int_equal(bind_tuple(port, &root_cred, &any, NULL), -EADDRINUSE);
 	close(fd);
 	assert_int_equal(bind_tuple(port, &root_cred, &any, NULL), 0);
 	assert_int_equal(host_bind("127.0.0.1", UDP, 22700, PLAIN),

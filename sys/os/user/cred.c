@@ -174,8 +174,7 @@ ms_cred_peer(int sock, struct ms_cred *cred)
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)peer.pid);
 	if (proc_status(path, &st) == 0 && st.euid == peer.uid &&
 	    same_userns(peer.pid))
-		caps = peer.uid == 0 ? st.effective :
-				       st.effective & st.ambient;
+		caps = peer.uid == 0 ? st.effective : st.effective & st.ambient;
 	/* Alive still: then it was this process all the time. */
 	if (process_lives(pidfd))
 		cred_set_caps(cred, caps);

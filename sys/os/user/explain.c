@@ -52,7 +52,7 @@ add(struct text *t, const char *fmt, const char *word)
 	t->bytes = t->used + 1; /* full */
 }
 
-/* ---- names of things ------------------------------------------------------------ */
+/* ---- names of things ------------------------------------------------ */
 
 static const char *
 proto_name(uint8_t proto)
@@ -91,8 +91,7 @@ tuple_name(const struct ms_tuple *t, char *buf, size_t bytes)
 	if (proto_name(t->proto) == NULL)
 		snprintf(buf, bytes, "protocol %u on %s", t->proto, addr);
 	else
-		snprintf(buf, bytes,
-			 t->family == 6 ? "%s [%s]:%u" : "%s %s:%u",
+		snprintf(buf, bytes, t->family == 6 ? "%s [%s]:%u" : "%s %s:%u",
 			 proto_name(t->proto), addr, ntohs(t->port_be));
 	return buf;
 }
@@ -123,11 +122,11 @@ add_addresses(struct text *t, uint8_t family)
 	for (ifa = all; ifa != NULL; ifa = ifa->ifa_next) {
 		if (ifa->ifa_addr == NULL || ifa->ifa_addr->sa_family != af)
 			continue;
-		p = af == AF_INET ?
-			    (void *)&((struct sockaddr_in *)ifa->ifa_addr)
-				    ->sin_addr :
-			    (void *)&((struct sockaddr_in6 *)ifa->ifa_addr)
-				    ->sin6_addr;
+		p = af == AF_INET
+			? (void *)&((struct sockaddr_in *)ifa->ifa_addr)
+			      ->sin_addr
+			: (void *)&((struct sockaddr_in6 *)ifa->ifa_addr)
+			      ->sin6_addr;
 		if (inet_ntop(af, p, addr, sizeof(addr)) == NULL)
 			continue;
 		add(t, sep, addr);
@@ -136,7 +135,7 @@ add_addresses(struct text *t, uint8_t family)
 	freeifaddrs(all);
 }
 
-/* ---- without a command ------------------------------------------------------------- */
+/* ---- without a command ---------------------------------------------- */
 
 int
 ms__explain_no_interface(const char *name, struct ms_err *err)
@@ -178,7 +177,7 @@ ms__explain_errno(const char *what, int code, struct ms_err *err)
 	}
 }
 
-/* ---- bind ------------------------------------------------------------------------------ */
+/* ---- bind ----------------------------------------------------------- */
 
 static int
 bind_in_use(const struct question *q, const char *name, struct ms_err *err)
@@ -282,12 +281,10 @@ explain_bind(const struct question *q, struct ms_err *err)
 	case -EINVAL:
 		return bind_invalid(q, name, err);
 	case -EPERM:
-		return ms_err_set(err, q->code,
-				  "%s: a whole protocol needs CAP_NET_RAW%s",
-				  name,
-				  q->cred->net_raw ?
-					  ", which the switch itself lacks" :
-					  "");
+		return ms_err_set(
+		    err, q->code, "%s: a whole protocol needs CAP_NET_RAW%s",
+		    name,
+		    q->cred->net_raw ? ", which the switch itself lacks" : "");
 	case -EPROTONOSUPPORT:
 		return ms_err_set(err, q->code,
 				  "%s: this kernel has no such protocol, so "
@@ -320,7 +317,7 @@ explain_unbind(const struct question *q, struct ms_err *err)
 			  strerror(-q->code));
 }
 
-/* ---- the other commands ------------------------------------------------------------------ */
+/* ---- the other commands --------------------------------------------- */
 
 static void
 add_attached(struct ms_host *host, struct text *t)
@@ -372,8 +369,7 @@ explain_create(const struct question *q, struct ms_err *err)
 				  "the port is too large: at most %d rings of "
 				  "each kind, %d slots, buffers of %d bytes, "
 				  "16 GiB in all",
-				  MS_RINGS_MAX, MS_SLOTS_MAX,
-				  MS_BUF_BYTES_MAX);
+				  MS_RINGS_MAX, MS_SLOTS_MAX, MS_BUF_BYTES_MAX);
 	case -EINVAL:
 		return ms_err_set(err, q->code,
 				  "buffers must be a power of two of bytes "
@@ -387,17 +383,16 @@ explain_create(const struct question *q, struct ms_err *err)
 				  "or raise the limit (ulimit -n)",
 				  a->slots);
 	default:
-		return ms_err_set(err, q->code, "port: %s",
-				  strerror(-q->code));
+		return ms_err_set(err, q->code, "port: %s", strerror(-q->code));
 	}
 }
 
 static int
 explain_route(const struct question *q, struct ms_err *err)
 {
-	const char *nic = q->port != NULL && q->port->nic != NULL ?
-				  q->port->nic->name :
-				  "the interface";
+	const char *nic = q->port != NULL && q->port->nic != NULL
+			      ? q->port->nic->name
+			      : "the interface";
 	char addr[INET6_ADDRSTRLEN];
 
 	addr_name(&q->arg.route.dst, addr, sizeof(addr));
@@ -490,8 +485,8 @@ bad_size(const struct question *q, uint32_t bytes)
 
 void
 ms__explain(struct ms_host *host, const struct ms_cred *cred,
-	    struct ms_port *port, uint32_t cmd, const void *arg,
-	    uint32_t bytes, int code, struct ms_err *err)
+	    struct ms_port *port, uint32_t cmd, const void *arg, uint32_t bytes,
+	    int code, struct ms_err *err)
 {
 	struct question q = { host, cred, port, cmd, { { 0 } }, code };
 
@@ -523,11 +518,9 @@ ms__explain(struct ms_host *host, const struct ms_cred *cred,
 	else if (cmd == MS_CMD_STATS)
 		explain_inspect(&q, q.arg.stats.port_id, q.arg.stats.nic, err);
 	else if (cmd == MS_CMD_TAP)
-		explain_inspect(&q,
-				q.arg.tap.scope == MS_TAP_NIC ?
-					0 :
-					q.arg.tap.port_id,
-				"", err);
+		explain_inspect(
+		    &q, q.arg.tap.scope == MS_TAP_NIC ? 0 : q.arg.tap.port_id,
+		    "", err);
 	else if (cmd == MS_CMD_HANDOVER)
 		explain_handover(&q, err);
 	else if (cmd == MS_CMD_ATTACH || cmd == MS_CMD_DETACH)

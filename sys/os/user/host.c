@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * host.c: a switch in user space with its attachments and the ports' doorbells.
+ * host.c: a switch in user space, and its attachments.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "host.h"
 
 #define VLAN_MAX 4094
-#define WAKE_PIPE_BYTES 4096
 
 int
 ms_err_set(struct ms_err *err, int code, const char *fmt, ...)
@@ -32,7 +27,7 @@ ms_err_set(struct ms_err *err, int code, const char *fmt, ...)
 	return code;
 }
 
-/* ---- attachments: lookups, host.lock held ------------------------------------- */
+/* ---- attachments: lookups, lock or attach_lock held ----------------- */
 
 static struct ms_attachment *
 find_attachment(const struct ms_host *host, const char *name)
@@ -45,8 +40,8 @@ find_attachment(const struct ms_host *host, const char *name)
 	return NULL;
 }
 
-static struct ms_attachment *
-attachment_of(const struct ms_host *host, const struct ms_port *port)
+struct ms_attachment *
+ms__attachment_of(const struct ms_host *host, const struct ms_port *port)
 {
 	const struct ms_nic *nic = ms_os_load_acquire(&port->nic);
 	struct ms_attachment *att;
@@ -57,9 +52,9 @@ attachment_of(const struct ms_host *host, const struct ms_port *port)
 	return NULL;
 }
 
-/* ---- detach --------------------------------------------------------------------- */
+/* ---- detach --------------------------------------------------------- */
 
-/* In any state that attachment_open() can leave it in. host.lock held. */
+/* In any state that attachment_open() can leave it in. attach_lock held. */
 static void
 attachment_close(struct ms_attachment *att)
 {
@@ -70,8 +65,10 @@ attachment_close(struct ms_attachment *att)
 	ms_nic_destroy(att->nic);
 	if (att->a != NULL)
 		att->a->ops->destroy(att->a);
+	ms_mutex_lock(&att->host->lock);
 	for (i = 0; i < att->num_workers; i++)
 		ms__worker_put(att->workers[i]);
+	ms_mutex_unlock(&att->host->lock);
 	ms_os_free(att->workers);
 	ms_os_free(att);
 }
@@ -81,9 +78,11 @@ attachment_remove(struct ms_host *host, struct ms_attachment *att)
 {
 	struct ms_attachment **p;
 
+	ms_mutex_lock(&host->lock);
 	for (p = &host->attachments; *p != att; p = &(*p)->next)
 		;
 	*p = att->next;
+	ms_mutex_unlock(&host->lock);
 	attachment_close(att);
 }
 
@@ -106,7 +105,7 @@ ms_host_detach(struct ms_host *host, const struct ms_cmd_attach *arg,
 	uint32_t ports;
 	int r = 0;
 
-	ms_mutex_lock(&host->lock);
+	ms_mutex_lock(&host->attach_lock);
 	att = find_attachment(host, arg->nic);
 	ports = att != NULL ? count_ports(att->nic) : 0;
 	if (att == NULL)
@@ -120,7 +119,7 @@ ms_host_detach(struct ms_host *host, const struct ms_cmd_attach *arg,
 			       att->nic->name, ports == 1 ? "it" : "them");
 	else
 		attachment_remove(host, att);
-	ms_mutex_unlock(&host->lock);
+	ms_mutex_unlock(&host->attach_lock);
 	return r;
 }
 
@@ -129,14 +128,14 @@ ms_host_gone(struct ms_host *host, const char *nic)
 {
 	struct ms_attachment *att;
 
-	ms_mutex_lock(&host->lock);
+	ms_mutex_lock(&host->attach_lock);
 	att = find_attachment(host, nic);
 	if (att != NULL)
 		attachment_remove(host, att);
-	ms_mutex_unlock(&host->lock);
+	ms_mutex_unlock(&host->attach_lock);
 }
 
-/* ---- interfaces that vanish -------------------------------------------------------- */
+/* ---- interfaces that vanish ----------------------------------------- */
 
 static bool
 is_gone(const struct ms_attachment *att)
@@ -154,13 +153,13 @@ reap_gone(struct ms_host *host)
 {
 	struct ms_attachment *att, *next;
 
-	ms_mutex_lock(&host->lock);
+	ms_mutex_lock(&host->attach_lock);
 	for (att = host->attachments; att != NULL; att = next) {
 		next = att->next;
 		if (is_gone(att))
 			attachment_remove(host, att);
 	}
-	ms_mutex_unlock(&host->lock);
+	ms_mutex_unlock(&host->attach_lock);
 }
 
 /* A worker's thread cannot wait for its own end; who steps it can. */
@@ -227,7 +226,7 @@ ms__host_thread(struct ms_host *host, pthread_t *thread, void *(*run)(void *),
 	return r;
 }
 
-/* ---- attach ---------------------------------------------------------------------- */
+/* ---- attach --------------------------------------------------------- */
 
 static const struct ms_attach_ops *const kinds[] = {
 	&ms_attach_pair,
@@ -264,8 +263,8 @@ attach_check(const struct ms_cmd_attach *arg, struct ms_err *err)
 
 /* Which kind, by name; "" looks at the interface. */
 static int
-choose_kind(const struct ms_cmd_attach *arg,
-	    const struct ms_attach_ops **out, struct ms_err *err)
+choose_kind(const struct ms_cmd_attach *arg, const struct ms_attach_ops **out,
+	    struct ms_err *err)
 {
 	struct ms_link link;
 	size_t i;
@@ -283,8 +282,8 @@ choose_kind(const struct ms_cmd_attach *arg,
 	if (ms_link_get(arg->nic, &link) != 0)
 		return ms__explain_no_interface(arg->nic, err);
 	if (*out == NULL)
-		*out = link.ether && !link.loopback ? &ms_attach_xdp :
-						      &ms_attach_tc;
+		*out = link.ether && !link.loopback ? &ms_attach_xdp
+						    : &ms_attach_tc;
 	return 0;
 }
 
@@ -407,8 +406,10 @@ attachment_open(struct ms_host *host, const struct ms_attach_ops *ops,
 		attachment_close(att);
 		return r;
 	}
+	ms_mutex_lock(&host->lock);
 	att->next = host->attachments;
 	host->attachments = att;
+	ms_mutex_unlock(&host->lock);
 	if (is_gone(att)) /* before anybody could find it here */
 		sem_post(&host->reap);
 	return 0;
@@ -425,7 +426,7 @@ ms_host_attach(struct ms_host *host, const struct ms_cmd_attach *arg,
 	r = attach_check(arg, err);
 	if (r)
 		return r;
-	ms_mutex_lock(&host->lock);
+	ms_mutex_lock(&host->attach_lock);
 	if (find_attachment(host, arg->nic) != NULL)
 		r = ms_err_set(&words, -EEXIST,
 			       "interface '%s' is attached already; detach it "
@@ -435,12 +436,11 @@ ms_host_attach(struct ms_host *host, const struct ms_cmd_attach *arg,
 		r = choose_kind(arg, &ops, &words);
 	if (r == 0)
 		r = attachment_open(host, ops, arg, &words);
-	if (r == -EOPNOTSUPP && ops == &ms_attach_xdp &&
-	    arg->kind[0] == '\0') {
+	if (r == -EOPNOTSUPP && ops == &ms_attach_xdp && arg->kind[0] == '\0') {
 		words.text[0] = '\0';
 		r = attachment_open(host, &ms_attach_tc, arg, &words);
 	}
-	ms_mutex_unlock(&host->lock);
+	ms_mutex_unlock(&host->attach_lock);
 	if (r && words.text[0] == '\0')
 		ms__explain_errno(arg->nic, r, &words);
 	if (r)
@@ -448,7 +448,7 @@ ms_host_attach(struct ms_host *host, const struct ms_cmd_attach *arg,
 	return r;
 }
 
-/* ---- the host ----------------------------------------------------------------------- */
+/* ---- the host ------------------------------------------------------- */
 
 struct ms_switch *
 ms_host_switch(struct ms_host *host)
@@ -467,6 +467,7 @@ ms_host_create(const struct ms_host_options *opt, struct ms_host **out,
 		return ms__explain_errno("the switch", -ENOMEM, err);
 	if (opt != NULL)
 		host->opt = *opt;
+	ms_mutex_init(&host->attach_lock);
 	ms_mutex_init(&host->lock);
 	sem_init(&host->reap, 0, 0);
 	r = ms_switch_create(&host->sw);
@@ -494,14 +495,15 @@ ms_host_destroy(struct ms_host *host)
 		sem_post(&host->reap);
 		pthread_join(host->reaper, NULL);
 	}
-	ms_mutex_lock(&host->lock);
+	ms_mutex_lock(&host->attach_lock);
 	while (host->attachments != NULL)
 		attachment_remove(host, host->attachments);
-	ms_mutex_unlock(&host->lock);
+	ms_mutex_unlock(&host->attach_lock);
 	if (host->sw != NULL)
 		ms_switch_destroy(host->sw);
 	sem_destroy(&host->reap);
 	ms_mutex_deinit(&host->lock);
+	ms_mutex_deinit(&host->attach_lock);
 	ms_os_free(host);
 }
 
@@ -513,7 +515,7 @@ ms_host_worker(struct ms_host *host, const struct ms_port *port,
 	struct ms_attachment *att;
 
 	ms_mutex_lock(&host->lock);
-	att = attachment_of(host, port);
+	att = ms__attachment_of(host, port);
 	if (att != NULL)
 		w = att->workers[index % att->num_workers];
 	ms_mutex_unlock(&host->lock);
@@ -528,7 +530,7 @@ ms_host_worker_get(struct ms_host *host, const struct ms_port *port,
 	struct ms_attachment *att;
 
 	ms_mutex_lock(&host->lock);
-	att = attachment_of(host, port);
+	att = ms__attachment_of(host, port);
 	if (att != NULL) {
 		w = att->workers[index % att->num_workers];
 		w->refs++;
@@ -545,141 +547,7 @@ ms_host_worker_put(struct ms_host *host, struct ms_worker *w)
 	ms_mutex_unlock(&host->lock);
 }
 
-/* ---- doorbells ------------------------------------------------------------------------ */
-
-static int
-open_doorbells(struct ms_watch *watch)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
-		return -errno;
-	watch->waiter.ring_fd = fds[0];
-	watch->waiter.wake_fd = fds[1];
-	/* One page is plenty, and users have a limit. */
-	(void)fcntl(fds[1], F_SETPIPE_SZ, WAKE_PIPE_BYTES);
-	if (watch->ring->is_rx)
-		return 0;
-	watch->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return watch->kick_fd < 0 ? -errno : 0;
-}
-
-static void
-watch_free(struct ms_watch *watch)
-{
-	if (watch->waiter.wake_fd >= 0)
-		close(watch->waiter.wake_fd);
-	if (watch->waiter.ring_fd >= 0)
-		close(watch->waiter.ring_fd);
-	if (watch->kick_fd >= 0)
-		close(watch->kick_fd);
-	ms__worker_put(watch->worker);
-	ms_os_free(watch);
-}
-
-static int
-watch_ring(struct ms_attachment *att, struct ms_kring *ring)
-{
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
-	struct ms_watch *watch = ms_os_alloc(sizeof(*watch));
-	struct ms_worker *w;
-	int r;
-
-	if (watch == NULL)
-		return -ENOMEM;
-	watch->ring = ring;
-	watch->waiter.wake_fd = watch->waiter.ring_fd = watch->kick_fd = -1;
-	r = open_doorbells(watch);
-	if (r == 0 && !ring->is_rx) {
-		w = att->workers[ring->index % att->num_workers];
-		ev.data.ptr = watch;
-		if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, watch->kick_fd, &ev) != 0)
-			r = errno == ENOSPC ? -EMFILE : -errno;
-		if (r == 0) {
-			w->refs++;
-			watch->worker = w;
-		}
-	}
-	if (r) {
-		watch_free(watch);
-		return r;
-	}
-	ms_os_store_release(&ring->waiter, (void *)watch);
-	return 0;
-}
-
-/* No worker and nobody who wakes looks at the port's doorbells after this. */
-static void
-unwatch_locked(struct ms_port *port)
-{
-	struct ms_watch *watch[2 * MS_RINGS_MAX];
-	unsigned int i, n = 0;
-	struct ms_kring *ring;
-
-	for (i = 0; i < (unsigned int)port->num_tx + port->num_rx; i++) {
-		ring = i < port->num_tx ? &port->tx[i] :
-					  &port->rx[i - port->num_tx];
-		if (ring->waiter == NULL)
-			continue;
-		watch[n] = ring->waiter;
-		if (watch[n]->worker != NULL)
-			(void)epoll_ctl(watch[n]->worker->epfd, EPOLL_CTL_DEL,
-					watch[n]->kick_fd, NULL);
-		ms_os_store_release(&ring->waiter, NULL);
-		n++;
-	}
-	if (n > 0)
-		ms_os_read_sync();
-	for (i = 0; i < n; i++)
-		watch_free(watch[i]);
-}
-
-int
-ms_host_port_watch(struct ms_host *host, struct ms_port *port)
-{
-	struct ms_attachment *att;
-	unsigned int i;
-	int r = 0;
-
-	ms_mutex_lock(&host->lock);
-	att = attachment_of(host, port);
-	if (att == NULL)
-		r = -ENODEV;
-	for (i = 0; i < port->num_tx && r == 0; i++)
-		r = watch_ring(att, &port->tx[i]);
-	for (i = 0; i < port->num_rx && r == 0; i++)
-		r = watch_ring(att, &port->rx[i]);
-	if (r)
-		unwatch_locked(port);
-	ms_mutex_unlock(&host->lock);
-	return r;
-}
-
-void
-ms_host_port_unwatch(struct ms_host *host, struct ms_port *port)
-{
-	ms_mutex_lock(&host->lock);
-	unwatch_locked(port);
-	ms_mutex_unlock(&host->lock);
-}
-
-int
-ms_host_ring_fd(const struct ms_kring *ring)
-{
-	const struct ms_watch *watch = ms_os_load_acquire(&ring->waiter);
-
-	return watch != NULL ? watch->waiter.ring_fd : -1;
-}
-
-int
-ms_host_kick_fd(const struct ms_kring *ring)
-{
-	const struct ms_watch *watch = ms_os_load_acquire(&ring->waiter);
-
-	return watch != NULL ? watch->kick_fd : -1;
-}
-
-/* ---- commands --------------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------- */
 
 /* As ms_ctl() does it: shorter structs are taken as 0 at the end, of longer
    ones the rest must be 0. */
@@ -714,8 +582,8 @@ host_attach_cmd(struct ms_host *host, const struct ms_cred *cred, uint32_t cmd,
 		return r;
 	if (!ms_os_cred_has(cred, MS_PRIV_ADMIN))
 		return -EPERM;
-	return cmd == MS_CMD_ATTACH ? ms_host_attach(host, &a, err) :
-				      ms_host_detach(host, &a, err);
+	return cmd == MS_CMD_ATTACH ? ms_host_attach(host, &a, err)
+				    : ms_host_detach(host, &a, err);
 }
 
 int

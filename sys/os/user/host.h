@@ -2,8 +2,10 @@
 /*
  * host.h: what host.c, worker.c and explain.c share.
  *
- * Locks, outermost first: ms_host.lock, ms_worker.lock, and then the core's.
- * (h) fields are written under ms_host.lock.
+ * Locks, outermost first: ms_host.attach_lock, for as long as it takes to
+ * attach and detach; ms_host.lock, for moments; ms_worker.lock; and then the
+ * core's. Fields: (h) written under lock, (a) under attach_lock, (ah) written
+ * under both, read under either.
  */
 #ifndef MS_HOST_H
 #define MS_HOST_H
@@ -18,15 +20,16 @@ struct ms_attachment { /* one attached interface */
 	struct ms_nic *nic;	    /* owned */
 	struct ms_worker **workers; /* owned, one a queue */
 	unsigned int num_workers;
-	struct ms_attachment *next; /* (h) */
+	struct ms_attachment *next; /* (ah) */
 };
 
 struct ms_host {
 	struct ms_host_options opt;
 	struct ms_switch *sw; /* owned */
+	struct ms_mutex attach_lock;
 	struct ms_mutex lock;
-	struct ms_attachment *attachments; /* (h) owned */
-	bool monitored;			   /* (h) */
+	struct ms_attachment *attachments; /* (ah) owned */
+	bool monitored;			   /* (a) */
 	struct ms_monitor *monitor;	   /* monitor.c's, owned */
 	/* ends attachments that workers found gone: they cannot end
 	   themselves */
@@ -64,7 +67,7 @@ struct ms_watch {
 	int kick_fd;		  /* of a transmit ring: owned, else -1 */
 };
 
-/* ---- worker.c ------------------------------------------------------------- */
+/* ---- worker.c ------------------------------------------------------- */
 
 /* For queue q of att, not running. Returned with one reference. Words. */
 int ms__worker_create(struct ms_attachment *att, unsigned int q,
@@ -76,15 +79,18 @@ void ms__worker_stop(struct ms_worker *w);
 /* host.lock held. NULL is fine. */
 void ms__worker_put(struct ms_worker *w);
 
-/* ---- host.c ---------------------------------------------------------------- */
+/* ---- host.c --------------------------------------------------------- */
 
+/* The attachment of the port's interface, or NULL; host.lock held. */
+struct ms_attachment *ms__attachment_of(const struct ms_host *host,
+					const struct ms_port *port);
 /* A worker found its interface gone. No lock of the host held. */
 void ms__host_found_gone(struct ms_worker *w);
 /* Starts a thread that takes no signals and begins with opt.thread_start. */
 int ms__host_thread(struct ms_host *host, pthread_t *thread,
 		    void *(*run)(void *), void *arg);
 
-/* ---- explain.c -------------------------------------------------------------- */
+/* ---- explain.c ------------------------------------------------------ */
 
 /* Puts the failure `code` of a command into words: the thing, the remedy. Does
    nothing if there are some already. */

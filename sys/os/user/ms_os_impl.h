@@ -27,7 +27,7 @@
 #define ms_prefetchw(p) __builtin_prefetch((p), 1)
 
 void ms_os_assert_failed(const char *what, const char *file, int line)
-	__attribute__((noreturn, cold));
+    __attribute__((noreturn, cold));
 #define MS_ASSERT(x)                                                           \
 	(ms_likely(x) ? (void)0 : ms_os_assert_failed(#x, __FILE__, __LINE__))
 
@@ -113,16 +113,14 @@ ms_mutex_deinit(struct ms_mutex *l)
 	pthread_mutex_destroy(&l->m);
 }
 
-static inline void ms_mutex_lock(struct ms_mutex *l)
-	MS_ACQUIRE(l);
+static inline void ms_mutex_lock(struct ms_mutex *l) MS_ACQUIRE(l);
 static inline void MS_NO_TSA
 ms_mutex_lock(struct ms_mutex *l)
 {
 	pthread_mutex_lock(&l->m);
 }
 
-static inline void ms_mutex_unlock(struct ms_mutex *l)
-	MS_RELEASE(l);
+static inline void ms_mutex_unlock(struct ms_mutex *l) MS_RELEASE(l);
 static inline void MS_NO_TSA
 ms_mutex_unlock(struct ms_mutex *l)
 {
@@ -148,8 +146,7 @@ ms_spin_deinit(struct ms_spin *l)
 /* Waits for a holder that may have been preempted: yields after a while. */
 void ms_spin_lock_slow(struct ms_spin *l) __attribute__((cold));
 
-static inline void ms_spin_lock(struct ms_spin *l)
-	MS_ACQUIRE(l);
+static inline void ms_spin_lock(struct ms_spin *l) MS_ACQUIRE(l);
 static inline void MS_NO_TSA
 ms_spin_lock(struct ms_spin *l)
 {
@@ -157,8 +154,7 @@ ms_spin_lock(struct ms_spin *l)
 		ms_spin_lock_slow(l);
 }
 
-static inline void ms_spin_unlock(struct ms_spin *l)
-	MS_RELEASE(l);
+static inline void ms_spin_unlock(struct ms_spin *l) MS_RELEASE(l);
 static inline void MS_NO_TSA
 ms_spin_unlock(struct ms_spin *l)
 {

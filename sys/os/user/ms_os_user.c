@@ -41,7 +41,7 @@ ms_spin_lock_slow(struct ms_spin *l)
 	} while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE) != 0);
 }
 
-/* ---- memory ------------------------------------------------------------ */
+/* ---- memory --------------------------------------------------------- */
 
 static unsigned int fail_countdown; /* 0: off */
 static bool fail_all;
@@ -134,8 +134,7 @@ ms_os_shm_create(size_t bytes, struct ms_shm **out)
 		goto fail;
 	shm->addr = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 			 shm->fd, 0);
-	if (shm->addr == MAP_FAILED ||
-	    fcntl(shm->fd, F_ADD_SEALS, seals) != 0)
+	if (shm->addr == MAP_FAILED || fcntl(shm->fd, F_ADD_SEALS, seals) != 0)
 		goto fail;
 	if (bytes >= HUGE_BYTES)
 		(void)madvise(shm->addr, bytes, MADV_HUGEPAGE);
@@ -165,7 +164,7 @@ ms_shm_fd(const struct ms_shm *shm)
 	return shm->fd;
 }
 
-/* ---- read sections ------------------------------------------------------ */
+/* ---- read sections -------------------------------------------------- */
 
 /*
  * Each thread that reads has a record with the epoch in which its section
@@ -178,7 +177,7 @@ ms_shm_fd(const struct ms_shm *shm)
  */
 struct ms_reader {
 	uint64_t epoch;
-	uint32_t taken; /* by a living thread */
+	uint32_t taken;		/* by a living thread */
 	struct ms_reader *next; /* (c) */
 } __attribute__((aligned(MS_CACHE_LINE)));
 
@@ -250,8 +249,8 @@ reader_register(void)
 			return NULL;
 		r->taken = 1;
 		r->next = ms_os_load_once(&readers);
-		while (!__atomic_compare_exchange_n(&readers, &r->next, r,
-						    true, __ATOMIC_ACQ_REL,
+		while (!__atomic_compare_exchange_n(&readers, &r->next, r, true,
+						    __ATOMIC_ACQ_REL,
 						    __ATOMIC_RELAXED))
 			;
 	}
@@ -329,7 +328,7 @@ ms_os_read_sync(void)
 	pthread_rwlock_unlock(&crowd);
 }
 
-/* ---- time, chance, wake-ups --------------------------------------------- */
+/* ---- time, chance, wake-ups ----------------------------------------- */
 
 uint64_t
 ms_os_now_ns(void)

@@ -43,7 +43,7 @@ struct ms_resv {
 	uint32_t inode;	   /* of the socket, as /proc/net shows it */
 };
 
-/* ---- what the host would say ------------------------------------------------ */
+/* ---- what the host would say ---------------------------------------- */
 
 static int
 sysctl_read(const char *path, unsigned int v[2])
@@ -159,7 +159,7 @@ choose_port(const struct ms_nic *nic, struct ms_tuple *t)
 	return -EADDRINUSE;
 }
 
-/* ---- the socket --------------------------------------------------------------- */
+/* ---- the socket ----------------------------------------------------- */
 
 static int
 socket_open(const struct ms_tuple *t)
@@ -209,8 +209,8 @@ socket_deafen(int fd)
 	struct sock_fprog prog = { .len = 1, .filter = &drop };
 	int one = 1;
 
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
-		       sizeof(prog)) != 0 ||
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) !=
+		0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one)) != 0)
 		return errno == ENOBUFS ? -ENOMEM : -errno;
 	return 0;
@@ -250,16 +250,15 @@ socket_bind(int fd, const char *ifname, struct ms_tuple *t)
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) != 0)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&ss, len) != 0)
-		return errno == EINVAL || errno == ENODEV ? -EADDRNOTAVAIL :
-							    -errno;
+		return errno == EINVAL || errno == ENODEV ? -EADDRNOTAVAIL
+							  : -errno;
 	if (!ms_proto_has_ports(t->proto))
 		return 0;
 	len = sizeof(ss);
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
 		return -errno;
-	t->port_be = t->family == 4 ?
-			     ((struct sockaddr_in *)&ss)->sin_port :
-			     ((struct sockaddr_in6 *)&ss)->sin6_port;
+	t->port_be = t->family == 4 ? ((struct sockaddr_in *)&ss)->sin_port
+				    : ((struct sockaddr_in6 *)&ss)->sin6_port;
 	return 0;
 }
 
@@ -277,9 +276,10 @@ is_broadcast(const struct ms_tuple *t)
 		    ifa->ifa_addr->sa_family != AF_INET ||
 		    (ifa->ifa_flags & IFF_BROADCAST) == 0)
 			continue;
-		found = memcmp(&((struct sockaddr_in *)ifa->ifa_broadaddr)
-					->sin_addr,
-			       t->addr, 4) == 0;
+		found =
+		    memcmp(
+			&((struct sockaddr_in *)ifa->ifa_broadaddr)->sin_addr,
+			t->addr, 4) == 0;
 		/* but a /32 is its own broadcast address */
 		if (memcmp(&((struct sockaddr_in *)ifa->ifa_addr)->sin_addr,
 			   t->addr, 4) == 0) {
@@ -291,7 +291,7 @@ is_broadcast(const struct ms_tuple *t)
 	return found;
 }
 
-/* ---- whole protocols: raw sockets do not exclude each other -------------------- */
+/* ---- whole protocols: raw sockets do not exclude each other --------- */
 
 static bool
 inode_is_ours(const struct ms_switch *sw, uint8_t proto, uint32_t inode)
@@ -349,7 +349,7 @@ raw_in_use(const struct ms_switch *sw, const struct ms_tuple *t)
 	return used;
 }
 
-/* ---- the seam ------------------------------------------------------------------- */
+/* ---- the seam ------------------------------------------------------- */
 
 /* Opens and binds; the descriptor, or an error with nothing left open. */
 static int

@@ -24,11 +24,11 @@
 
 #include "host.h"
 
-#define KICKS_MAX 64	    /* looked at in one round */
+#define KICKS_MAX 64	      /* looked at in one round */
 #define NO_ROOM_NAP_NS 100000 /* a transmit ring of a NIC drains in this */
-#define POLL_ROUNDS 64	    /* after so many, quiet rings are let go */
+#define POLL_ROUNDS 64	      /* after so many, quiet rings are let go */
 
-/* ---- a round ---------------------------------------------------------------- */
+/* ---- a round -------------------------------------------------------- */
 
 static void
 timer_set(struct ms_worker *w, long ns)
@@ -96,7 +96,7 @@ waits_for_room(const struct ms_worker *w)
 	return ms_os_load_once(&w->nic->sched[w->q].num) > 0;
 }
 
-/* ---- with a thread ------------------------------------------------------------ */
+/* ---- with a thread -------------------------------------------------- */
 
 static void
 set_polling(struct ms_worker *w, bool on)
@@ -195,7 +195,7 @@ ms__worker_stop(struct ms_worker *w)
 	ms_mutex_unlock(&w->lock);
 }
 
-/* ---- stepped by the application ------------------------------------------------- */
+/* ---- stepped by the application ------------------------------------- */
 
 int
 ms_worker_step(struct ms_worker *w)
@@ -221,7 +221,7 @@ ms_worker_fd(struct ms_worker *w)
 	return w->epfd;
 }
 
-/* ---- create and put --------------------------------------------------------------- */
+/* ---- create and put ------------------------------------------------- */
 
 static int
 watch_fd(struct ms_worker *w, int fd)
