@@ -208,7 +208,7 @@ tc_receive(struct ms_attach *a, unsigned int q)
 	struct tc *t = (struct tc *)a;
 	int n = ms_tcpath_receive(&t->path, q, a->nic, q), local;
 
-	if (n < 0 || q != 0 || !t->has_local)
+	if (n < 0 || q != 0 || !t->has_local || !ms_local_due(&t->local, n))
 		return n;
 	local = ms_tcpath_receive(&t->local, 0, a->nic, 0);
 	return local > 0 ? n + local : n;

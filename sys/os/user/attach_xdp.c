@@ -78,7 +78,7 @@ xdp_stats(struct ms_nic *nic, uint64_t counter[MS_CTR_MAX])
 	uint64_t passed;
 	unsigned int q;
 
-	passed = ms_bpf_passed(bpf_map__fd(x->bpf->maps.counters));
+	passed = ms_bpf_passed(x->bpf->maps.passed);
 	counter[MS_CTR_RX_SEEN] += passed;
 	counter[MS_CTR_RX_HOST] += passed;
 	for (q = 0; q < x->queues; q++)
@@ -376,7 +376,7 @@ xdp_receive(struct ms_attach *a, unsigned int q)
 	struct xdp *x = (struct xdp *)a;
 	int n = ms_xsk_receive(&x->xsk[q], a->nic, q), local;
 
-	if (n < 0 || q != 0 || !x->has_local)
+	if (n < 0 || q != 0 || !x->has_local || !ms_local_due(&x->local, n))
 		return n;
 	local = ms_tcpath_receive(&x->local, 0, a->nic, 0);
 	return local > 0 ? n + local : n;

@@ -177,23 +177,19 @@ ms_claims_addr_all(struct ms_claims *c)
 }
 
 uint64_t
-ms_bpf_passed(int counters_fd)
+ms_bpf_passed(const struct bpf_map *map)
 {
-	uint32_t seen = MS_BPF_SEEN, taken = MS_BPF_TAKEN;
 	int cpus = libbpf_num_possible_cpus(), i;
-	uint64_t *v, passed = 0;
+	uint64_t *v, sum = 0;
+	uint32_t zero = 0;
 
 	v = cpus > 0 ? calloc((size_t)cpus, sizeof(*v)) : NULL;
-	if (v == NULL)
-		return 0;
-	if (bpf_map_lookup_elem(counters_fd, &seen, v) == 0)
+	if (v != NULL &&
+	    bpf_map_lookup_elem(bpf_map__fd(map), &zero, v) == 0)
 		for (i = 0; i < cpus; i++)
-			passed += v[i];
-	if (bpf_map_lookup_elem(counters_fd, &taken, v) == 0)
-		for (i = 0; i < cpus; i++)
-			passed -= v[i] < passed ? v[i] : passed;
+			sum += v[i];
 	free(v);
-	return passed;
+	return sum;
 }
 
 /* ---- hooks --------------------------------------------------------------- */

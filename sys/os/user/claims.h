@@ -30,8 +30,8 @@ void ms_claims_mac(struct ms_claims *c, const uint8_t mac[6]);
 /* All addresses of the host. Takes no lock of ours. */
 int ms_claims_addr_all(struct ms_claims *c);
 
-/* What a program's per-CPU counters say: frames that it left to the host. */
-uint64_t ms_bpf_passed(int counters_fd);
+/* Frames that a program left to the host, by its map `passed`. */
+uint64_t ms_bpf_passed(const struct bpf_map *map);
 
 /* A program on an interface's ingress. */
 struct ms_tc_hook {

@@ -224,7 +224,7 @@ ms_tcpath_stats(const struct ms_tcpath *p, const struct ms_nic *nic,
 	uint64_t passed;
 
 	if (p->bpf != NULL && !p->host) {
-		passed = ms_bpf_passed(bpf_map__fd(p->bpf->maps.counters));
+		passed = ms_bpf_passed(p->bpf->maps.passed);
 		counter[MS_CTR_RX_SEEN] += passed;
 		counter[MS_CTR_RX_HOST] += passed;
 	}

@@ -24,7 +24,20 @@ struct ms_tcpath {
 	bool host;	   /* (c) host, not wire */
 	uint64_t unclaimed; /* frames that nobody wanted any more */
 	uint64_t refused;   /* frames that the kernel did not take */
+	unsigned int skipped; /* ms_local_due */
 };
+
+/* Whether to look at the local path now: a look is a system call, so beside a
+   busy interface only one round in some has it. `n`: frames that the interface
+   gave in this round. */
+static inline bool
+ms_local_due(struct ms_tcpath *p, int n)
+{
+	if (n > 0 && ++p->skipped < 16)
+		return false;
+	p->skipped = 0;
+	return true;
+}
 
 /*
  * Opens the TAP and hangs the programs on the interface `ifindex` (of lo, for

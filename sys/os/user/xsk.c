@@ -22,6 +22,7 @@
 #define OPT_MAX_TX_BUDGET 9
 
 #define HEADROOM_BYTES 256 /* XDP_PACKET_HEADROOM: the kernel keeps it free */
+#define HUGE_BYTES ((uintptr_t)2 << 20)
 #define BUSY_TRIES 100
 #define BUSY_PAUSE_MS 5
 #define IDLE_CHECK 64	   /* empty looks between questions for an error */
@@ -41,12 +42,17 @@ umem_open(struct ms_xsk *x, uint32_t mtu)
 	x->mtu_bytes_max = x->chunk_bytes - HEADROOM_BYTES;
 	x->area_bytes = (size_t)(MS_XSK_RX + MS_XSK_TX) * x->chunk_bytes;
 	cfg.frame_size = x->chunk_bytes;
-	x->area = mmap(NULL, x->area_bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (x->area == MAP_FAILED) {
-		x->area = NULL;
+	x->map_bytes = x->area_bytes + HUGE_BYTES;
+	x->map = mmap(NULL, x->map_bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (x->map == MAP_FAILED) {
+		x->map = NULL;
 		return -ENOMEM;
 	}
+	x->area = (uint8_t *)(((uintptr_t)x->map + HUGE_BYTES - 1) &
+			      ~(HUGE_BYTES - 1));
+	/* A wish: fewer TLB misses. The kernel populates what it pins. */
+	madvise(x->area, x->area_bytes, MADV_HUGEPAGE);
 	return xsk_umem__create(&x->umem, x->area, x->area_bytes, &x->fill,
 				&x->done, &cfg);
 }
@@ -128,11 +134,11 @@ ms_xsk_close(struct ms_xsk *x)
 		xsk_socket__delete(x->sock);
 	if (x->umem != NULL)
 		xsk_umem__delete(x->umem);
-	if (x->area != NULL)
-		munmap(x->area, x->area_bytes);
+	if (x->map != NULL)
+		munmap(x->map, x->map_bytes);
 	x->sock = NULL;
 	x->umem = NULL;
-	x->area = NULL;
+	x->map = NULL;
 }
 
 /* ---- receive -------------------------------------------------------------- */

@@ -19,7 +19,9 @@
 struct ms_xsk {
 	struct xsk_umem *umem;
 	struct xsk_socket *sock;
-	uint8_t *area; /* owned: MS_XSK_RX chunks, then MS_XSK_TX */
+	void *map;     /* owned; the area lies in it at a huge page's start */
+	size_t map_bytes;
+	uint8_t *area; /* MS_XSK_RX chunks, then MS_XSK_TX */
 	size_t area_bytes;
 	uint32_t chunk_bytes;
 	uint32_t mtu_bytes_max; /* of a frame that fits in a chunk */

@@ -10,13 +10,6 @@
 #define MS_BPF_FRAGS_MAX 4096
 #define MS_BPF_QUEUES_MAX 64
 
-/* Indices of the per-CPU counters. */
-enum ms_bpf_counter {
-	MS_BPF_SEEN,  /* frames the program looked at */
-	MS_BPF_TAKEN, /* redirected to us */
-	MS_BPF_CTR_MAX
-};
-
 /* The one entry of `state`. */
 struct ms_bpf_state {
 	__u32 exact;	 /* claims with an address */

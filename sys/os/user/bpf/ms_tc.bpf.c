@@ -18,39 +18,44 @@ volatile const __u32 out_ifindex; /* the interface; ms_tc_host: lo */
 volatile const __u16 vlan_id;
 volatile const __u8 loopback; /* frames have no MAC to speak of */
 
-/* Ingress of the interface. */
-SEC("tc")
-int
-ms_tc_in(struct __sk_buff *skb)
+static __always_inline bool
+frame_claimed(struct __sk_buff *skb)
 {
 	const struct ms_bpf_state *st = get_state();
 	void *data, *end;
 	__u16 type;
 
-	count(MS_BPF_SEEN);
 	if (!st || (st->exact == 0 && st->wildcards == 0))
-		return NEXT;
+		return false;
 	if (!loopback && skb->pkt_type != 0 /* PACKET_HOST */)
-		return NEXT;
+		return false;
 	if ((skb->vlan_present ? skb->vlan_tci & 0x0fff : 0) != vlan_id)
-		return NEXT;
+		return false;
 	type = (__u16)skb->protocol;
 	if (type != bpf_htons(ETH_P_IP) && type != bpf_htons(ETH_P_IPV6))
-		return NEXT;
+		return false;
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
 	if (data + HDR_BYTES > end && skb->len > (__u32)(end - data)) {
 		__u32 want = skb->len < HDR_BYTES ? skb->len : HDR_BYTES;
 
 		if (bpf_skb_pull_data(skb, want) != 0)
-			return NEXT;
+			return false;
 		data = (void *)(long)skb->data;
 		end = (void *)(long)skb->data_end;
 	}
-	if (!packet_claimed(skb, data, end, sizeof(struct ethhdr), type, st))
-		return NEXT;
-	count(MS_BPF_TAKEN);
-	return bpf_redirect(tap_ifindex, 0);
+	return packet_claimed(skb, data, end, sizeof(struct ethhdr), type, st);
+}
+
+/* Ingress of the interface. */
+SEC("tc")
+int
+ms_tc_in(struct __sk_buff *skb)
+{
+	if (frame_claimed(skb))
+		return bpf_redirect(tap_ifindex, 0);
+	count_passed();
+	return NEXT;
 }
 
 /* Ingress of the TAP: out by the interface. */

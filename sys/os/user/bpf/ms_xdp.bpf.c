@@ -30,44 +30,42 @@ same_mac(const __u8 *a, const __u8 *b)
 	       *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
 }
 
-SEC("xdp")
-int
-ms_xdp(struct xdp_md *ctx)
+static __always_inline bool
+frame_claimed(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
 	const struct ms_bpf_state *st = get_state();
 	struct ethhdr *eth = data;
-	__u16 id = 0;
-	bool ours;
+	__u16 type;
 
-	count(MS_BPF_SEEN);
 	if (!st || (void *)(eth + 1) > end || !same_mac(eth->h_dest, st->mac))
-		return XDP_PASS;
+		return false;
 	if (st->exact == 0 && st->wildcards == 0)
-		return XDP_PASS;
-	if (eth->h_proto == bpf_htons(ETH_P_8021Q) ||
-	    eth->h_proto == bpf_htons(ETH_P_8021AD)) {
+		return false;
+	type = *(__u16 *)(data + 12); /* ethhdr is packed: bytes, else */
+	if (type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD)) {
 		struct vlan_tag *tag = (void *)(eth + 1);
 
-		if ((void *)(tag + 1) > end)
-			return XDP_PASS;
-		id = bpf_ntohs(tag->tci) & 0x0fff;
-		if (id != vlan_id)
-			return XDP_PASS;
-		ours = packet_claimed(ctx, data, end,
+		if ((void *)(tag + 1) > end ||
+		    (bpf_ntohs(tag->tci) & 0x0fff) != vlan_id)
+			return false;
+		return packet_claimed(ctx, data, end,
 				      sizeof(*eth) + sizeof(*tag), tag->type,
 				      st);
-	} else {
-		if (vlan_id != 0)
-			return XDP_PASS;
-		ours = packet_claimed(ctx, data, end, sizeof(*eth),
-				      eth->h_proto, st);
 	}
-	if (!ours)
-		return XDP_PASS;
-	count(MS_BPF_TAKEN);
-	return bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
+	return vlan_id == 0 &&
+	       packet_claimed(ctx, data, end, sizeof(*eth), type, st);
+}
+
+SEC("xdp")
+int
+ms_xdp(struct xdp_md *ctx)
+{
+	if (frame_claimed(ctx))
+		return bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
+	count_passed();
+	return XDP_PASS;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";
