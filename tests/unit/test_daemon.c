@@ -933,6 +933,31 @@ caps_of_threads(const char *field, bool first_only)
 	return all;
 }
 
+/* The daemon itself could not see any more that root is root here. */
+static void
+test_an_administrator_is_known_after_the_drop(void **state)
+{
+	static const char *const nobody[] = { "--user", "nobody", NULL };
+	struct ms_cmd_attach a = { .size = sizeof a, .nic = "p9",
+				   .kind = "pair" };
+	msport_error_t err;
+	msport_t *c;
+
+	if (geteuid() != 0) {
+		print_message("skipped: takes root\n");
+		skip();
+	}
+	(void)daemon_end(SIGTERM);
+	daemon_start_with(nobody, 0);
+	assert_int_equal(msport_control(&c, device, &err), 0);
+	if (msport_command(c, MS_CMD_ATTACH, &a))
+		fail_msg("%s", msport_error(c));
+	assert_int_equal(msport_command(c, MS_CMD_ATTACH, &a), -EEXIST);
+	assert_int_equal(msport_command(c, MS_CMD_DETACH, &a), 0);
+	assert_int_equal(msport_command(c, MS_CMD_DETACH, &a), -ENODEV);
+	msport_close(c);
+}
+
 static void
 test_privileges_are_dropped(void **state)
 {
@@ -1104,6 +1129,7 @@ main(void)
 		WITH(test_out_of_descriptors_is_an_error_and_passes, teardown),
 		WITH(test_a_flood_of_connections_ends, teardown),
 		WITH(test_a_user_has_limits_and_no_privileges, teardown),
+		WITH(test_an_administrator_is_known_after_the_drop, teardown),
 		WITH(test_privileges_are_dropped, teardown),
 		cmocka_unit_test(test_a_lying_daemon_is_an_error),
 	};
