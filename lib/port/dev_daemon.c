@@ -264,21 +264,19 @@ daemon_map(msport_t *port, msport_error_t *err)
 	seals = fcntl(c->fds[0], F_GET_SEALS);
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(c->fds[0], &st) ||
 	    (uint64_t)st.st_size < port->info.region_bytes)
-		return msport__fail(NULL, err, -EPROTO,
-				    "the region that multistackd gave is not a "
-				    "sealed file of %llu bytes",
-				    (unsigned long long)
-					port->info.region_bytes);
+		return msport__fail(
+		    NULL, err, -EPROTO,
+		    "the region that multistackd gave is not a "
+		    "sealed file of %llu bytes",
+		    (unsigned long long)port->info.region_bytes);
 	p = mmap(NULL, port->info.region_bytes, PROT_READ | PROT_WRITE,
 		 MAP_SHARED, c->fds[0], 0);
 	if (p == MAP_FAILED) {
 		int r = -errno;
 
-		return msport__fail(NULL, err, r,
-				    "cannot map %llu bytes of rings: %s",
-				    (unsigned long long)
-					port->info.region_bytes,
-				    strerror(-r));
+		return msport__fail(
+		    NULL, err, r, "cannot map %llu bytes of rings: %s",
+		    (unsigned long long)port->info.region_bytes, strerror(-r));
 	}
 	port->region = p;
 	port->region_bytes = port->info.region_bytes;
@@ -336,8 +334,7 @@ daemon_look(msport_t *port, struct msport__ring *r)
 	struct conn *c = port->link;
 	struct pollfd p = { .fd = c->sock, .events = POLLRDHUP };
 
-	if (poll(&p, 1, 0) > 0 &&
-	    (p.revents & (POLLRDHUP | POLLHUP | POLLERR)))
+	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)))
 		return msport__die(port, -ECONNRESET);
 	return 0;
 }

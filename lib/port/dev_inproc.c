@@ -136,8 +136,7 @@ workers_get(struct inproc *in)
 	if (!in->workers)
 		return -ENOMEM;
 	while (in->num_workers < queues) {
-		struct ms_worker *w = ms_host_worker_get(in->sh->host,
-							 in->port,
+		struct ms_worker *w = ms_host_worker_get(in->sh->host, in->port,
 							 in->num_workers);
 
 		if (!w)

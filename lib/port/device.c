@@ -78,9 +78,8 @@ msport__device_parse(struct msport__device *dev, const char *text,
 				    "characters",
 				    sizeof dev->name - 1);
 	strcpy(dev->name, text);
-	if (!strncmp(text, "daemon", 6) &&
-	    (text[6] == ':' || text[6] == '@' ||
-	     (text[6] == '\0' && !need_nic)))
+	if (!strncmp(text, "daemon", 6) && (text[6] == ':' || text[6] == '@' ||
+					    (text[6] == '\0' && !need_nic)))
 		return parse_daemon(dev, text + 6, need_nic, err);
 	if (!strncmp(text, "kmod:", 5)) {
 		dev->kind = MSPORT__KMOD;

@@ -50,20 +50,20 @@ struct msport__ring {
 	struct ms_ring *shared;
 	struct ms_slot *slots;
 	uint8_t *bufs;
-	uint32_t mask;	     /* slots - 1 */
+	uint32_t mask; /* slots - 1 */
 	uint32_t num_bufs;
-	uint32_t buf_shift;  /* log2 of a buffer's bytes */
-	uint32_t head;	     /* published */
-	uint32_t next;	     /* receive: views are out up to here */
-	uint32_t tail;	     /* as last seen */
-	uint32_t synced;     /* transmit: the switch knows of slots to here */
-	uint32_t idle;	     /* fruitless looks in a row */
-	bool steps;	     /* in process: who looks does the switch's work */
+	uint32_t buf_shift; /* log2 of a buffer's bytes */
+	uint32_t head;	    /* published */
+	uint32_t next;	    /* receive: views are out up to here */
+	uint32_t tail;	    /* as last seen */
+	uint32_t synced;    /* transmit: the switch knows of slots to here */
+	uint32_t idle;	    /* fruitless looks in a row */
+	bool steps;	    /* in process: who looks does the switch's work */
 	bool is_rx;
 	uint16_t index;
-	int wake_fd;	     /* readable after a wake-up; owned by the port */
-	int kick_fd;	     /* transmit: wakes the switch */
-	int poll_fd;	     /* wake_fd and the switch's death, or -1 */
+	int wake_fd; /* readable after a wake-up; owned by the port */
+	int kick_fd; /* transmit: wakes the switch */
+	int poll_fd; /* wake_fd and the switch's death, or -1 */
 } __attribute__((aligned(128)));
 
 struct msport__ops {
@@ -114,17 +114,17 @@ struct msport_s {
 	struct msport__ring *tx, *rx;
 	unsigned int num_tx, num_rx;
 
-	int dead;	     /* 0, -ECONNRESET or -ENETDOWN: why */
-	const char *text;    /* static words of a ring's call, or NULL */
-	msport_error_t err;  /* of the last command */
+	int dead;	    /* 0, -ECONNRESET or -ENETDOWN: why */
+	const char *text;   /* static words of a ring's call, or NULL */
+	msport_error_t err; /* of the last command */
 
 	struct ms_tuple *tuples; /* bound, for msport_reopen(); owned */
 	unsigned int num_tuples, max_tuples;
 };
 
 /* Words into err and, if port, into the port. Returns code. */
-int msport__fail(msport_t *port, msport_error_t *err, int code,
-		 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int msport__fail(msport_t *port, msport_error_t *err, int code, const char *fmt,
+		 ...) __attribute__((format(printf, 4, 5)));
 /* The port is dead of `code`; returns it. Any thread. */
 int msport__die(msport_t *port, int code);
 /* What the ring's `gone` says: 0, or msport__die(). */

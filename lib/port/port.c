@@ -63,9 +63,8 @@ msport__no_ring(msport_t *port, unsigned int ring)
 	if (dead)
 		return dead;
 	__atomic_store_n(&port->text,
-			 port->control
-			     ? "a control connection has no rings"
-			     : "the port has no ring of this number",
+			 port->control ? "a control connection has no rings"
+				       : "the port has no ring of this number",
 			 __ATOMIC_RELAXED);
 	return -EINVAL;
 }
@@ -271,9 +270,8 @@ msport_extra(const msport_t *port, unsigned int i)
 {
 	if (i >= port->extra_bufs)
 		return NULL;
-	return port->bufs +
-	       ((size_t)(port->num_bufs - port->extra_bufs + i)
-		<< port->buf_shift);
+	return port->bufs + ((size_t)(port->num_bufs - port->extra_bufs + i)
+			     << port->buf_shift);
 }
 
 /* ---- opening and closing ------------------------------------------------ */

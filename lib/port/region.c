@@ -25,10 +25,9 @@ sane(const struct ms_region *h, uint64_t bytes)
 	       h->bytes <= bytes && h->tx_rings && h->rx_rings &&
 	       h->tx_rings <= MS_RINGS_MAX && h->rx_rings <= MS_RINGS_MAX &&
 	       power_of_two(h->slots) && h->slots <= MS_SLOTS_MAX &&
-	       power_of_two(h->buf_bytes) &&
-	       h->buf_bytes >= MS_BUF_BYTES_MIN &&
-	       h->buf_bytes <= MS_BUF_BYTES_MAX &&
-	       h->extra_bufs <= h->bufs && h->ring_stride >= ring_bytes &&
+	       power_of_two(h->buf_bytes) && h->buf_bytes >= MS_BUF_BYTES_MIN &&
+	       h->buf_bytes <= MS_BUF_BYTES_MAX && h->extra_bufs <= h->bufs &&
+	       h->ring_stride >= ring_bytes &&
 	       h->ring_stride % MS_CACHE_LINE == 0 &&
 	       h->ring_ofs % MS_CACHE_LINE == 0 && h->ring_ofs < bytes &&
 	       h->ring_stride <= bytes &&
@@ -49,8 +48,8 @@ ring_init(msport_t *port, struct msport__ring *r, const struct ms_region *h,
 	slots_ofs = MS_USER_READ(r->shared->slots_ofs);
 	if (slots_ofs < sizeof(struct ms_ring) ||
 	    slots_ofs % sizeof(struct ms_slot) ||
-	    slots_ofs > h->ring_stride -
-			    (uint64_t)h->slots * sizeof(struct ms_slot))
+	    slots_ofs >
+		h->ring_stride - (uint64_t)h->slots * sizeof(struct ms_slot))
 		return false;
 	r->slots = (struct ms_slot *)(void *)(base + slots_ofs);
 	r->bufs = port->bufs;

@@ -323,8 +323,7 @@ msport_send(msport_t *port, unsigned int ring, const void *frame, size_t len)
 			return -ENOBUFS;
 	}
 	for (i = 0; i < need; i++) {
-		views[i].len = i + 1 < need ? bytes
-					    : (uint32_t)len - i * bytes;
+		views[i].len = i + 1 < need ? bytes : (uint32_t)len - i * bytes;
 		views[i].flags = i + 1 < need ? MS_SLOT_MORE : 0;
 		memcpy(views[i].data, (const uint8_t *)frame + i * bytes,
 		       views[i].len);

@@ -151,8 +151,9 @@ group_setup(void **state)
 	assert_true(n > 0);
 	exe[n] = '\0';
 	*strrchr(exe, '/') = '\0';
-	snprintf(program, sizeof program, "%s/../../sys/os/user/daemon/"
-					  "multistackd",
+	snprintf(program, sizeof program,
+		 "%s/../../sys/os/user/daemon/"
+		 "multistackd",
 		 exe);
 	if (given)
 		snprintf(program, sizeof program, "%s", given);
@@ -213,8 +214,9 @@ bind_when_free(msport_t *p, uint16_t number)
 static struct flow
 flow_of(msport_t *p, uint16_t from, uint16_t to)
 {
-	struct flow f = { .src = ADDR, .dst = ADDR, .sport = from,
-			  .dport = to };
+	struct flow f = {
+		.src = ADDR, .dst = ADDR, .sport = from, .dport = to
+	};
 
 	memcpy(f.smac, msport_info(p)->mac, 6);
 	memcpy(f.dmac, f.smac, 6);
@@ -256,7 +258,8 @@ test_frames_pass_between_two_ports(void **state)
 static void
 test_many_rings_have_their_descriptors(void **state)
 {
-	static const msport_options_t opt = { .tx_rings = 64, .rx_rings = 64,
+	static const msport_options_t opt = { .tx_rings = 64,
+					      .rx_rings = 64,
 					      .slots = 8 };
 	msport_t *p = must_open(device, &opt);
 	msport_view_t v[8];
@@ -360,9 +363,10 @@ busy_client(unsigned int seed)
 	uint16_t number = (uint16_t)(4000 + seed % 50);
 
 	for (;;) {
-		msport_options_t opt = { .slots = 8u << rand_r(&seed) % 6,
-					 .tx_rings = (uint16_t)(1 +
-						rand_r(&seed) % 4) };
+		msport_options_t opt = {
+			.slots = 8u << rand_r(&seed) % 6,
+			.tx_rings = (uint16_t)(1 + rand_r(&seed) % 4)
+		};
 		uint8_t f[128];
 		struct flow flow;
 		msport_t *p;
@@ -704,8 +708,10 @@ static void
 test_descriptors_are_not_taken(void **state)
 {
 	struct ms_cmd_info info = { .size = sizeof info };
-	struct ms_msg m = { .magic = MS_PROTO_MAGIC, .abi = MS_ABI_VERSION,
-			    .cmd = MS_CMD_INFO, .bytes = sizeof info };
+	struct ms_msg m = { .magic = MS_PROTO_MAGIC,
+			    .abi = MS_ABI_VERSION,
+			    .cmd = MS_CMD_INFO,
+			    .bytes = sizeof info };
 	union {
 		struct cmsghdr cm;
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -713,7 +719,8 @@ test_descriptors_are_not_taken(void **state)
 			      .cmsg_type = SCM_RIGHTS,
 			      .cmsg_len = CMSG_LEN(sizeof(int)) } };
 	struct iovec iov[2] = { { &m, sizeof m }, { &info, sizeof info } };
-	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2,
+	struct msghdr mh = { .msg_iov = iov,
+			     .msg_iovlen = 2,
 			     .msg_control = &control,
 			     .msg_controllen = sizeof control };
 	int s = raw_connect(), p[2];
@@ -734,7 +741,8 @@ static void
 test_another_abi_is_told_both_versions(void **state)
 {
 	struct ms_msg m = { .magic = MS_PROTO_MAGIC,
-			    .abi = MS_ABI_VERSION + 6, .cmd = MS_CMD_INFO };
+			    .abi = MS_ABI_VERSION + 6,
+			    .cmd = MS_CMD_INFO };
 	struct {
 		struct ms_msg m;
 		char text[MS_MSG_TEXT_MAX + 1];
@@ -824,7 +832,9 @@ as_nobody(int (*run)(void))
 	assert_true(pid >= 0);
 	if (pid == 0)
 		_exit(setresgid(NOBODY, NOBODY, NOBODY) ||
-		      setresuid(NOBODY, NOBODY, NOBODY) ? 99 : run());
+			      setresuid(NOBODY, NOBODY, NOBODY)
+			  ? 99
+			  : run());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
 }
@@ -859,7 +869,8 @@ open_large(void)
 static int
 bind_low_and_attach(void)
 {
-	struct ms_cmd_attach a = { .size = sizeof a, .nic = "p9",
+	struct ms_cmd_attach a = { .size = sizeof a,
+				   .nic = "p9",
 				   .kind = "pair" };
 	msport_t *p;
 
@@ -873,8 +884,8 @@ bind_low_and_attach(void)
 static void
 test_a_user_has_limits_and_no_privileges(void **state)
 {
-	static const char *const args[] = { "--max-ports", "2",
-					    "--max-memory", "64", NULL };
+	static const char *const args[] = { "--max-ports", "2", "--max-memory",
+					    "64", NULL };
 
 	if (geteuid() != 0) {
 		print_message("skipped: takes root to become another user\n");
@@ -938,7 +949,8 @@ static void
 test_an_administrator_is_known_after_the_drop(void **state)
 {
 	static const char *const nobody[] = { "--user", "nobody", NULL };
-	struct ms_cmd_attach a = { .size = sizeof a, .nic = "p9",
+	struct ms_cmd_attach a = { .size = sizeof a,
+				   .nic = "p9",
 				   .kind = "pair" };
 	msport_error_t err;
 	msport_t *c;
@@ -962,8 +974,8 @@ static void
 test_privileges_are_dropped(void **state)
 {
 	static const char *const args[] = { "--no-attach", NULL };
-	static const char *const nobody[] = { "--no-attach", "--user",
-					      "nobody", NULL };
+	static const char *const nobody[] = { "--no-attach", "--user", "nobody",
+					      NULL };
 	const unsigned long long serve = 1ull << 10 /* NET_BIND_SERVICE */ |
 					 1ull << 13 /* NET_RAW */;
 	const unsigned long long attach = 1ull << 12 /* NET_ADMIN */ |
@@ -991,8 +1003,15 @@ test_privileges_are_dropped(void **state)
 
 /* ---- a daemon that is not what it should be ------------------------------------------- */
 
-enum lie { LIE_ABI, LIE_GARBAGE, LIE_NO_FDS, LIE_UNSEALED, LIE_REGION,
-	   LIE_HANGUP, LIES };
+enum lie {
+	LIE_ABI,
+	LIE_GARBAGE,
+	LIE_NO_FDS,
+	LIE_UNSEALED,
+	LIE_REGION,
+	LIE_HANGUP,
+	LIES
+};
 
 static void
 give(int s, struct ms_msg *m, const void *arg, const int *fds, unsigned int n)
@@ -1018,9 +1037,11 @@ give(int s, struct ms_msg *m, const void *arg, const int *fds, unsigned int n)
 static void
 liar(int listener, enum lie lie)
 {
-	struct ms_msg m = { .magic = MS_PROTO_MAGIC, .abi = MS_ABI_VERSION,
+	struct ms_msg m = { .magic = MS_PROTO_MAGIC,
+			    .abi = MS_ABI_VERSION,
 			    .cmd = MS_CMD_PORT_CREATE };
-	struct ms_cmd_port_create c = { .size = sizeof c, .tx_rings = 1,
+	struct ms_cmd_port_create c = { .size = sizeof c,
+					.tx_rings = 1,
 					.rx_rings = 1,
 					.region_bytes = 1 << 20 };
 	int s = accept(listener, NULL, NULL), fds[4] = { -1, -1, -1, -1 };
@@ -1040,10 +1061,17 @@ liar(int listener, enum lie lie)
 	g = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
 	if (lie == LIE_REGION)
 		*g = (struct ms_region){
-			.magic = MS_REGION_MAGIC, .abi = MS_ABI_VERSION,
-			.size = sizeof *g, .bytes = 1 << 20, .tx_rings = 1,
-			.rx_rings = 1, .slots = 512, .buf_bytes = 2048,
-			.bufs = 1024, .ring_ofs = 128, .ring_stride = 8384,
+			.magic = MS_REGION_MAGIC,
+			.abi = MS_ABI_VERSION,
+			.size = sizeof *g,
+			.bytes = 1 << 20,
+			.tx_rings = 1,
+			.rx_rings = 1,
+			.slots = 512,
+			.buf_bytes = 2048,
+			.bufs = 1024,
+			.ring_ofs = 128,
+			.ring_stride = 8384,
 			.bufs_ofs = 32768,
 		}; /* its buffers end behind the region */
 	if (lie == LIE_ABI)

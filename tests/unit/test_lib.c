@@ -32,12 +32,14 @@ setup_with(void **state, const msport_options_t *opt)
 	e->b = must_open(B_DEV, opt);
 	must_bind(e->a, A_ADDR, 1000);
 	must_bind(e->b, B_ADDR, 2000);
-	e->ab = (struct flow){ .src = A_ADDR, .dst = B_ADDR, .sport = 1000,
-			       .dport = 2000 };
+	e->ab = (struct flow){
+		.src = A_ADDR, .dst = B_ADDR, .sport = 1000, .dport = 2000
+	};
 	memcpy(e->ab.smac, msport_info(e->a)->mac, 6);
 	memcpy(e->ab.dmac, msport_info(e->b)->mac, 6);
-	e->ba = (struct flow){ .src = B_ADDR, .dst = A_ADDR, .sport = 2000,
-			       .dport = 1000 };
+	e->ba = (struct flow){
+		.src = B_ADDR, .dst = A_ADDR, .sport = 2000, .dport = 1000
+	};
 	memcpy(e->ba.smac, e->ab.dmac, 6);
 	memcpy(e->ba.dmac, e->ab.smac, 6);
 	*state = e;
@@ -198,8 +200,7 @@ test_batches_keep_order_across_the_wrap(void **state)
 		sent += n;
 		while ((r = msport_rx(e->b, 0, v, 3)) > 0) {
 			for (int i = 0; i < r; i++)
-				is_frame(v[i].data, v[i].len,
-					 (uint8_t)got++);
+				is_frame(v[i].data, v[i].len, (uint8_t)got++);
 			msport_rx_release(e->b, 0, (unsigned int)r);
 		}
 		assert_int_equal(r, 0);

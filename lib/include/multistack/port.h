@@ -63,8 +63,7 @@ typedef struct msport_options_s {
  * ABI), -EPERM, -ENOMEM, -EMFILE, -EDQUOT (the daemon's limit for one user)...
  */
 MSPORT_EXTERN int msport_open(msport_t **out, const char *device,
-			      const msport_options_t *opt,
-			      msport_error_t *err);
+			      const msport_options_t *opt, msport_error_t *err);
 /* Unbinds everything. NULL is fine. */
 MSPORT_EXTERN void msport_close(msport_t *port);
 /*
@@ -109,8 +108,8 @@ MSPORT_EXTERN int msport_control(msport_t **out, const char *device,
 				 msport_error_t *err);
 
 /* What PORT_CREATE answered; borrowed. NULL for a control connection. */
-MSPORT_EXTERN const struct ms_cmd_port_create *
-msport_info(const msport_t *port);
+MSPORT_EXTERN const struct ms_cmd_port_create *msport_info(
+    const msport_t *port);
 /* The mapped region; borrowed, valid until close. */
 MSPORT_EXTERN struct ms_region *msport_region(const msport_t *port);
 

@@ -12,9 +12,9 @@
 
 #include "daemon.h"
 
-#define FDS_RESERVE 64	/* never given to clients */
-#define FDS_CLIENT 2	/* its socket and its process */
-#define USER_SHARE 4	/* a user may have this part of the descriptors */
+#define FDS_RESERVE 64 /* never given to clients */
+#define FDS_CLIENT 2   /* its socket and its process */
+#define USER_SHARE 4   /* a user may have this part of the descriptors */
 
 /* ---- limits --------------------------------------------------------------- */
 
@@ -96,14 +96,14 @@ port_left(struct server *srv, struct client *c)
 				  "are allowed (multistackd --max-ports)",
 				  (unsigned int)c->cred.uid, u.ports);
 	if (!c->cred.net_admin && u.bytes + c->region_bytes > opt->max_bytes)
-		return ms_err_set(&c->err, -EDQUOT,
-				  "the rings of user %u would take %llu MiB, "
-				  "and %llu are allowed (multistackd "
-				  "--max-memory)",
-				  (unsigned int)c->cred.uid,
-				  (unsigned long long)(u.bytes +
-						       c->region_bytes) >> 20,
-				  (unsigned long long)opt->max_bytes >> 20);
+		return ms_err_set(
+		    &c->err, -EDQUOT,
+		    "the rings of user %u would take %llu MiB, "
+		    "and %llu are allowed (multistackd "
+		    "--max-memory)",
+		    (unsigned int)c->cred.uid,
+		    (unsigned long long)(u.bytes + c->region_bytes) >> 20,
+		    (unsigned long long)opt->max_bytes >> 20);
 	return fds_left(srv, &c->cred, c->port_fds, &c->err);
 }
 
@@ -257,8 +257,7 @@ command(struct server *srv, struct client *c)
 		r = ms_err_set(&c->err, -EINVAL,
 			       "command %u says it has %u bytes, and has %u",
 			       c->msg.cmd, size, c->msg.bytes);
-	else if ((c->msg.cmd == MS_CMD_ATTACH ||
-		  c->msg.cmd == MS_CMD_DETACH) &&
+	else if ((c->msg.cmd == MS_CMD_ATTACH || c->msg.cmd == MS_CMD_DETACH) &&
 		 srv->opt->no_attach)
 		r = ms_err_set(&c->err, -EPERM,
 			       "multistackd was started with --no-attach; it "
@@ -281,8 +280,9 @@ command(struct server *srv, struct client *c)
 static void
 sock_ready(struct source *s, uint32_t events)
 {
-	struct client *c = (struct client *)(void *)
-		((char *)s - offsetof(struct client, sock_src));
+	struct client *c = (struct client *)(void *)((char *)s -
+						     offsetof(struct client,
+							      sock_src));
 	struct iovec iov[2] = { { &c->msg, sizeof c->msg },
 				{ c->arg, sizeof c->arg } };
 	/* Without room for control data the kernel lets no descriptor in. */
@@ -324,8 +324,9 @@ sock_ready(struct source *s, uint32_t events)
 static void
 pid_ready(struct source *s, uint32_t events)
 {
-	struct client *c = (struct client *)(void *)
-		((char *)s - offsetof(struct client, pid_src));
+	struct client *c = (struct client *)(void *)((char *)s -
+						     offsetof(struct client,
+							      pid_src));
 
 	if (!c->dead)
 		client_drop(c);
@@ -389,8 +390,8 @@ client_accept(struct server *srv, int sock)
 	c->pidfd = c->cred.pid > 0
 		       ? (int)syscall(SYS_pidfd_open, c->cred.pid, 0)
 		       : -1;
-	if (c->pidfd >= 0 && server_watch(srv, c->pidfd,
-					  EPOLLIN | EPOLLONESHOT, &c->pid_src))
+	if (c->pidfd >= 0 &&
+	    server_watch(srv, c->pidfd, EPOLLIN | EPOLLONESHOT, &c->pid_src))
 		client_drop(c);
 }
 

@@ -26,8 +26,8 @@ struct options {
 	const char *attach[64];
 	unsigned int num_attach;
 	uint32_t busy_poll_us;
-	uint32_t max_ports;	/* of one user, but administrators */
-	uint64_t max_bytes;	/* of regions of one user, likewise */
+	uint32_t max_ports; /* of one user, but administrators */
+	uint64_t max_bytes; /* of regions of one user, likewise */
 	bool foreground, generic, no_attach, verbose;
 };
 
@@ -38,7 +38,7 @@ enum { LOG_ERROR = 3, LOG_WARN = 4, LOG_NOTE = 5, LOG_INFO = 6, LOG_FINE = 7 };
    only if verbose. Any thread. */
 void log_init(bool verbose);
 void log_line(int level, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 
 /* Raises the limits of descriptors and of locked memory as far as may be.
    Returns how many descriptors there are. */
@@ -90,10 +90,10 @@ struct source {
 struct server {
 	const struct options *opt;
 	struct ms_host *host;
-	struct client *clients;	  /* list */
-	struct client *doomed;	  /* list: freed after the batch of events */
+	struct client *clients; /* list */
+	struct client *doomed;	/* list: freed after the batch of events */
 	unsigned int num_clients;
-	unsigned int max_fds;	  /* the process may have */
+	unsigned int max_fds; /* the process may have */
 	int epoll_fd;
 	int listen_fd;
 	int spare_fd; /* given up for a moment to refuse when there are none */
@@ -107,8 +107,7 @@ struct server {
    listen_fd; ends all ports. */
 int server_run(struct ms_host *host, const struct options *opt, int listen_fd,
 	       unsigned int max_fds);
-int server_watch(struct server *srv, int fd, uint32_t events,
-		 struct source *s);
+int server_watch(struct server *srv, int fd, uint32_t events, struct source *s);
 
 /* ---- client.c ------------------------------------------------------------ */
 
@@ -123,7 +122,7 @@ struct client {
 	bool busy;	      /* a command of it is with slow.c */
 	bool dead;	      /* and to be freed once it is not busy */
 	uint64_t region_bytes;
-	uint32_t port_fds;    /* descriptors for its rings, here */
+	uint32_t port_fds; /* descriptors for its rings, here */
 
 	/* the message in work */
 	struct ms_msg msg;

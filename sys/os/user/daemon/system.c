@@ -225,8 +225,7 @@ socket_lock(const char *path, int *lock_fd, struct ms_err *err)
 	ssize_t n;
 	int fd, r;
 
-	if ((size_t)snprintf(name, sizeof name, "%s.lock", path) >=
-	    sizeof name)
+	if ((size_t)snprintf(name, sizeof name, "%s.lock", path) >= sizeof name)
 		return ms_err_set(err, -ENAMETOOLONG,
 				  "the path of the socket is too long");
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);

@@ -84,8 +84,8 @@ witness_start(void)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	prctl(PR_SET_NAME, "ms-witness");
-	if (dup2(pair[1], 0) < 0 ||
-	    syscall(SYS_close_range, 3u, ~0u, 0u) || privs_witness())
+	if (dup2(pair[1], 0) < 0 || syscall(SYS_close_range, 3u, ~0u, 0u) ||
+	    privs_witness())
 		_exit(1);
 	answer(0);
 	_exit(0);
