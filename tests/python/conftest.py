@@ -24,7 +24,13 @@ if importlib.util.find_spec("multistack") is None:
         os.environ.setdefault("MULTISTACK_LIBRARY", f"{_build}/lib/libmultistack.so")
     sys.path.insert(0, str(_BINDINGS))
 
+import netns  # noqa: E402
 import worlds  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean() -> None:
+    netns.sweep()
 
 
 @pytest.fixture(scope="module", params=worlds.KINDS)

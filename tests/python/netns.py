@@ -7,7 +7,9 @@ import contextlib
 import ctypes
 import itertools
 import os
+import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -33,6 +35,18 @@ def sh(*words: object) -> str:
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, words))}: {done.stderr or done.stdout}")
     return done.stdout
+
+
+def sweep() -> None:
+    """Ends what a test run that was killed left behind."""
+    if os.geteuid() or not os.path.isdir("/var/run/netns"):
+        return
+    for name in os.listdir("/var/run/netns"):
+        found = re.fullmatch(r"ms-f-(\d+)-\d+-\w+", name)
+        if found and not os.path.exists(f"/proc/{found[1]}"):
+            for pid in sh("ip", "netns", "pids", name).split():
+                os.kill(int(pid), signal.SIGKILL)
+            sh("ip", "netns", "del", name)
 
 
 class Netns:

@@ -527,7 +527,7 @@ def test_a_closed_port_says_so(pair: PairWorld, tmp_path: Path) -> None:
 def test_close_lets_a_waiting_thread_finish(pair: PairWorld) -> None:
     port = pair.port()
     answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(port.wait(0.3)))
+    thread = threading.Thread(target=lambda: answers.append(port.wait(1)))
     thread.start()
     eventually(lambda: port._handle.users > 1, "the thread is in wait()")
     port.close()
