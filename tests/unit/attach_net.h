@@ -44,7 +44,7 @@
 static int ns_ours = -1, ns_theirs = -1;
 static pid_t ns_child;
 
-/* ---- namespaces ------------------------------------------------------------ */
+/* ---- namespaces ---- */
 
 __attribute__((format(printf, 1, 2), unused)) static int
 sh(const char *fmt, ...)
@@ -117,19 +117,19 @@ net_setup(void)
 	ns_theirs = ns_open(ns_child);
 	assert_true(ns_ours >= 0 && ns_theirs >= 0);
 	assert_int_equal(
-		sh("ip link set lo up && ip link add ms0 type veth peer name "
-		   "p0 && ip link set p0 netns %d && ip addr add " OUR4
-		   "/24 dev ms0 && ip addr add " OUR6
-		   "/64 dev ms0 nodad && ip link set ms0 up",
-		   (int)ns_child),
-		0);
+	    sh("ip link set lo up && ip link add ms0 type veth peer name "
+	       "p0 && ip link set p0 netns %d && ip addr add " OUR4
+	       "/24 dev ms0 && ip addr add " OUR6
+	       "/64 dev ms0 nodad && ip link set ms0 up",
+	       (int)ns_child),
+	    0);
 	assert_int_equal(
-		sh("nsenter -t %d -n sh -c 'ip link set lo up && ip addr add "
-		   THEIR4 "/24 dev p0 && ip addr add " THEIR6
-		   "/64 dev p0 nodad && ip link set p0 up && ethtool -K p0 tx "
-		   "off >/dev/null'",
-		   (int)ns_child),
-		0);
+	    sh("nsenter -t %d -n sh -c 'ip link set lo up && ip addr "
+	       "add " THEIR4 "/24 dev p0 && ip addr add " THEIR6
+	       "/64 dev p0 nodad && ip link set p0 up && ethtool -K p0 tx "
+	       "off >/dev/null'",
+	       (int)ns_child),
+	    0);
 	return true;
 }
 
@@ -145,7 +145,7 @@ net_teardown(void)
 	ns_child = 0;
 }
 
-/* ---- sockets ------------------------------------------------------------------ */
+/* ---- sockets ---- */
 
 /* A socket of namespace ns, bound to addr:port (port 0: any). */
 __attribute__((unused)) static int
@@ -200,7 +200,7 @@ sock_port(int fd)
 	return ntohs(a.sin6_port); /* the same place in both families */
 }
 
-/* ---- host and port ---------------------------------------------------------------- */
+/* ---- host and port ---- */
 
 struct tport {
 	struct ms_host *host;
@@ -283,9 +283,8 @@ tuple_of(const char *addr, uint8_t proto, uint16_t port)
 	struct ms_tuple t = { .proto = proto, .port_be = htons(port) };
 
 	t.family = strchr(addr, ':') != NULL ? 6 : 4;
-	assert_int_equal(inet_pton(t.family == 4 ? AF_INET : AF_INET6, addr,
-				   t.addr),
-			 1);
+	assert_int_equal(
+	    inet_pton(t.family == 4 ? AF_INET : AF_INET6, addr, t.addr), 1);
 	return t;
 }
 
@@ -393,7 +392,7 @@ port_counter(struct tport *t, enum ms_counter c)
 	return ctr[c];
 }
 
-/* ---- frames ---------------------------------------------------------------------- */
+/* ---- frames ---- */
 
 static uint32_t
 sum16(uint32_t sum, const uint8_t *p, uint32_t n)

@@ -172,10 +172,7 @@ test_others_on_lo_notice_nothing(void **state)
 	close(b);
 }
 
-#define BODY(f)                                                                \
-	{                                                                      \
-		#f, f, world_open, world_close, NULL                           \
-	}
+#define BODY(f) { #f, f, world_open, world_close, NULL }
 
 int
 main(void)

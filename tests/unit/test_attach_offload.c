@@ -32,8 +32,7 @@ cut(uint32_t linear, uint32_t len)
 		uint32_t left = len - ofs;
 
 		s->p = whole + ofs;
-		s->bytes = f.nsegs == MS_FRAME_SLOTS_MAX ? left :
-							   1 + rnd(left);
+		s->bytes = f.nsegs == MS_FRAME_SLOTS_MAX ? left : 1 + rnd(left);
 		ofs += s->bytes;
 	}
 	f.segs = segs;
@@ -100,8 +99,9 @@ test_nonsense_is_refused(void **state)
 {
 	static const struct {
 		uint16_t start, offset;
-	} cases[] = { { 60, 0 }, { 59, 0 }, { 50, 9 }, { 0, 65535 },
-		      { 65535, 6 } };
+	} cases[] = {
+		{ 60, 0 }, { 59, 0 }, { 50, 9 }, { 0, 65535 }, { 65535, 6 }
+	};
 	struct ms_segmenter s;
 	struct ms_frame f;
 	unsigned int i;
@@ -192,9 +192,9 @@ test_segments_join_to_what_was_sent(void **state)
 		f.meta.flags = MS_SLOT_CSUM_PARTIAL;
 		f.meta.csum_start = (uint16_t)l4;
 		f.meta.csum_offset = udp ? 6 : 16;
-		f.meta.gso_type = udp ? MS_GSO_UDP :
-				  six ? MS_GSO_TCP6 :
-					MS_GSO_TCP4;
+		f.meta.gso_type = udp	? MS_GSO_UDP
+				  : six ? MS_GSO_TCP6
+					: MS_GSO_TCP4;
 		f.meta.gso_size = (uint16_t)(1 + rnd(9000));
 		check_segments(&f, 14, l4, hdr, udp);
 	}

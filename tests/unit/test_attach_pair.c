@@ -74,9 +74,8 @@ test_frames_cross_in_order(void **state)
 			port_send(&w->port[0], frame, n, NULL);
 		}
 		for (i = 0; i < 100; i++) {
-			assert_int_equal(port_recv(&w->port[1], got, NULL,
-						   WAIT_MS),
-					 n);
+			assert_int_equal(
+			    port_recv(&w->port[1], got, NULL, WAIT_MS), n);
 			assert_int_equal(got[n - 1], i);
 		}
 	}
@@ -113,8 +112,8 @@ test_alone_is_lost_and_counted(void **state)
 	port_send(&w->port[0], frame, n, NULL);
 	assert_int_equal(port_counter(&w->port[0], MS_CTR_DROP_TX_NIC), 1);
 	assert_int_equal(
-		ms_os_load_acquire(&w->port[1].port->rx[0].shared->gone),
-		MS_GONE_NIC);
+	    ms_os_load_acquire(&w->port[1].port->rx[0].shared->gone),
+	    MS_GONE_NIC);
 }
 
 /* What was on the wire for a side that left is not for its successor. */
@@ -127,9 +126,8 @@ test_nothing_stale_for_a_newcomer(void **state)
 
 	port_send(&w->port[0], frame, n, NULL);
 	assert_int_equal(detach(w->host[1], "w0"), 0);
-	assert_int_equal(attach(w->host[1],
-				"pair:w1,link=w,side=1,addr=10.1.0.2", NULL),
-			 0);
+	assert_int_equal(
+	    attach(w->host[1], "pair:w1,link=w,side=1,addr=10.1.0.2", NULL), 0);
 	port_close(&w->port[1]);
 	port_open(&w->port[1], w->host[1], "w1", 0);
 	t = w->port[1];
@@ -154,8 +152,7 @@ test_readable_when_frames_come(void **state)
 		assert_int_equal(poll(&p, 1, 0), 0);
 		port_send(&w->port[0], frame, n, NULL);
 		assert_int_equal(poll(&p, 1, WAIT_MS), 1);
-		assert_int_equal(port_recv(&w->port[1], got, NULL, WAIT_MS),
-				 n);
+		assert_int_equal(port_recv(&w->port[1], got, NULL, WAIT_MS), n);
 	}
 }
 

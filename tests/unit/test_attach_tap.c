@@ -114,9 +114,9 @@ test_ping_is_answered(void **state)
 	memset(echo + 8, 'e', 56);
 	be16(echo + 4, 77);
 	be16(echo + 2, ~sum16(0, echo, sizeof(echo)));
-	assert_int_equal(sendto(fd, echo, sizeof(echo), 0, (void *)&to,
-				sizeof(to)),
-			 sizeof(echo));
+	assert_int_equal(
+	    sendto(fd, echo, sizeof(echo), 0, (void *)&to, sizeof(to)),
+	    sizeof(echo));
 	n = recv_stepping(w, fd, got, sizeof(got));
 	assert_int_equal(n, 20 + 64);
 	assert_int_equal(got[20], ICMP_ECHOREPLY);
@@ -124,13 +124,13 @@ test_ping_is_answered(void **state)
 	close(fd);
 }
 
-/* ---- TCP in bulk --------------------------------------------------------------- */
+/* ---- TCP in bulk ---- */
 
 struct tiny { /* the passive side of one connection */
 	struct world *w;
 	struct ms_cmd_route r;
 	uint16_t peer;
-	uint32_t snd, rcv;   /* next sequence numbers */
+	uint32_t snd, rcv;    /* next sequence numbers */
 	uint32_t una, window; /* what the peer has acknowledged and allows */
 	unsigned int wscale;
 };
@@ -192,7 +192,8 @@ tiny_recv(struct tiny *t, uint8_t **data, struct ms_slot *meta, int ms)
 	t->peer = ms_be16(h);
 	if ((h[13] & 0x02) != 0) {
 		t->rcv = ms_be32(h + 4) + 1;
-		for (i = 20; i < hdr && h[i] != 0; i += h[i] == 1 ? 1 : h[i + 1])
+		for (i = 20; i < hdr && h[i] != 0;
+		     i += h[i] == 1 ? 1 : h[i + 1])
 			if (h[i] == 3)
 				t->wscale = h[i + 2];
 		return 0;

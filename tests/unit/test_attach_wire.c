@@ -130,9 +130,9 @@ test_port_sends(void **state)
 	for (i = 0; i < 4; i++) {
 		int c = client(cases[i].theirs, cases[i].ours, CLAIMED);
 		uint32_t l4 = 14 + (strchr(cases[i].ours, ':') ? 40 : 20), n;
-		struct ms_slot meta = { .flags = cases[i].partial ?
-							 MS_SLOT_CSUM_PARTIAL :
-							 0,
+		struct ms_slot meta = { .flags = cases[i].partial
+						     ? MS_SLOT_CSUM_PARTIAL
+						     : 0,
 					.csum_start = (uint16_t)l4,
 					.csum_offset = 6 };
 
@@ -255,9 +255,8 @@ test_ip_options(void **state)
 	int c = client(THEIR4, OUR4, CLAIMED);
 	uint32_t n;
 
-	assert_int_equal(setsockopt(c, IPPROTO_IP, IP_OPTIONS, nops,
-				    sizeof(nops)),
-			 0);
+	assert_int_equal(
+	    setsockopt(c, IPPROTO_IP, IP_OPTIONS, nops, sizeof(nops)), 0);
 	assert_int_equal(send(c, "options", 7, 0), 7);
 	n = port_recv(&w->port, frame, NULL, WAIT_MS);
 	assert_true(n >= 57);
@@ -275,12 +274,10 @@ test_ip6_extension_headers(void **state)
 	int c = client(THEIR6, OUR6, CLAIMED);
 	uint32_t n;
 
-	assert_int_equal(setsockopt(c, IPPROTO_IPV6, IPV6_DSTOPTS, pad,
-				    sizeof(pad)),
-			 0);
-	assert_int_equal(setsockopt(c, IPPROTO_IPV6, IPV6_HOPOPTS, pad,
-				    sizeof(pad)),
-			 0);
+	assert_int_equal(
+	    setsockopt(c, IPPROTO_IPV6, IPV6_DSTOPTS, pad, sizeof(pad)), 0);
+	assert_int_equal(
+	    setsockopt(c, IPPROTO_IPV6, IPV6_HOPOPTS, pad, sizeof(pad)), 0);
 	assert_int_equal(send(c, "ext", 3, 0), 3);
 	n = port_recv(&w->port, frame, NULL, WAIT_MS);
 	assert_int_equal(n, 14 + 40 + 16 + 8 + 3);
@@ -298,9 +295,10 @@ test_wildcard_takes_own_addresses_only(void **state)
 	assert_int_equal(send(c, "any", 3, 0), 3);
 	assert_true(port_recv(&w->port, frame, NULL, WAIT_MS) != 0);
 	/* routed here, but not one of ours */
-	assert_int_equal(sh("nsenter -t %d -n ip route replace 10.78.0.9 via "
-			    OUR4, (int)ns_child),
-			 0);
+	assert_int_equal(
+	    sh("nsenter -t %d -n ip route replace 10.78.0.9 via " OUR4,
+	       (int)ns_child),
+	    0);
 	assert_int_equal(sock_to(c, "10.78.0.9", 7002), 0);
 	assert_int_equal(send(c, "not", 3, 0), 3);
 	assert_int_equal(port_recv(&w->port, frame, NULL, 30), 0);
@@ -393,14 +391,13 @@ test_detach_leaves_no_trace(void **state)
 	char got[8];
 
 	world_close(state);
-	assert_int_equal(
-		sh("! ip -d link show ms0 | grep -q xdp && "
-		   "! ip link | grep -q mstap && "
-		   "test -z \"$(tc filter show dev ms0 ingress)\" && "
-		   "test -z \"$(tc filter show dev lo ingress)\" && "
-		   "! tc qdisc show | grep -q clsact && "
-		   "ethtool -k ms0 | grep -q 'rx-vlan-offload: on'"),
-		0);
+	assert_int_equal(sh("! ip -d link show ms0 | grep -q xdp && "
+			    "! ip link | grep -q mstap && "
+			    "test -z \"$(tc filter show dev ms0 ingress)\" && "
+			    "test -z \"$(tc filter show dev lo ingress)\" && "
+			    "! tc qdisc show | grep -q clsact && "
+			    "ethtool -k ms0 | grep -q 'rx-vlan-offload: on'"),
+			 0);
 	own = sock_in(ns_ours, SOCK_DGRAM, OUR4, CLAIMED);
 	c = client(THEIR4, OUR4, CLAIMED);
 	assert_int_equal(send(c, "x", 1, 0), 1);
@@ -527,10 +524,7 @@ test_bad_words(void **state)
 	ms_host_destroy(h);
 }
 
-#define BODY(f)                                                                \
-	{                                                                      \
-		#f, f, world_open, world_close, NULL                           \
-	}
+#define BODY(f) { #f, f, world_open, world_close, NULL }
 
 int
 main(void)

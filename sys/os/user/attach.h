@@ -13,7 +13,7 @@
 #define MS_VLAN_BYTES 4
 #define MS_PRIVATE_MAX 8 /* addresses of one attachment */
 
-/* ---- attach_util.c ----------------------------------------------------- */
+/* ---- attach_util.c ---- */
 
 /*
  * The value of `key` in "key=value,key=value", copied to buf. 0, -ENOENT when
@@ -25,8 +25,8 @@ int ms_opt_get(const char *options, const char *key, char *buf, size_t bytes);
 int ms_opt_u32(const char *options, const char *key, uint32_t min, uint32_t max,
 	       uint32_t *out, struct ms_err *err);
 /* Refuses keys that are not in the NULL-terminated list. -EINVAL, in words. */
-int ms_opt_check(const char *options, const char *const *keys,
-		 const char *kind, struct ms_err *err);
+int ms_opt_check(const char *options, const char *const *keys, const char *kind,
+		 struct ms_err *err);
 /* "02:00:00:00:00:01". 0 or -EINVAL. */
 int ms_mac_parse(const char *text, uint8_t mac[6]);
 /* The family (4, 6) and the prefix length (32 or 128 if none is given) of
@@ -63,8 +63,7 @@ void ms_private_off(const struct ms_private *p, struct ms_switch *sw);
 void ms_mac_derive(uint8_t mac[6], const char *a, unsigned int b);
 /* What the kernel says of the interface to attach: there, up, Ethernet or lo.
    In words. */
-int ms_attach_link(const char *ifname, struct ms_link *out,
-		   struct ms_err *err);
+int ms_attach_link(const char *ifname, struct ms_link *out, struct ms_err *err);
 /* attach_xdp.c: the interface has another MAC now. ctl_lock held. */
 void ms_xdp_mac(struct ms_attach *a, const uint8_t mac[6]);
 /* A descriptor that polls readable when one of these does. */

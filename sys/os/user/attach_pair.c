@@ -39,8 +39,8 @@ struct desc {
 /* One direction of one queue. */
 struct wire {
 	struct desc *descs;
-	uint8_t *small;	 /* one for each descriptor */
-	uint8_t *big;	 /* likewise, for frames over SMALL_BYTES; lazy */
+	uint8_t *small; /* one for each descriptor */
+	uint8_t *big;	/* likewise, for frames over SMALL_BYTES; lazy */
 	size_t big_bytes;
 	uint32_t mask;
 	int eventfd;
@@ -60,9 +60,9 @@ struct link {
 	char name[64];
 	uint32_t frames;
 	unsigned int queues;
-	unsigned int users;	  /* registry lock */
-	struct pair *side[2];	  /* registry lock; the worker looks whether */
-	struct wire *wire[2];	  /* by the sending side, an array of queues */
+	unsigned int users;   /* registry lock */
+	struct pair *side[2]; /* registry lock; the worker looks whether */
+	struct wire *wire[2]; /* by the sending side, an array of queues */
 	struct link *next;
 };
 
@@ -233,9 +233,9 @@ pair_xmit(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
 		d->buf = w->next_buf++ & w->mask;
 		d->len = f->len;
 		d->meta = f->meta;
-		copy_out(f->len <= SMALL_BYTES ?
-				 w->small + (size_t)d->buf * SMALL_STRIDE :
-				 w->big + (size_t)d->buf * BIG_STRIDE,
+		copy_out(f->len <= SMALL_BYTES
+			     ? w->small + (size_t)d->buf * SMALL_STRIDE
+			     : w->big + (size_t)d->buf * BIG_STRIDE,
 			 f);
 		prod++;
 	}
@@ -287,9 +287,9 @@ pair_receive(struct ms_attach *a, unsigned int q)
 		const struct desc *d = &w->descs[(cons + i) & w->mask];
 		struct ms_frame *f = &frames[i];
 
-		f->data = d->len <= SMALL_BYTES ?
-				  w->small + (size_t)d->buf * SMALL_STRIDE :
-				  w->big + (size_t)d->buf * BIG_STRIDE;
+		f->data = d->len <= SMALL_BYTES
+			      ? w->small + (size_t)d->buf * SMALL_STRIDE
+			      : w->big + (size_t)d->buf * BIG_STRIDE;
 		f->linear = f->len = d->len;
 		f->segs = NULL;
 		f->nsegs = 0;
@@ -350,8 +350,8 @@ pair_stats(struct ms_nic *nic, uint64_t counter[MS_CTR_MAX])
 	unsigned int q;
 
 	for (q = 0; q < p->link->queues; q++)
-		counter[MS_CTR_DROP_TX_NIC] +=
-			ms_os_load_once(&p->link->wire[p->side][q].refused);
+		counter[MS_CTR_DROP_TX_NIC] += ms_os_load_once(
+		    &p->link->wire[p->side][q].refused);
 }
 
 static const struct ms_nic_ops pair_nic_ops = {

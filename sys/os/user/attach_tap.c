@@ -163,7 +163,7 @@ option_family(struct tap *t, const char *options, unsigned int six,
 	r = ms_opt_get(options, host, text, sizeof(text));
 	if (r != 0 ||
 	    ms_addr_parse(text, t->host[six].addr, &family, &host_prefix) !=
-		    0 ||
+		0 ||
 	    family != want ||
 	    memcmp(ours, t->host[six].addr, ms_addr_bytes(want)) == 0)
 		return ms_err_set(err, -EINVAL,
@@ -243,8 +243,8 @@ tap_open(struct tap *t, const char *name, unsigned int queues,
 		ms_conf_ip6_quiet(t->tun.ifindex);
 	if (r == 0)
 		r = ms_conf_up(t->tun.ifindex, t->mtu, true);
-	return r == 0 ? 0 :
-			ms_err_set(err, r, "cannot set up TAP '%s': %s", name,
+	return r == 0 ? 0
+		      : ms_err_set(err, r, "cannot set up TAP '%s': %s", name,
 				   strerror(-r));
 }
 

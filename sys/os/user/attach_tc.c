@@ -126,10 +126,9 @@ tc_open(struct tc *t, const struct ms_cmd_attach *arg,
 		return 0;
 	t->has_local = true;
 	t->epoll_fd = ms_epoll_two(t->path.tun.fd[0], t->local.tun.fd[0]);
-	return t->epoll_fd < 0 ?
-		       ms_err_set(err, t->epoll_fd, "epoll: %s",
-				  strerror(-t->epoll_fd)) :
-		       0;
+	return t->epoll_fd < 0 ? ms_err_set(err, t->epoll_fd, "epoll: %s",
+					    strerror(-t->epoll_fd))
+			       : 0;
 }
 
 static void
@@ -179,7 +178,7 @@ tc_create(struct ms_host *host, const struct ms_cmd_attach *arg,
 	t->loopback = link.loopback;
 	t->epoll_fd = -1;
 	t->claims.claims_fd = t->claims.locals_fd = t->claims.frags_fd =
-		t->claims.state_fd = -1;
+	    t->claims.state_fd = -1;
 	memcpy(t->ifname, arg->nic, sizeof(t->ifname));
 	r = tc_open(t, arg, &link, arg->queues != 0 ? arg->queues : 1, err);
 	if (r != 0) {
@@ -197,8 +196,8 @@ tc_start(struct ms_attach *a, struct ms_err *err)
 	struct tc *t = (struct tc *)a;
 	int r = ms_claims_addr_all(&t->claims);
 
-	return r == 0 ? 0 :
-			ms_err_set(err, r, "cannot list addresses: %s",
+	return r == 0 ? 0
+		      : ms_err_set(err, r, "cannot list addresses: %s",
 				   strerror(-r));
 }
 

@@ -163,11 +163,11 @@ ms_private_parse(struct ms_private *p, const char *list, struct ms_err *err)
 		if (r == 0)
 			r = ms_private_add(p, addr, family);
 		if (r != 0)
-			return ms_err_set(err, r,
-					  "option 'addr': '%s' %s", text,
-					  r == -EINVAL ? "is no address" :
-					  r == -EEXIST ? "is named twice" :
-							 "is one too many");
+			return ms_err_set(err, r, "option 'addr': '%s' %s",
+					  text,
+					  r == -EINVAL	 ? "is no address"
+					  : r == -EEXIST ? "is named twice"
+							 : "is one too many");
 		list += len;
 		if (*list == '+')
 			list++;

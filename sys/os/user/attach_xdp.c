@@ -36,7 +36,7 @@ struct xdp {
 	struct ms_xsk xsk[];
 };
 
-/* ---- the interface's side of the switch ------------------------------------ */
+/* ---- the interface's side of the switch ---- */
 
 static uint32_t
 xdp_room(struct ms_nic *nic, unsigned int q)
@@ -106,7 +106,7 @@ static const struct ms_nic_ops xdp_nic_ops_nohost = {
 	.stats = xdp_stats,
 };
 
-/* ---- opening ---------------------------------------------------------------- */
+/* ---- opening ---- */
 
 /* Somebody else's program, or a MultiStack's, is there already? */
 static int
@@ -156,8 +156,8 @@ program_load(struct xdp *x, const uint8_t mac[6], uint16_t vlan,
 	}
 	if (r == 0)
 		r = ms_xdp_bpf__load(x->bpf);
-	return r == 0 ? 0 :
-			ms_err_set(err, r,
+	return r == 0 ? 0
+		      : ms_err_set(err, r,
 				   "the kernel refused the XDP program: %s; it "
 				   "needs CAP_BPF, CAP_NET_ADMIN and Linux "
 				   "5.18, MULTISTACK_DEBUG=1 shows its log",
@@ -172,14 +172,14 @@ program_attach(struct xdp *x, bool generic, struct ms_err *err)
 
 	if (!generic) {
 		opts.flags = XDP_FLAGS_DRV_MODE;
-		x->link_fd = bpf_link_create(prog, x->base.ifindex, BPF_XDP, &opts);
+		x->link_fd = bpf_link_create(prog, x->base.ifindex, BPF_XDP,
+					     &opts);
 		if (x->link_fd >= 0)
 			return 0;
 		r = -errno;
 		if (r == -EPERM)
-			return ms_err_set(err, r,
-					  "'%s': XDP needs CAP_NET_ADMIN",
-					  x->ifname);
+			return ms_err_set(
+			    err, r, "'%s': XDP needs CAP_NET_ADMIN", x->ifname);
 		ms_warn("%s: no native XDP (%s); taking generic XDP, which is "
 			"slower",
 			x->ifname, strerror(-r));
@@ -206,19 +206,18 @@ sockets_open(struct xdp *x, unsigned int queues, uint32_t mtu,
 	for (q = 0; q < queues; q++) {
 		r = ms_xsk_open(&x->xsk[q], x->ifname, q, mtu, x->generic);
 		if (r != 0)
-			return ms_err_set(err, r,
-					  "AF_XDP socket on queue %u of '%s': "
-					  "%s%s",
-					  q, x->ifname, strerror(-r),
-					  r == -EBUSY ?
-						  "; another program has it" :
-					  r == -EPERM ? "; CAP_NET_RAW is "
-							"needed" :
-					  r == -ENOBUFS ?
-							"; raise the limit of "
-							"locked memory "
-							"(ulimit -l)" :
-							"");
+			return ms_err_set(
+			    err, r,
+			    "AF_XDP socket on queue %u of '%s': "
+			    "%s%s",
+			    q, x->ifname, strerror(-r),
+			    r == -EBUSY	    ? "; another program has it"
+			    : r == -EPERM   ? "; CAP_NET_RAW is "
+					      "needed"
+			    : r == -ENOBUFS ? "; raise the limit of "
+					      "locked memory "
+					      "(ulimit -l)"
+					    : "");
 		x->queues = q + 1;
 		fd = x->xsk[q].fd;
 		if (bpf_map_update_elem(bpf_map__fd(x->bpf->maps.xsks), &q, &fd,
@@ -309,10 +308,9 @@ xdp_open(struct xdp *x, const struct ms_cmd_attach *arg,
 		return 0;
 	x->has_local = true;
 	x->epoll_fd = ms_epoll_two(x->xsk[0].fd, x->local.tun.fd[0]);
-	return x->epoll_fd < 0 ?
-		       ms_err_set(err, x->epoll_fd, "epoll: %s",
-				  strerror(-x->epoll_fd)) :
-		       0;
+	return x->epoll_fd < 0 ? ms_err_set(err, x->epoll_fd, "epoll: %s",
+					    strerror(-x->epoll_fd))
+			       : 0;
 }
 
 static int
@@ -334,7 +332,7 @@ xdp_create(struct ms_host *host, const struct ms_cmd_attach *arg,
 	x->base.ifindex = link.ifindex;
 	x->link_fd = x->epoll_fd = -1;
 	x->claims.claims_fd = x->claims.locals_fd = x->claims.frags_fd =
-		x->claims.state_fd = -1;
+	    x->claims.state_fd = -1;
 	memcpy(x->ifname, arg->nic, sizeof(x->ifname));
 	r = xdp_open(x, arg, &link, err);
 	if (r != 0) {
@@ -344,15 +342,15 @@ xdp_create(struct ms_host *host, const struct ms_cmd_attach *arg,
 	tmpl->ops = x->has_local ? &xdp_nic_ops : &xdp_nic_ops_nohost;
 	tmpl->os = x;
 	memcpy(tmpl->name, arg->nic, sizeof(tmpl->name));
-	strcpy(tmpl->kind, x->generic	       ? "xdp generic" :
-			   x->xsk[0].zero_copy ? "xdp zero copy" :
-						 "xdp native");
+	strcpy(tmpl->kind, x->generic		 ? "xdp generic"
+			   : x->xsk[0].zero_copy ? "xdp zero copy"
+						 : "xdp native");
 	memcpy(tmpl->mac, link.mac, 6);
 	tmpl->vlan = arg->vlan;
 	tmpl->mtu = link.mtu;
 	tmpl->features = MS_XSK_FEATURES |
-			 (x->has_local ? MS_FEATURE_HOST | MS_FEATURE_CSUM_RX :
-					 0);
+			 (x->has_local ? MS_FEATURE_HOST | MS_FEATURE_CSUM_RX
+				       : 0);
 	tmpl->num_queues = x->queues;
 	*out = &x->base;
 	return 0;
@@ -363,12 +361,12 @@ xdp_start(struct ms_attach *a, struct ms_err *err)
 {
 	int r = ms_claims_addr_all(&((struct xdp *)a)->claims);
 
-	return r == 0 ? 0 :
-			ms_err_set(err, r, "cannot list addresses: %s",
+	return r == 0 ? 0
+		      : ms_err_set(err, r, "cannot list addresses: %s",
 				   strerror(-r));
 }
 
-/* ---- the worker's side -------------------------------------------------------- */
+/* ---- the worker's side ---- */
 
 static int
 xdp_receive(struct ms_attach *a, unsigned int q)

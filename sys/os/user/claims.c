@@ -29,7 +29,7 @@ ms_bpf_quiet(void)
 	libbpf_set_print(print_nothing);
 }
 
-/* ---- maps ---------------------------------------------------------------- */
+/* ---- maps ---- */
 
 static int
 map_create(enum bpf_map_type type, const char *name, uint32_t key_bytes,
@@ -52,10 +52,9 @@ ms_claims_init(struct ms_claims *c, struct ms_err *err)
 				      sizeof(struct ms_tuple), 4,
 				      MS_BPF_CLAIMS_MAX, BPF_F_NO_PREALLOC);
 	if (r >= 0)
-		c->locals_fd = r = map_create(BPF_MAP_TYPE_HASH, "ms_locals",
-					      sizeof(struct ms_tuple), 4,
-					      MS_BPF_LOCALS_MAX,
-					      BPF_F_NO_PREALLOC);
+		c->locals_fd = r = map_create(
+		    BPF_MAP_TYPE_HASH, "ms_locals", sizeof(struct ms_tuple), 4,
+		    MS_BPF_LOCALS_MAX, BPF_F_NO_PREALLOC);
 	if (r >= 0)
 		c->frags_fd = r = map_create(BPF_MAP_TYPE_LRU_HASH, "ms_frags",
 					     sizeof(struct ms_bpf_frag), 8,
@@ -121,16 +120,16 @@ int
 ms_claims_set(struct ms_claims *c, const struct ms_tuple *t, bool on)
 {
 	static const uint8_t any[16];
-	uint32_t *num = memcmp(t->addr, any, 16) == 0 ? &c->state.wildcards :
-							&c->state.exact;
+	uint32_t *num = memcmp(t->addr, any, 16) == 0 ? &c->state.wildcards
+						      : &c->state.exact;
 	const uint32_t one = 1;
 
 	if (on) {
 		if (bpf_map_update_elem(c->claims_fd, t, &one, BPF_NOEXIST) !=
 		    0)
-			return errno == EEXIST ? 0 :
-			       errno == E2BIG  ? -ENOMEM :
-						 -errno;
+			return errno == EEXIST	? 0
+			       : errno == E2BIG ? -ENOMEM
+						: -errno;
 		++*num;
 	} else {
 		if (bpf_map_delete_elem(c->claims_fd, t) != 0)
@@ -184,15 +183,14 @@ ms_bpf_passed(const struct bpf_map *map)
 	uint32_t zero = 0;
 
 	v = cpus > 0 ? calloc((size_t)cpus, sizeof(*v)) : NULL;
-	if (v != NULL &&
-	    bpf_map_lookup_elem(bpf_map__fd(map), &zero, v) == 0)
+	if (v != NULL && bpf_map_lookup_elem(bpf_map__fd(map), &zero, v) == 0)
 		for (i = 0; i < cpus; i++)
 			sum += v[i];
 	free(v);
 	return sum;
 }
 
-/* ---- hooks --------------------------------------------------------------- */
+/* ---- hooks ---- */
 
 static int
 classic_add(struct ms_tc_hook *h, int prog_fd)

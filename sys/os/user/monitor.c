@@ -44,13 +44,13 @@ struct ms_monitor {
 	size_t num, cap;
 	struct neigh neighs[NEIGHS];
 	/* gathered from one batch of messages */
-	bool all_changed;      /* addresses, routes */
-	uint32_t changed[16];  /* interfaces; 0: free */
+	bool all_changed;     /* addresses, routes */
+	uint32_t changed[16]; /* interfaces; 0: free */
 	char gone[8][MS_IFNAME_BYTES];
 	unsigned int num_gone;
 };
 
-/* ---- addresses ----------------------------------------------------------- */
+/* ---- addresses ---- */
 
 static struct known *
 find_known(struct ms_monitor *m, const struct ms_addr *a)
@@ -137,7 +137,7 @@ addr_off(struct ms_monitor *m, const struct ms_addr *a)
 		tell(m, &addr, false);
 }
 
-/* ---- everything, at first and after ENOBUFS ------------------------------- */
+/* ---- everything, at first and after ENOBUFS ---- */
 
 static int
 resync(struct ms_monitor *m)
@@ -163,7 +163,7 @@ resync(struct ms_monitor *m)
 	return r;
 }
 
-/* ---- messages; host.lock held ----------------------------------------------- */
+/* ---- messages; host.lock held ---- */
 
 static void
 mark_changed(struct ms_monitor *m, uint32_t ifindex)
@@ -212,7 +212,8 @@ link_msg(struct ms_monitor *m, const struct nlmsghdr *msg)
 	/* A TAP's MAC is the host's end's, not ours. */
 	if (att->a->ops != &ms_attach_xdp && att->a->ops != &ms_attach_tc)
 		return;
-	mnl_attr_for_each(a, msg, sizeof(*ifi)) {
+	mnl_attr_for_each(a, msg, sizeof(*ifi))
+	{
 		if (mnl_attr_get_type(a) == IFLA_MTU)
 			mtu = mnl_attr_get_u32(a);
 		if (mnl_attr_get_type(a) == IFLA_ADDRESS &&
@@ -244,7 +245,8 @@ neigh_msg(struct ms_monitor *m, const struct nlmsghdr *msg)
 	unsigned int i;
 
 	n.family = ndm->ndm_family == AF_INET ? 4 : 6;
-	mnl_attr_for_each(a, msg, sizeof(*ndm)) {
+	mnl_attr_for_each(a, msg, sizeof(*ndm))
+	{
 		uint16_t len = mnl_attr_get_payload_len(a);
 
 		if (mnl_attr_get_type(a) == NDA_DST && len <= 16)
@@ -321,7 +323,7 @@ apply_changes(struct ms_monitor *m)
 	memset(m->changed, 0, sizeof(m->changed));
 }
 
-/* ---- the thread -------------------------------------------------------------- */
+/* ---- the thread ---- */
 
 static void
 monitor_read(struct ms_monitor *m)
@@ -406,8 +408,9 @@ ms_monitor_start(struct ms_host *host, struct ms_err *err)
 	}
 	if (r != 0) {
 		ms_monitor_stop(host);
-		return ms_err_set(err, r, "cannot follow this host's addresses "
-					  "and links: %s",
+		return ms_err_set(err, r,
+				  "cannot follow this host's addresses "
+				  "and links: %s",
 				  strerror(-r));
 	}
 	return 0;

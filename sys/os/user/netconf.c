@@ -27,8 +27,8 @@ ms_conf_addr(int ifindex, const uint8_t *addr, uint8_t family, uint8_t prefix,
 	if (r != 0)
 		return r;
 	req = ms_nl_begin(&nl, on ? RTM_NEWADDR : RTM_DELADDR,
-			  on ? NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK :
-			       NLM_F_ACK);
+			  on ? NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
+			     : NLM_F_ACK);
 	ifa = mnl_nlmsg_put_extra_header(req, sizeof(*ifa));
 	ifa->ifa_family = family == 4 ? AF_INET : AF_INET6;
 	ifa->ifa_prefixlen = prefix;
@@ -88,8 +88,7 @@ ms_conf_ip6_quiet(int ifindex)
 	req = link_begin(&nl, ifindex, &ifi);
 	spec = mnl_attr_nest_start(req, IFLA_AF_SPEC);
 	inet6 = mnl_attr_nest_start(req, AF_INET6);
-	mnl_attr_put_u8(req, IFLA_INET6_ADDR_GEN_MODE,
-			IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_put_u8(req, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
 	mnl_attr_nest_end(req, inet6);
 	mnl_attr_nest_end(req, spec);
 	r = ms_nl_run(&nl, req, NULL, NULL);

@@ -74,7 +74,7 @@ ms_nl_run(struct ms_nl *nl, struct nlmsghdr *req, mnl_cb_t cb, void *arg)
 	return 0;
 }
 
-/* ---- links -------------------------------------------------------------- */
+/* ---- links ---- */
 
 static int
 link_read(const struct nlmsghdr *msg, void *arg)
@@ -89,7 +89,8 @@ link_read(const struct nlmsghdr *msg, void *arg)
 	out->up = (ifi->ifi_flags & IFF_UP) != 0;
 	out->loopback = (ifi->ifi_flags & IFF_LOOPBACK) != 0;
 	out->ether = ifi->ifi_type == ARPHRD_ETHER;
-	mnl_attr_for_each(a, msg, sizeof(*ifi)) {
+	mnl_attr_for_each(a, msg, sizeof(*ifi))
+	{
 		switch (mnl_attr_get_type(a)) {
 		case IFLA_MTU:
 			out->mtu = mnl_attr_get_u32(a);
@@ -133,7 +134,7 @@ ms_link_get(const char *ifname, struct ms_link *out)
 	return r;
 }
 
-/* ---- addresses ----------------------------------------------------------- */
+/* ---- addresses ---- */
 
 bool
 ms_addr_read(const struct nlmsghdr *msg, struct ms_addr *out)
@@ -150,7 +151,8 @@ ms_addr_read(const struct nlmsghdr *msg, struct ms_addr *out)
 		return false;
 	out->ifindex = (int)ifa->ifa_index;
 	/* On a point-to-point link IFA_ADDRESS is the other end. */
-	mnl_attr_for_each(a, msg, sizeof(*ifa)) {
+	mnl_attr_for_each(a, msg, sizeof(*ifa))
+	{
 		if (mnl_attr_get_type(a) == IFA_LOCAL ||
 		    (mnl_attr_get_type(a) == IFA_ADDRESS && best == NULL))
 			best = a;
@@ -201,7 +203,7 @@ ms_addr_each(int (*cb)(const struct ms_addr *a, void *arg), void *arg)
 	return r != 0 ? r : call.result;
 }
 
-/* ---- routes --------------------------------------------------------------- */
+/* ---- routes ---- */
 
 struct hop {
 	uint8_t type; /* RTN_* */
@@ -220,7 +222,8 @@ route_read(const struct nlmsghdr *msg, void *arg)
 	if (msg->nlmsg_type != RTM_NEWROUTE)
 		return MNL_CB_OK;
 	hop->type = rtm->rtm_type;
-	mnl_attr_for_each(a, msg, sizeof(*rtm)) {
+	mnl_attr_for_each(a, msg, sizeof(*rtm))
+	{
 		uint16_t n = mnl_attr_get_payload_len(a);
 
 		switch (mnl_attr_get_type(a)) {
@@ -237,9 +240,9 @@ route_read(const struct nlmsghdr *msg, void *arg)
 			}
 			break;
 		case RTA_METRICS:
-			mnl_attr_for_each_nested(m, a)
-				if (mnl_attr_get_type(m) == RTAX_MTU)
-					hop->mtu = mnl_attr_get_u32(m);
+			mnl_attr_for_each_nested(
+			    m, a) if (mnl_attr_get_type(m) == RTAX_MTU)
+			    hop->mtu = mnl_attr_get_u32(m);
 			break;
 		default:
 			break;
@@ -267,7 +270,7 @@ route_ask(struct ms_nl *nl, const struct ms_tuple *dst, int oif,
 	return ms_nl_run(nl, req, route_read, hop);
 }
 
-/* ---- neighbours ----------------------------------------------------------- */
+/* ---- neighbours ---- */
 
 struct neigh {
 	uint16_t state; /* NUD_* */
@@ -285,7 +288,8 @@ neigh_read(const struct nlmsghdr *msg, void *arg)
 	if (msg->nlmsg_type != RTM_NEWNEIGH)
 		return MNL_CB_OK;
 	n->state = ndm->ndm_state;
-	mnl_attr_for_each(a, msg, sizeof(*ndm)) {
+	mnl_attr_for_each(a, msg, sizeof(*ndm))
+	{
 		if (mnl_attr_get_type(a) == NDA_LLADDR &&
 		    mnl_attr_get_payload_len(a) == 6) {
 			memcpy(n->mac, mnl_attr_get_payload(a), 6);
@@ -340,8 +344,8 @@ neigh_poke(int ifindex, uint8_t family, const uint8_t *addr)
 	if (family == 6)
 		memcpy(&to6.sin6_addr, addr, 16);
 	n = sendto(fd, "", 0, 0,
-		   family == 4 ? (struct sockaddr *)&to4 :
-				 (struct sockaddr *)&to6,
+		   family == 4 ? (struct sockaddr *)&to4
+			       : (struct sockaddr *)&to6,
 		   family == 4 ? sizeof(to4) : sizeof(to6));
 	close(fd);
 	return n < 0 ? -errno : 0;
@@ -367,15 +371,14 @@ neigh_get(struct ms_nl *nl, int ifindex, uint8_t family, const uint8_t *addr,
 		if (pause_ms[i] != 0)
 			sleep_ms(pause_ms[i]);
 		memset(&n, 0, sizeof(n));
-		r = ms_nl_run(nl,
-			      neigh_begin(nl, RTM_GETNEIGH, 0, ifindex, family,
-					  addr),
-			      neigh_read, &n);
+		r = ms_nl_run(
+		    nl, neigh_begin(nl, RTM_GETNEIGH, 0, ifindex, family, addr),
+		    neigh_read, &n);
 		if (r != 0 && r != -ENOENT)
 			return r;
-		if (n.has_mac && (n.state & (NUD_PERMANENT | NUD_NOARP |
-					     NUD_REACHABLE | NUD_PROBE |
-					     NUD_STALE | NUD_DELAY)) != 0)
+		if (n.has_mac &&
+		    (n.state & (NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE |
+				NUD_PROBE | NUD_STALE | NUD_DELAY)) != 0)
 			memcpy(mac, n.mac, 6);
 		else
 			n.has_mac = false;

@@ -11,7 +11,7 @@
 
 #include "ms_user.h"
 
-/* ---- netlink.c: requests ----------------------------------------------- */
+/* ---- netlink.c: requests ---- */
 
 struct ms_nl {
 	struct mnl_socket *sock;
@@ -37,7 +37,7 @@ bool ms_addr_read(const struct nlmsghdr *msg, struct ms_addr *out);
 /* All addresses of all interfaces. cb returns 0 to go on. */
 int ms_addr_each(int (*cb)(const struct ms_addr *a, void *arg), void *arg);
 
-/* ---- netconf.c: settings ----------------------------------------------- */
+/* ---- netconf.c: settings ---- */
 
 int ms_conf_addr(int ifindex, const uint8_t *addr, uint8_t family,
 		 uint8_t prefix, bool on);

@@ -10,7 +10,7 @@
 #define TCP_PSH 0x08
 #define TCP_CWR 0x80
 
-/* ---- checksums ------------------------------------------------------------ */
+/* ---- checksums ---- */
 
 static inline uint64_t
 add64(uint64_t sum, uint64_t v)
@@ -83,18 +83,13 @@ ms_csum_add(uint64_t sum, const uint8_t *p, uint32_t bytes)
 uint64_t
 ms_csum_pseudo(const uint8_t *ip, uint8_t family, uint8_t proto, uint32_t bytes)
 {
-	uint8_t tail[8] = { 0,
-			    0,
-			    (uint8_t)(bytes >> 8),
-			    (uint8_t)bytes,
-			    0,
-			    0,
-			    0,
-			    proto };
+	uint8_t tail[8] = {
+		0, 0, (uint8_t)(bytes >> 8), (uint8_t)bytes, 0, 0, 0, proto
+	};
 	uint64_t sum = ms_csum_add(0, tail, sizeof(tail));
 
-	return family == 4 ? ms_csum_add(sum, ip + 12, 8) :
-			     ms_csum_add(sum, ip + 8, 32);
+	return family == 4 ? ms_csum_add(sum, ip + 12, 8)
+			   : ms_csum_add(sum, ip + 8, 32);
 }
 
 uint16_t
@@ -107,7 +102,7 @@ ms_csum_fold(uint64_t sum)
 	return (uint16_t)~sum;
 }
 
-/* ---- frames ---------------------------------------------------------------- */
+/* ---- frames ---- */
 
 bool
 ms_reader_copy(struct ms_reader *r, uint8_t *to, uint32_t bytes, uint64_t *sum)
@@ -176,8 +171,8 @@ ms_frame_flatten(const struct ms_frame *f, uint8_t *to)
 	at = to + start + f->meta.csum_offset;
 	folded = ms_csum_fold(sum);
 	/* RFC 768: 0 would say that there is none. */
-	ms_csum_put(at, folded == 0 && f->meta.csum_offset == 6 ? 0xffff :
-								  folded);
+	ms_csum_put(at,
+		    folded == 0 && f->meta.csum_offset == 6 ? 0xffff : folded);
 	return 0;
 }
 
@@ -219,8 +214,7 @@ ms_segmenter_init(struct ms_segmenter *s, const struct ms_frame *f)
 	if (l4 < s->l3 + (s->family == 4 ? 20 : 40) || l4 + 8 > f->linear ||
 	    (!s->udp && l4 + 20 > f->linear))
 		return -EINVAL;
-	if (s->family == 4 &&
-	    l4 - s->l3 != (uint32_t)(f->data[s->l3] & 15) * 4)
+	if (s->family == 4 && l4 - s->l3 != (uint32_t)(f->data[s->l3] & 15) * 4)
 		return -EINVAL;
 	s->l4 = l4;
 	s->hdr_bytes = l4 + 8;
@@ -267,8 +261,8 @@ segment_headers(struct ms_segmenter *s, uint8_t *to, uint32_t n, bool last)
 		put16(ip + 2, s->l4 - s->l3 + l4_bytes);
 		put16(ip + 4, s->ip_id + s->index);
 		put16(ip + 10, 0);
-		ms_csum_put(ip + 10, ms_csum_fold(ms_csum_add(0, ip,
-							      s->l4 - s->l3)));
+		ms_csum_put(ip + 10,
+			    ms_csum_fold(ms_csum_add(0, ip, s->l4 - s->l3)));
 	} else {
 		put16(ip + 4, s->l4 - s->l3 - 40 + l4_bytes);
 	}
@@ -296,8 +290,8 @@ segment_headers(struct ms_segmenter *s, uint8_t *to, uint32_t n, bool last)
 uint32_t
 ms_segmenter_next(struct ms_segmenter *s, uint8_t *to)
 {
-	uint32_t n = s->payload_left < s->gso_size ? s->payload_left :
-						     s->gso_size;
+	uint32_t n = s->payload_left < s->gso_size ? s->payload_left
+						   : s->gso_size;
 	uint64_t sum;
 	uint16_t folded;
 

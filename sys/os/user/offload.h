@@ -8,7 +8,7 @@
 
 #include "ms_core.h"
 
-/* ---- checksums ---------------------------------------------------------- */
+/* ---- checksums ---- */
 
 /* Adds bytes to an unfolded sum; an odd number only in the last piece. */
 uint64_t ms_csum_add(uint64_t sum, const uint8_t *p, uint32_t bytes);
@@ -27,7 +27,7 @@ ms_csum_put(uint8_t *p, uint16_t sum)
 	memcpy(p, &sum, 2);
 }
 
-/* ---- frames -------------------------------------------------------------- */
+/* ---- frames ---- */
 
 /* Reads a frame from its start to its end, each byte once. */
 struct ms_reader {

@@ -57,7 +57,8 @@ echo4_reply(const struct ms_private *ours, const uint8_t mac[6],
 		return 0;
 	hdr = 20;
 	bytes = ms_be16(ip + 2);
-	if (bytes < hdr + 8 || bytes > len - ETH || bytes + ETH > MS_REPLY_BYTES)
+	if (bytes < hdr + 8 || bytes > len - ETH ||
+	    bytes + ETH > MS_REPLY_BYTES)
 		return 0;
 	ether_reply(out, in, mac);
 	memcpy(o, ip, bytes);

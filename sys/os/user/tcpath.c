@@ -124,8 +124,8 @@ ms_local_open(struct ms_tcpath *p, const struct ms_claims *claims,
 	struct ms_err why = { "" };
 	int lo = (int)if_nametoindex("lo"), r;
 
-	r = lo == 0 ? ms_err_set(&why, -ENODEV, "there is no lo") :
-		      ms_tcpath_open(p, claims, lo, true, 0, 65535, 1, classic,
+	r = lo == 0 ? ms_err_set(&why, -ENODEV, "there is no lo")
+		    : ms_tcpath_open(p, claims, lo, true, 0, 65535, 1, classic,
 				     &why);
 	if (r != 0)
 		ms_warn("%s: no way between its stacks and this host's own: %s",

@@ -21,9 +21,9 @@ struct ms_tcpath {
 	struct ms_tun tun;
 	struct ms_tc_bpf *bpf;
 	struct ms_tc_hook in, out;
-	bool host;	   /* (c) host, not wire */
-	uint64_t unclaimed; /* frames that nobody wanted any more */
-	uint64_t refused;   /* frames that the kernel did not take */
+	bool host;	      /* (c) host, not wire */
+	uint64_t unclaimed;   /* frames that nobody wanted any more */
+	uint64_t refused;     /* frames that the kernel did not take */
 	unsigned int skipped; /* ms_local_due */
 };
 

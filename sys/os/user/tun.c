@@ -48,9 +48,8 @@ queue_open(struct ms_tun *t, const char *name, struct ms_err *err)
 		r = -errno;
 		close(fd);
 		if (r == -EPERM)
-			return ms_err_set(err, r,
-					  "TAP '%s': CAP_NET_ADMIN is needed",
-					  name);
+			return ms_err_set(
+			    err, r, "TAP '%s': CAP_NET_ADMIN is needed", name);
 		if (r == -EINVAL || r == -EBUSY)
 			return ms_err_set(err, -EBUSY,
 					  "'%s' is there already and is no "
@@ -96,8 +95,8 @@ ms_tun_open(struct ms_tun *t, const char *name, unsigned int queues,
 			return r;
 		}
 		t->fd[t->queues++] = r;
-		r = ioctl(t->fd[q], TUNSETVNETHDRSZ, &hdr_bytes) != 0 ? -errno :
-									0;
+		r = ioctl(t->fd[q], TUNSETVNETHDRSZ, &hdr_bytes) != 0 ? -errno
+								      : 0;
 		t->arena[q] = malloc(ARENA_BYTES);
 		if (r == 0 && t->arena[q] == NULL)
 			r = -ENOMEM;
@@ -197,9 +196,8 @@ ms_tun_read(struct ms_tun *t, unsigned int q, struct ms_frame *frames)
 			if (errno == EINTR)
 				continue;
 			if (n == 0 && errno != EAGAIN)
-				return errno == EBADFD || errno == EIO ?
-					       -ENODEV :
-					       -errno;
+				return errno == EBADFD || errno == EIO ? -ENODEV
+								       : -errno;
 			break;
 		}
 		got -= (ssize_t)sizeof(h);
@@ -236,8 +234,8 @@ ms_tun_write(struct ms_tun *t, unsigned int q, const struct ms_frame *f,
 	left = f->len - f->linear;
 	for (i = 0; i < f->nsegs && left > 0 && n < IOV_MAX_FRAME; i++, n++) {
 		iov[n].iov_base = (void *)(uintptr_t)f->segs[i].p;
-		iov[n].iov_len = f->segs[i].bytes < left ? f->segs[i].bytes :
-							   left;
+		iov[n].iov_len = f->segs[i].bytes < left ? f->segs[i].bytes
+							 : left;
 		left -= (uint32_t)iov[n].iov_len;
 	}
 	if (left > 0)

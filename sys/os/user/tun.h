@@ -16,10 +16,11 @@ struct ms_tun {
 	char name[MS_IFNAME_BYTES];
 	int ifindex;
 	unsigned int queues;
-	uint8_t mac[6];	   /* of the host's end */
-	uint32_t features; /* MS_FEATURE_*: with GSO_UDP where the kernel has it */
-	int *fd;	   /* owned; one a queue, not blocking */
-	uint8_t **arena;   /* owned; one a queue: frames as read */
+	uint8_t mac[6]; /* of the host's end */
+	uint32_t
+	    features; /* MS_FEATURE_*: with GSO_UDP where the kernel has it */
+	int *fd;      /* owned; one a queue, not blocking */
+	uint8_t **arena; /* owned; one a queue: frames as read */
 };
 
 /*

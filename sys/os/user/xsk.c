@@ -25,7 +25,7 @@
 #define HUGE_BYTES ((uintptr_t)2 << 20)
 #define BUSY_TRIES 100
 #define BUSY_PAUSE_MS 5
-#define IDLE_CHECK 64	   /* empty looks between questions for an error */
+#define IDLE_CHECK 64 /* empty looks between questions for an error */
 
 static int
 umem_open(struct ms_xsk *x, uint32_t mtu)
@@ -66,8 +66,8 @@ chunks_share_out(struct ms_xsk *x)
 	if (xsk_ring_prod__reserve(&x->fill, MS_XSK_RX, &at) != MS_XSK_RX)
 		return -EIO;
 	for (i = 0; i < MS_XSK_RX; i++)
-		*xsk_ring_prod__fill_addr(&x->fill, at + i) =
-			(uint64_t)i * x->chunk_bytes;
+		*xsk_ring_prod__fill_addr(&x->fill, at + i) = (uint64_t)i *
+							      x->chunk_bytes;
 	xsk_ring_prod__submit(&x->fill, MS_XSK_RX);
 	for (i = 0; i < MS_XSK_TX; i++)
 		x->free_chunk[i] = MS_XSK_RX + MS_XSK_TX - 1 - i;
@@ -141,7 +141,7 @@ ms_xsk_close(struct ms_xsk *x)
 	x->map = NULL;
 }
 
-/* ---- receive -------------------------------------------------------------- */
+/* ---- receive ---- */
 
 /* An interface that is gone shows only as an error of the socket. */
 static int
@@ -169,8 +169,8 @@ ms_xsk_receive(struct ms_xsk *x, struct ms_nic *nic, unsigned int q)
 		return receive_none(x);
 	x->idle = 0;
 	for (i = 0; i < n; i++) {
-		const struct xdp_desc *d =
-			xsk_ring_cons__rx_desc(&x->rx, at + i);
+		const struct xdp_desc *d = xsk_ring_cons__rx_desc(&x->rx,
+								  at + i);
 		struct ms_frame *f = &frames[i];
 
 		f->data = x->area + d->addr;
@@ -200,7 +200,7 @@ ms_xsk_receive(struct ms_xsk *x, struct ms_nic *nic, unsigned int q)
 	return (int)n;
 }
 
-/* ---- transmit ------------------------------------------------------------- */
+/* ---- transmit ---- */
 
 static void
 reap(struct ms_xsk *x)
@@ -210,8 +210,8 @@ reap(struct ms_xsk *x)
 	n = xsk_ring_cons__peek(&x->done, MS_XSK_TX, &at);
 	for (i = 0; i < n; i++)
 		x->free_chunk[x->num_free++] =
-			(uint32_t)(*xsk_ring_cons__comp_addr(&x->done, at + i) /
-				   x->chunk_bytes);
+		    (uint32_t)(*xsk_ring_cons__comp_addr(&x->done, at + i) /
+			       x->chunk_bytes);
 	if (n > 0)
 		xsk_ring_cons__release(&x->done, n);
 }
@@ -379,8 +379,7 @@ ms_xsk_stats(const struct ms_xsk *x, const struct ms_nic *nic,
 	socklen_t len = sizeof(st);
 
 	if (getsockopt(x->fd, SOL_XDP, XDP_STATISTICS, &st, &len) == 0)
-		counter[MS_CTR_DROP_RX_FULL] += st.rx_dropped +
-						st.rx_ring_full;
+		counter[MS_CTR_DROP_RX_FULL] += st.rx_dropped + st.rx_ring_full;
 	ms_stats_unclaimed(nic, counter, ms_os_load_once(&x->unclaimed));
 	counter[MS_CTR_DROP_TX_NIC] += ms_os_load_once(&x->refused);
 }

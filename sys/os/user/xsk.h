@@ -19,7 +19,7 @@
 struct ms_xsk {
 	struct xsk_umem *umem;
 	struct xsk_socket *sock;
-	void *map;     /* owned; the area lies in it at a huge page's start */
+	void *map; /* owned; the area lies in it at a huge page's start */
 	size_t map_bytes;
 	uint8_t *area; /* MS_XSK_RX chunks, then MS_XSK_TX */
 	size_t area_bytes;

@@ -50,9 +50,8 @@ frame_claimed(struct xdp_md *ctx)
 		if ((void *)(tag + 1) > end ||
 		    (bpf_ntohs(tag->tci) & 0x0fff) != vlan_id)
 			return false;
-		return packet_claimed(ctx, data, end,
-				      sizeof(*eth) + sizeof(*tag), tag->type,
-				      st);
+		return packet_claimed(
+		    ctx, data, end, sizeof(*eth) + sizeof(*tag), tag->type, st);
 	}
 	return vlan_id == 0 &&
 	       packet_claimed(ctx, data, end, sizeof(*eth), type, st);
