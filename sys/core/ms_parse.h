@@ -76,6 +76,24 @@ ms_ip4_unicast(const uint8_t *addr)
 	return (uint8_t)(addr[0] - 1) < 223;
 }
 
+/* ... and not of the loopback network, which no wire may carry. */
+static inline bool
+ms_ip4_ordinary(const uint8_t *addr)
+{
+	return ms_ip4_unicast(addr) && addr[0] != 127;
+}
+
+/* The same of either family; loopback: the interface may carry it. */
+static inline bool
+ms_addr_allowed(const uint8_t *addr, uint8_t family, bool loopback)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	if (family == 4)
+		return loopback ? ms_ip4_unicast(addr) : ms_ip4_ordinary(addr);
+	return addr[0] != 0xff && (loopback || memcmp(addr, one, 16) != 0);
+}
+
 /*
  * Whether the frame is of the plain kind and its headers are sound, as
  * ms_parse() would find it. Then the addresses are at p + 26 and p + 30, the

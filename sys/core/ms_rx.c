@@ -18,12 +18,17 @@ struct rx_view {
 	bool untagged;
 };
 
+/* To one receiver, and not from or to loopback addresses over a wire. */
 static bool
-dst_is_unicast(const struct ms_pkt *pkt)
+addrs_allowed(const struct rx_view *v, const struct ms_pkt *pkt)
 {
-	if (pkt->family == 4)
-		return ms_ip4_unicast(pkt->daddr);
-	return pkt->daddr[0] != 0xff;
+	static const uint8_t none[16];
+	bool lo = v->nic->loopback;
+
+	if (!ms_addr_allowed(pkt->daddr, pkt->family, lo))
+		return false;
+	return ms_addr_allowed(pkt->saddr, pkt->family, lo) ||
+	       memcmp(pkt->saddr, none, pkt->family == 6 ? 16 : 4) == 0;
 }
 
 /* The ring for packets to (daddr, proto, dport), or NULL if unclaimed. */
@@ -66,7 +71,7 @@ rx_any(const struct rx_view *v, const struct ms_frame *f)
 		return NULL;
 	ms_parse(f->data, f->linear, f->len, &pkt);
 	if (pkt.kind == MS_PKT_OTHER || pkt.kind == MS_PKT_BAD ||
-	    pkt.vlan != v->nic->vlan || !dst_is_unicast(&pkt))
+	    pkt.vlan != v->nic->vlan || !addrs_allowed(v, &pkt))
 		return NULL;
 	switch (pkt.kind) {
 	case MS_PKT_FRAGMENT:
@@ -106,7 +111,8 @@ rx_parse(const struct rx_view *v, struct ms_rx_batch *b,
 			ms_prefetch(frames[i + FETCH].data);
 		if (ms_likely(ms_parse_plain4(p, f->linear, f->len) &&
 			      v->untagged && ms_mac_is(&v->mac, p) &&
-			      ms_ip4_unicast(p + 30))) {
+			      ms_ip4_ordinary(p + 26) &&
+			      ms_ip4_ordinary(p + 30))) {
 			b->key[i] = ms_key4(ms_raw32(p + 30), ms_raw16(p + 36),
 					    p[23]);
 			b->hash[i] = ms_table_hash4(v->table, b->key[i]);

@@ -112,10 +112,12 @@ ms_nic_sched_poll(struct ms_nic *nic, unsigned int q, bool on)
 	ms_spin_unlock(&s->lock);
 }
 
-/* After a visit: where the ring stands now. */
-static void
+/* After a visit: where the ring stands now. False: off the list. */
+static bool
 sched_put_back(struct ms_sched *s, struct ms_kring *ring, enum ms_visit end)
 {
+	bool stays = true;
+
 	ring->resumed = end == MS_VISIT_NO_ROOM || end == MS_VISIT_BUDGET;
 	if (end == MS_VISIT_EMPTY) {
 		ring->deficit_bytes = 0;
@@ -124,19 +126,20 @@ sched_put_back(struct ms_sched *s, struct ms_kring *ring, enum ms_visit end)
 	}
 	ms_spin_lock(&s->lock);
 	if (ring->stopped || (ring->dozing && !ring->kicked))
-		ring->sched_on = false;
+		ring->sched_on = stays = false;
 	else if (end == MS_VISIT_BUDGET)
 		sched_prepend(s, ring);
 	else
 		sched_append(s, ring);
 	ring->kicked = false;
 	ms_spin_unlock(&s->lock);
+	return stays;
 }
 
 /*
- * The next ring, or NULL when the run is over: no ring is left, or `idle`
- * rings in a row had nothing that could be sent, which is all of them. Whoever
- * adds a ring while somebody runs leaves it to the runner.
+ * The next ring, or NULL when the run is over: no ring is left, or the `idle`
+ * ones at the end of the list, visited without a frame to send, are all.
+ * Whoever adds a ring while somebody runs leaves it to the runner.
  */
 static struct ms_kring *
 sched_next(struct ms_sched *s, uint32_t *idle)
@@ -176,6 +179,7 @@ ms_nic_sched_run(struct ms_nic *nic, unsigned int q, uint32_t budget)
 	uint32_t total = 0, idle = 0, done;
 	struct ms_read r;
 	enum ms_visit end;
+	bool stays;
 
 	/* Without the lock: nothing on the list is the common answer. */
 	if (ms_os_load_once(&s->num) == 0)
@@ -190,9 +194,12 @@ ms_nic_sched_run(struct ms_nic *nic, unsigned int q, uint32_t budget)
 		if (ring == NULL)
 			break;
 		end = ms_tx_visit(nic, q, ring, budget - total, &done);
-		sched_put_back(s, ring, end);
 		total += done;
-		idle = done == 0 && end != MS_VISIT_SPENT ? idle + 1 : 0;
+		stays = sched_put_back(s, ring, end);
+		if (done != 0 || end == MS_VISIT_SPENT)
+			idle = 0;
+		else if (stays)
+			idle++;
 	}
 	if (total >= budget) {
 		ms_spin_lock(&s->lock);

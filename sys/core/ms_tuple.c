@@ -291,7 +291,8 @@ ms_table_insert(struct ms_table *t, struct ms_bind *bind)
 	int err;
 
 	if (((uintptr_t)bind->port->rx & 63) != 0 || bind->port->num_rx == 0 ||
-	    bind->port->num_rx > MS_RINGS_MAX)
+	    bind->port->num_rx > MS_RINGS_MAX ||
+	    (bind->tuple.family != 4 && bind->tuple.family != 6))
 		return -EINVAL;
 	key = tuple_key(t, &bind->tuple, &hash);
 	if (gen_find(g, key, hash, &bind->tuple) != NULL)
@@ -451,13 +452,18 @@ struct ms_bind *
 ms_table_find(const struct ms_table *t, const struct ms_tuple *tuple)
 {
 	struct ms_gen *g = t->gen[family_index(tuple->family)];
+	struct ms_bind *bind;
 	struct ms_entry *e;
 	uint32_t hash;
 	uint64_t key;
 
 	key = tuple_key(t, tuple, &hash);
 	e = gen_find(g, key, hash, tuple);
-	return e == NULL ? NULL : g->bind[gen_index(g, e)];
+	if (e == NULL)
+		return NULL;
+	/* What comes from callers may be no tuple at all. */
+	bind = g->bind[gen_index(g, e)];
+	return tuple_equal(&bind->tuple, tuple) ? bind : NULL;
 }
 
 uint64_t

@@ -127,7 +127,7 @@ is_plain(const struct ms_tx_view *v, const struct ms_frame *f)
 
 	return ms_parse_plain4(p, f->linear, f->len) &&
 	       f->meta.flags == 0 && f->meta.gso_type == 0 &&
-	       v->nic->vlan == 0 && ms_mac_is(&v->mac, p + 6) && p[26] != 0 &&
+	       v->nic->vlan == 0 && ms_mac_is(&v->mac, p + 6) && ms_ip4_ordinary(p + 26) &&
 	       f->len - MS_ETHER_BYTES <= v->mtu;
 }
 

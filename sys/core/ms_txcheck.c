@@ -181,6 +181,8 @@ ms_tx_decide(const struct ms_tx_view *v, const struct ms_frame *f,
 		return;
 	if (ms_table_addr_local(v->table, pkt.daddr, pkt.family))
 		route_local(v, s, &pkt);
+	else if (!ms_addr_allowed(pkt.saddr, pkt.family, v->nic->loopback))
+		s->reason = MS_CTR_DROP_TX_HEADER;
 	else
 		s->way = MS_WAY_NIC;
 }
