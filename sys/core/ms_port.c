@@ -526,8 +526,9 @@ ms_port_unbind(struct ms_port *port, struct ms_cmd_bind *arg)
 	arg->holder = 0;
 	if (arg->flags != 0)
 		return -EINVAL;
+	/* The table looks only at what makes a valid tuple. */
 	b = ms_table_find(sw->table, &arg->tuple);
-	if (b == NULL)
+	if (b == NULL || memcmp(&b->tuple, &arg->tuple, sizeof(b->tuple)) != 0)
 		return -ENOENT;
 	if (b->port != port)
 		return -EPERM;

@@ -316,6 +316,12 @@ refuses_malformed_tuples(void **state)
 	t.addr[15] = 1;
 	assert_int_equal(bind_tuple(port, &root_cred, &t, NULL), -EINVAL);
 	assert_int_equal(unbind_tuple(port, &t), -ENOENT);
+	assert_int_equal(bind_tuple(port, &root_cred, &good, NULL), 0);
+	assert_int_equal(unbind_tuple(port, &t), -ENOENT);
+	t = good;
+	t.family = 77;
+	assert_int_equal(unbind_tuple(port, &t), -ENOENT);
+	assert_int_equal(unbind_tuple(port, &good), 0);
 	ms_port_destroy(port);
 }
 
