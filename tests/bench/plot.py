@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from tests.bench.rows import Row
 
 # What surrounds a frame on the wire: CRC, preamble, gap between frames.
@@ -28,6 +31,7 @@ class Point:
     ports: int
     cores: int
     mpps: float
+    row: Row
 
 
 def case(direction: str, size: int, ports: int, cores: int) -> str:
@@ -43,8 +47,30 @@ def points(rows: Sequence[Row]) -> list[Point]:
         m = _CASE.fullmatch(r.case) if r.unit == "Mpps" else None
         if m:
             size, ports, cores = (int(x) for x in m.groups()[1:])
-            found.append(Point(m[1], size, ports, cores, r.value))
+            found.append(Point(m[1], size, ports, cores, r.value, r))
     return found
+
+
+def tabulate(rows: Sequence[Row], console: Console) -> None:
+    """The figure as a table for people who cannot look at it now."""
+    shown = points(rows)
+    if not shown:
+        return
+    sizes = sorted({p.size for p in shown})
+    caption = shown[0].row.method
+    table = Table(title="switch: Mpps", title_justify="left", caption=caption)
+    table.caption_justify = "left"
+    for name in ("", "cores", "ports", *(f"{s} B" for s in sizes)):
+        table.add_column(name, justify="right" if name else "left")
+    cell = {(p.direction, p.cores, p.ports, p.size): p.mpps for p in shown}
+    for line in dict.fromkeys((p.direction, p.cores, p.ports) for p in shown):
+        values = (cell.get((*line, s)) for s in sizes)
+        figures = ("" if v is None else f"{v:.2f}" for v in values)
+        table.add_row(line[0], str(line[1]), f"{line[2]:,}", *figures)
+    lines = [f"{line_rate(10, s):.2f}" for s in sizes]
+    table.add_row("10 Gb/s Ethernet", "", "", *lines, style="dim")
+    console.print(table)
+    console.print()
 
 
 def line_rate(gbps: float, size: int) -> float:
@@ -106,11 +132,11 @@ def _panel(axes: Any, part: Sequence[Point], title: str) -> None:
         axes.plot(span, rate, color="0.45", lw=0.9, ls=dashes, zorder=1)
         axes.annotate(
             f"{gbps} Gb/s",
-            (span[0], rate[0]),
+            (span[0], rate[0]) if gbps > 10 else (span[-1], rate[-1]),
             textcoords="offset points",
-            xytext=(5, 1),
-            ha="left",
-            va="bottom",
+            xytext=(5, 1) if gbps > 10 else (-10, 2),
+            ha="left" if gbps > 10 else "right",
+            va="bottom" if gbps > 10 else "top",
             fontsize=6.5,
             color="0.35",
         )

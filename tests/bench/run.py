@@ -52,7 +52,9 @@ def main(argv: list[str] | None = None) -> int:
         except (BenchError, WorldError) as e:
             console.print(f"[bold red]{name}[/bold red]: {e}", markup=True)
             return 1
-        show(found, console)
+        drawn = {id(p.row) for p in plot.points(found)}
+        show([r for r in found if id(r) not in drawn], console)
+        plot.tabulate(found, console)
         rows += found
     if args.json:
         write(rows, args.json)
