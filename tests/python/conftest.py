@@ -33,6 +33,13 @@ def clean() -> None:
     netns.sweep()
 
 
+@pytest.fixture(autouse=True)
+def close_peers() -> Iterator[None]:
+    yield
+    while worlds.opened:
+        worlds.opened.pop().close()
+
+
 @pytest.fixture(scope="module", params=worlds.KINDS)
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

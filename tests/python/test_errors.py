@@ -290,7 +290,6 @@ def test_an_ordinary_user_may_open_bind_and_talk(hosted: DaemonWorld) -> None:
 
     assert as_nobody(talk)[0] == 0
     assert peer.recv()[0] == b"from nobody"
-    peer.close()
 
 
 def test_nobody_unbinds_what_is_not_theirs(world: World) -> None:
@@ -302,7 +301,6 @@ def test_nobody_unbinds_what_is_not_theirs(world: World) -> None:
         peer = world.peer()
         peer.sendto(b"x", ours[:2])
         assert Stack(holder).recv()[0] == b"x"
-        peer.close()
 
 
 def test_statistics_and_taps_of_strangers_are_refused(hosted: DaemonWorld) -> None:
@@ -411,7 +409,6 @@ def test_interface_vanishes_under_traffic(daemon: DaemonWorld) -> None:
         peer = daemon.peer()
         peer.sendto(b"back", ours[:2])
         assert Stack(port).recv()[0] == b"back"
-        peer.close()
 
 
 def test_daemon_killed_and_started_again(daemon: DaemonWorld) -> None:
@@ -430,7 +427,6 @@ def test_daemon_killed_and_started_again(daemon: DaemonWorld) -> None:
         peer = daemon.peer()
         peer.sendto(b"again", ours[:2])
         assert Stack(port).recv()[0] == b"again"
-        peer.close()
 
 
 def test_daemon_stopped_politely(daemon: DaemonWorld) -> None:
@@ -489,7 +485,6 @@ def test_client_killed_gives_all_back_and_harms_nobody(
             pass
         peer.sendto(b"unharmed", ours[:2])
         assert stack.recv()[0] == b"unharmed"
-        peer.close()
 
 
 def test_client_that_writes_garbage_into_its_rings_harms_nobody(
@@ -539,7 +534,6 @@ def test_client_that_writes_garbage_into_its_rings_harms_nobody(
                 lambda: number not in [p.id for p in port.list_ports()],
                 "its port is gone",
             )
-            peer.close()
     finally:
         child.kill()
         child.join()
@@ -564,7 +558,6 @@ def test_the_parents_port_survives_a_child(world: World) -> None:
         peer = world.peer()
         peer.sendto(b"x", ours[:2])
         assert Stack(port).recv()[0] == b"x"
-        peer.close()
 
 
 def test_a_pair_end_attached_twice(pair: PairWorld) -> None:

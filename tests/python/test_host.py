@@ -55,7 +55,6 @@ def test_ordinary_servers_notice_nothing(hosted: DaemonWorld, family: int) -> No
             data, who = udp.recvfrom(100)
             udp.sendto(data, who)
             assert peer.recv()[0] == str(i).encode()
-        peer.close()
         payload = bytes(range(256)) * 4096
         with (hosted.far or hosted.ns).inside():
             client = socket.socket(FAMILIES[family], socket.SOCK_STREAM)
@@ -118,7 +117,6 @@ def test_a_claim_is_only_of_its_protocol_address_and_port(wire: DaemonWorld) -> 
             peer.sendto(b"yours", s.getsockname())
             assert s.recv(100) == b"yours"
             s.close()
-        peer.close()
         assert port.stats()["rx_frames"] == 0
     wire.ns.ip("addr", "del", "10.77.0.3/24", "dev", "eth0")
 
@@ -267,5 +265,4 @@ def test_ordinary_reassembly_beside_ours(wire: DaemonWorld) -> None:
             peer = wire.peer()
             peer.sendto(bytes(9000), (wire.addr[4], 8000))
             assert len(s.recv(65536)) == 9000
-            peer.close()
         assert port.stats()["rx_frames"] == 0

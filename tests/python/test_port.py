@@ -29,7 +29,6 @@ def test_a_datagram_comes_and_its_answer_goes(world: World, family: int) -> None
         assert stack.recv() == (b"question", (peer.addr, peer.port), ours[:2])
         stack.sendto(ours[:2], (peer.addr, peer.port), b"answer")
         assert peer.recv() == (b"answer", ours[:2])
-        peer.close()
 
 
 def test_a_wildcard_gets_what_goes_to_any_local_address(world: World) -> None:
@@ -40,7 +39,6 @@ def test_a_wildcard_gets_what_goes_to_any_local_address(world: World) -> None:
         assert stack.recv()[0] == b"any"
         stack.sendto((world.addr[4], 7000), (peer.addr, peer.port), b"back")
         assert peer.recv()[0] == b"back"
-        peer.close()
 
 
 def test_exact_beats_wildcard(world: World) -> None:
@@ -51,7 +49,6 @@ def test_exact_beats_wildcard(world: World) -> None:
         peer.sendto(b"x", (world.addr[4], 7000))
         assert Stack(exact).recv()[0] == b"x"
         assert Stack(any_port).nothing()
-        peer.close()
 
 
 def test_nothing_comes_after_unbind(world: World) -> None:
@@ -63,7 +60,6 @@ def test_nothing_comes_after_unbind(world: World) -> None:
         port.unbind(*ours)
         peer.sendto(b"2", ours[:2])
         assert stack.nothing()
-        peer.close()
 
 
 def test_an_ephemeral_port_is_chosen_and_unbound(world: World) -> None:
@@ -90,7 +86,6 @@ def test_a_large_frame_spans_slots(world: World) -> None:
         assert stack.recv()[0] == data
         stack.sendto(ours[:2], (peer.addr, peer.port), data)
         assert peer.recv()[0] == data
-        peer.close()
 
 
 def test_stack_to_stack(world: World) -> None:
@@ -116,7 +111,6 @@ def test_a_batch_arrives_whole_and_in_order(world: World) -> None:
         for i in range(200):
             peer.sendto(str(i).encode(), ours[:2])
         assert [int(stack.recv()[0]) for _ in range(200)] == list(range(200))
-        peer.close()
 
 
 def test_a_batch_is_sent_whole_and_in_order(world: World) -> None:
@@ -129,7 +123,6 @@ def test_a_batch_is_sent_whole_and_in_order(world: World) -> None:
         )
         assert [int(peer.recv()[0]) for _ in range(100)] == list(range(100))
         eventually(lambda: port.stats()["tx_frames"] == 100, "all are counted")
-        peer.close()
 
 
 def test_max_limits_a_batch_and_the_rest_stays(pair: PairWorld) -> None:
@@ -145,7 +138,6 @@ def test_max_limits_a_batch_and_the_rest_stays(pair: PairWorld) -> None:
                 assert len(frames) <= most
                 got += [bytes(f)[-1:] for f in frames]
         assert got == [str(i).encode() for i in range(10)]
-        peer.close()
 
 
 def test_a_full_ring_takes_what_fits(pair: PairWorld) -> None:
@@ -170,7 +162,6 @@ def test_what_does_not_fit_the_ring_is_counted(pair: PairWorld) -> None:
                 got += len(frames)
         stats = port.stats()
         assert got == stats["rx_frames"] == 8 and stats["drop_rx_full"] == 42
-        peer.close()
 
 
 def receive_one(pair: PairWorld, port: Port) -> tuple[multistack.Tuple, object]:
@@ -183,7 +174,7 @@ def receive_one(pair: PairWorld, port: Port) -> tuple[multistack.Tuple, object]:
 
 def test_a_view_is_released_with_its_batch(pair: PairWorld) -> None:
     with pair.port() as port:
-        _, peer = receive_one(pair, port)
+        receive_one(pair, port)
         with port.recv_batch() as frames:
             assert len(frames) == 1
             view = frames[0]
@@ -191,12 +182,11 @@ def test_a_view_is_released_with_its_batch(pair: PairWorld) -> None:
         with pytest.raises(ValueError, match="released"):
             bytes(view)
         assert len(frames) == 0
-        peer.close()
 
 
 def test_a_slice_that_outlives_its_batch_is_reported(pair: PairWorld) -> None:
     port = pair.port()
-    _, peer = receive_one(pair, port)
+    receive_one(pair, port)
     with pytest.raises(BufferError, match="outlives"), port.recv_batch() as frames:
         kept = frames[0][-7:]
     port.close()
@@ -205,17 +195,15 @@ def test_a_slice_that_outlives_its_batch_is_reported(pair: PairWorld) -> None:
     gc.collect()
     with pair.port() as again:  # the port itself is gone with the last view
         again.bind(pair.addr[4], 7000)
-    peer.close()
 
 
 def test_an_error_in_a_batch_is_not_hidden_by_a_slice(pair: PairWorld) -> None:
     with pair.port() as port:
-        _, peer = receive_one(pair, port)
+        receive_one(pair, port)
         with pytest.raises(KeyError), port.recv_batch() as frames:
             kept = frames[0][:1]
             raise KeyError("the caller's")
         del kept
-        peer.close()
 
 
 def test_a_loop_over_a_batch_opens_and_ends_it(pair: PairWorld) -> None:
@@ -229,7 +217,6 @@ def test_a_loop_over_a_batch_opens_and_ends_it(pair: PairWorld) -> None:
         assert port.wait(5)
         assert port.recv()[-1:] == b"2"
         assert port.recv() is None
-        peer.close()
 
 
 def test_one_batch_at_a_time_on_a_ring(pair: PairWorld) -> None:
@@ -244,13 +231,12 @@ def test_one_batch_at_a_time_on_a_ring(pair: PairWorld) -> None:
 
 def test_iteration_yields_bytes_until_the_port_is_closed(pair: PairWorld) -> None:
     with pair.port() as port:
-        _, peer = receive_one(pair, port)
+        receive_one(pair, port)
         got = []
         for frame in port:
             got.append(frame[-7:])
             port.close()
         assert got == [b"payload"]
-        peer.close()
 
 
 # ---- offload metadata -------------------------------------------------------------
@@ -269,7 +255,6 @@ def test_metadata_crosses_the_pair(pair: PairWorld) -> None:
         with port.recv_batch() as frames:
             assert bytes(frames[0]) == bytes(frame)
             assert frames.meta(0) == meta
-        peer.close()
 
 
 def test_a_gso_frame_spans_slots_and_keeps_its_metadata(pair: PairWorld) -> None:
@@ -290,7 +275,6 @@ def test_a_gso_frame_spans_slots_and_keeps_its_metadata(pair: PairWorld) -> None
         with port.recv_batch(max=1) as frames:
             assert bytes(frames[0]) == frame
             assert frames.meta(0) == meta
-        peer.close()
 
 
 # ---- statistics, lists, taps, routes --------------------------------------------------
@@ -311,7 +295,6 @@ def test_counters_have_names_and_move(world: World) -> None:
         assert after["rx_frames"] == 1 and after["rx_bytes"] == 14 + 20 + 8 + 5
         assert after["tx_bytes"] == 14 + 20 + 8 + 5
         assert port.stats(nic=world.nic)["rx_seen"] >= 1
-        peer.close()
 
 
 REFUSED = {
@@ -407,7 +390,6 @@ def test_a_tap_sees_both_directions(world: World) -> None:
         assert [flag for flag, _ in seen] == [SlotFlag.TAP_RX, SlotFlag.TAP_TX]
         assert seen[0][1].startswith(b"in") and seen[1][1].startswith(b"out")
         watcher.untap()
-        peer.close()
 
 
 def test_tuples_move_to_a_successor(world: World) -> None:
@@ -421,7 +403,6 @@ def test_tuples_move_to_a_successor(world: World) -> None:
             old.unbind(*ours)
         with pytest.raises(OSError):
             new.handover_accept(bytes(16))
-        peer.close()
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -458,7 +439,6 @@ def test_the_descriptor_polls_after_arm(world: World) -> None:
             return port.recv()
 
         assert eventually(frame, "a frame behind the descriptor")[-1:] == b"x"
-        peer.close()
 
 
 def test_threads_with_a_ring_each(world: World) -> None:
@@ -498,8 +478,6 @@ def test_threads_with_a_ring_each(world: World) -> None:
                 assert [i for f, i in frames if f == flow] == list(range(20))
         assert all(len(r) == 1 for r in rings_of.values())
         assert len(set.union(*rings_of.values())) > 1, "the hash uses one ring only"
-        for peer in peers:
-            peer.close()
 
 
 # ---- lifetime --------------------------------------------------------------------
@@ -543,7 +521,6 @@ def test_reopen_keeps_the_tuples(world: World) -> None:
         peer = world.peer()
         peer.sendto(b"x", ours[:2])
         assert Stack(port).recv()[0] == b"x"
-        peer.close()
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,9 @@ class PortPeer:
         self.handle.close()
 
 
+opened: list[Peer] = []  # of the test that runs; closed behind it
+
+
 class World:
     """What is common; `kernel` says whether a host stack is beside ours."""
 
@@ -198,7 +201,13 @@ class World:
     def port(self, **options: Any) -> multistack.Port:
         return multistack.Port(self.device, **options)
 
-    def peer(self, family: int = 4, port: int = 0) -> Peer:
+    def peer(self, family: int = 4, port: int = 0) -> Any:
+        """A Peer; closed at the end of the test, or by itself."""
+        made = self._peer(family, port)
+        opened.append(made)
+        return made
+
+    def _peer(self, family: int, port: int) -> Peer:
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -234,7 +243,7 @@ class PairWorld(World):
     def settle(self) -> None:
         self.keep[0].recv()
 
-    def peer(self, family: int = 4, port: int = 0) -> PortPeer:
+    def _peer(self, family: int, port: int) -> PortPeer:
         return PortPeer(self.far, self.peer_addr[family], port)
 
     def close(self) -> None:
@@ -265,7 +274,7 @@ class TapWorld(World):
         with self.ns.inside():
             return super().port(**options)
 
-    def peer(self, family: int = 4, port: int = 0) -> KernelPeer:
+    def _peer(self, family: int, port: int) -> KernelPeer:
         return KernelPeer(self.ns, family, self.peer_addr[family], port)
 
     def close(self) -> None:
@@ -371,7 +380,7 @@ class DaemonWorld(World):
             self.far.close()
         self.ns.close()
 
-    def peer(self, family: int = 4, port: int = 0) -> KernelPeer:
+    def _peer(self, family: int, port: int) -> KernelPeer:
         return KernelPeer(self.far or self.ns, family, self.peer_addr[family], port)
 
     def inside(self) -> contextlib.AbstractContextManager[None]:
