@@ -209,7 +209,8 @@ struct hop {
 	uint8_t type; /* RTN_* */
 	uint8_t via[16], src[16];
 	bool has_via, has_src;
-	uint32_t mtu; /* 0: the link's */
+	uint32_t mtu;	/* 0: the link's */
+	uint32_t table; /* RT_TABLE_*; 0: no route, IPv4 guesses "on link" */
 };
 
 static int
@@ -239,6 +240,9 @@ route_read(const struct nlmsghdr *msg, void *arg)
 				hop->has_src = true;
 			}
 			break;
+		case RTA_TABLE:
+			hop->table = mnl_attr_get_u32(a);
+			break;
 		case RTA_METRICS:
 			mnl_attr_for_each_nested(
 			    m, a) if (mnl_attr_get_type(m) == RTAX_MTU)
@@ -259,15 +263,20 @@ route_ask(struct ms_nl *nl, const struct ms_tuple *dst, int oif,
 	struct nlmsghdr *req = ms_nl_begin(nl, RTM_GETROUTE, 0);
 	size_t bytes = dst->family == 4 ? 4 : 16;
 	struct rtmsg *rtm;
+	int r;
 
 	memset(hop, 0, sizeof(*hop));
 	rtm = mnl_nlmsg_put_extra_header(req, sizeof(*rtm));
 	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
 	rtm->rtm_dst_len = (unsigned char)(8 * bytes);
+	rtm->rtm_flags = RTM_F_LOOKUP_TABLE;
 	mnl_attr_put(req, RTA_DST, bytes, dst->addr);
 	if (oif != 0)
 		mnl_attr_put_u32(req, RTA_OIF, (uint32_t)oif);
-	return ms_nl_run(nl, req, route_read, hop);
+	r = ms_nl_run(nl, req, route_read, hop);
+	/* ip_route_output_key() takes whatever has no route for a neighbour, if
+	   asked for one interface. */
+	return r == 0 && hop->table == 0 ? -ENETUNREACH : r;
 }
 
 /* ---- neighbours ---- */

@@ -29,7 +29,7 @@ struct ms_tun {
  */
 int ms_tun_open(struct ms_tun *t, const char *name, unsigned int queues,
 		struct ms_err *err);
-/* Safe on a zeroed struct and twice. The device goes unless it is persistent. */
+/* Safe on a zeroed struct and twice. The device goes, if it is not to last. */
 void ms_tun_close(struct ms_tun *t);
 /*
  * Takes up to MS_BATCH_MAX waiting frames of a queue. They are valid, and
