@@ -366,6 +366,25 @@ test_local_client(void **state)
 	assert_true(port_counter(&w->port, MS_CTR_TX_HOST) >= 2);
 }
 
+/* Without its TAP the way to this host is gone, and nothing else. */
+static void
+test_local_tap_deleted(void **state)
+{
+	struct world *w = *state;
+	int c = client(THEIR4, OUR4, CLAIMED);
+	struct pollfd p = { .fd = ms_worker_fd(w->port.w), .events = POLLIN };
+	const char *tap = strncmp(w->spec, "tc", 2) == 0 ? "mstap1" : "mstap0";
+
+	assert_int_equal(sh("ip link del %s", tap), 0);
+	while (ms_worker_step(w->port.w) != 0)
+		;
+	ms_worker_step(w->port.w);
+	assert_int_equal(poll(&p, 1, 0), 0); /* does not spin */
+	assert_int_equal(send(c, "one", 3, 0), 3);
+	assert_true(port_recv(&w->port, frame, NULL, WAIT_MS) != 0);
+	close(c);
+}
+
 static void
 test_attached_twice(void **state)
 {
@@ -544,6 +563,7 @@ main(void)
 		BODY(test_wildcard_takes_own_addresses_only),
 		BODY(test_unbound_again_is_the_hosts),
 		BODY(test_local_client),
+		BODY(test_local_tap_deleted),
 		BODY(test_attached_twice),
 		BODY(test_vlan),
 		BODY(test_detach_leaves_no_trace),

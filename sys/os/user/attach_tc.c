@@ -10,6 +10,7 @@
  * path on lo leads to the host's own stack.
  */
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "attach.h"
@@ -210,7 +211,13 @@ tc_receive(struct ms_attach *a, unsigned int q)
 	if (n < 0 || q != 0 || !t->has_local || !ms_local_due(&t->local, n))
 		return n;
 	local = ms_tcpath_receive(&t->local, 0, a->nic, 0);
-	return local > 0 ? n + local : n;
+	if (local >= 0)
+		return n + local;
+	/* Somebody deleted the TAP; the interface goes on without. */
+	ms_warn("%s: the TAP towards this host's own stack is gone", t->ifname);
+	t->has_local = false;
+	epoll_ctl(t->epoll_fd, EPOLL_CTL_DEL, t->local.tun.fd[0], NULL);
+	return n;
 }
 
 static int

@@ -11,6 +11,7 @@
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -377,7 +378,13 @@ xdp_receive(struct ms_attach *a, unsigned int q)
 	if (n < 0 || q != 0 || !x->has_local || !ms_local_due(&x->local, n))
 		return n;
 	local = ms_tcpath_receive(&x->local, 0, a->nic, 0);
-	return local > 0 ? n + local : n;
+	if (local >= 0)
+		return n + local;
+	/* Somebody deleted the TAP; the interface goes on without. */
+	ms_warn("%s: the TAP towards this host's own stack is gone", x->ifname);
+	x->has_local = false;
+	epoll_ctl(x->epoll_fd, EPOLL_CTL_DEL, x->local.tun.fd[0], NULL);
+	return n;
 }
 
 static bool
