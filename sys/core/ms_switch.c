@@ -200,7 +200,7 @@ port_orphan(struct ms_port *port)
 		ms_os_store_release(&ring->sched, NULL);
 		MS_USER_WRITE(ring->shared->gone, MS_GONE_NIC);
 	}
-	port->nic = NULL;
+	ms_os_store_release(&port->nic, NULL);
 	ms_os_fence(); /* E: gone, as if it were a tail */
 	for (i = 0; i < num; i++)
 		ms_os_wake(i < port->num_tx ? &port->tx[i] :

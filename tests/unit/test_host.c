@@ -428,7 +428,61 @@ an_interface_vanishes(void **state)
 				     MS_CMD_PORT_CREATE, &arg, sizeof(arg),
 				     &err),
 			 -ENODEV);
+	assert_int_equal(ms_host_port_watch(w->a.host, w->a.port), -EALREADY);
+	assert_true(ms_host_ring_fd(&w->a.port->rx[0]) >= 0);
+}
+
+static void
+who_comes_late_is_told(void **state)
+{
+	struct world *w = *state;
+
+	ms_host_port_unwatch(w->a.host, w->a.port);
+	ms_host_gone(w->a.host, "pair0");
 	assert_int_equal(ms_host_port_watch(w->a.host, w->a.port), -ENODEV);
+}
+
+struct watcher {
+	struct side *s;
+	uint32_t stop;
+};
+
+static void *
+watch_again_and_again(void *arg)
+{
+	struct watcher *me = arg;
+
+	while (ms_os_load_acquire(&me->stop) == 0) {
+		ms_host_port_unwatch(me->s->host, me->s->port);
+		(void)ms_host_port_watch(me->s->host, me->s->port);
+	}
+	return NULL;
+}
+
+/* The last wake-up meets doorbells that are being taken down. */
+static void
+doorbells_go_while_the_interface_does(void **state)
+{
+	struct ms_cmd_attach arg = pair_arg(0);
+	struct world *w = *state;
+	struct watcher me;
+	pthread_t thread;
+	unsigned int i;
+
+	for (i = 0; i < 20; i++) {
+		me = (struct watcher){ .s = &w->a };
+		assert_int_equal(
+		    pthread_create(&thread, NULL, watch_again_and_again, &me),
+		    0);
+		ms_os_sleep_us(i * 20);
+		ms_host_gone(w->a.host, "pair0");
+		ms_os_store_release(&me.stop, 1);
+		pthread_join(thread, NULL);
+		port_close(&w->a, w->a.port);
+		w->a.port = NULL;
+		assert_int_equal(ms_host_attach(w->a.host, &arg, NULL), 0);
+		w->a.port = port_open(&w->a, "pair0", &user_cred);
+	}
 }
 
 static void
@@ -803,6 +857,8 @@ main(void)
 		THREADS(an_interface_vanishes),
 		STEPPED(an_interface_vanishes),
 		THREADS(an_interface_vanishes_under_a_sender),
+		STEPPED(who_comes_late_is_told),
+		THREADS(doorbells_go_while_the_interface_does),
 		STEPPED(a_step_finds_the_interface_gone),
 		THREADS(handover_loses_no_frame),
 		STEPPED(attach_errors_name_thing_and_remedy),

@@ -115,14 +115,21 @@ ms_host_port_watch(struct ms_host *host, struct ms_port *port)
 
 	ms_mutex_lock(&host->lock);
 	att = ms__attachment_of(host, port);
-	if (att == NULL)
+	if (port->rx[0].waiter != NULL) {
+		r = -EALREADY;
+		goto out;
+	}
+	if (att == NULL) {
 		r = -ENODEV;
+		goto out;
+	}
 	for (i = 0; i < port->num_tx && r == 0; i++)
 		r = watch_ring(att, &port->tx[i]);
 	for (i = 0; i < port->num_rx && r == 0; i++)
 		r = watch_ring(att, &port->rx[i]);
 	if (r)
 		unwatch_locked(port);
+out:
 	ms_mutex_unlock(&host->lock);
 	return r;
 }

@@ -336,10 +336,13 @@ add_attached(struct ms_host *host, struct text *t)
 static int
 not_attached(const struct question *q, const char *name, struct ms_err *err)
 {
+	struct ms_cmd_info info = { .size = sizeof(info) };
+	struct ms_port *none = NULL;
 	struct text t;
 
-	if (if_nametoindex(name) == 0 && q->code == -ENODEV &&
-	    ms_host_switch(q->host)->num_nics == 0)
+	(void)ms_ctl(ms_host_switch(q->host), q->cred, &none, MS_CMD_INFO,
+		     &info, sizeof(info));
+	if (info.num_nics == 0 && if_nametoindex(name) == 0)
 		return ms__explain_no_interface(name, err);
 	ms_err_set(err, q->code,
 		   "interface '%.15s' is not attached (multistack attach "
@@ -390,19 +393,21 @@ explain_create(const struct question *q, struct ms_err *err)
 static int
 explain_route(const struct question *q, struct ms_err *err)
 {
-	const char *nic = q->port != NULL && q->port->nic != NULL
-			      ? q->port->nic->name
-			      : "the interface";
+	struct ms_switch *sw = ms_host_switch(q->host);
+	char nic[MS_IFNAME_BYTES] = "its interface";
 	char addr[INET6_ADDRSTRLEN];
 
 	addr_name(&q->arg.route.dst, addr, sizeof(addr));
-	if (q->code == -ENETUNREACH || q->code == -EHOSTUNREACH)
-		return ms_err_set(err, q->code,
-				  "no route to %s through %s: see `ip route "
-				  "get %s`",
-				  addr, nic, addr);
-	return ms_err_set(err, q->code, "route to %s: %s", addr,
-			  strerror(-q->code));
+	if (q->code != -ENETUNREACH && q->code != -EHOSTUNREACH)
+		return ms_err_set(err, q->code, "route to %s: %s", addr,
+				  strerror(-q->code));
+	ms_mutex_lock(&sw->ctl_lock);
+	if (q->port != NULL && q->port->nic != NULL)
+		memcpy(nic, q->port->nic->name, sizeof(nic));
+	ms_mutex_unlock(&sw->ctl_lock);
+	return ms_err_set(err, q->code,
+			  "no route to %s through %s: see `ip route get %s`",
+			  addr, nic, addr);
 }
 
 static int

@@ -365,16 +365,21 @@ ms_os_random(void *buf, size_t bytes)
 	}
 }
 
+/* In a read section of its own: the doorbell may be on its way out. */
 void
 ms_os_wake(struct ms_kring *ring)
 {
-	const struct ms_waiter *w = ms_os_load_acquire(&ring->waiter);
+	const struct ms_waiter *w;
 	const uint64_t one = 1;
+	struct ms_read r;
 	ssize_t n;
 
-	if (w == NULL)
-		return;
-	/* EAGAIN: it is readable already, and that is all that counts. */
-	n = write(w->wake_fd, &one, sizeof(one));
-	(void)n;
+	ms_os_read_enter(&r);
+	w = ms_os_load_acquire(&ring->waiter);
+	if (w != NULL) {
+		/* EAGAIN: it is readable already, which is all that counts. */
+		n = write(w->wake_fd, &one, sizeof(one));
+		(void)n;
+	}
+	ms_os_read_exit(&r);
 }

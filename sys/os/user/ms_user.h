@@ -159,7 +159,8 @@ int ms_host_ctl(struct ms_host *host, const struct ms_cred *cred,
 /*
  * The rings of a port get their wake-up pipes and the transmit rings their
  * worker, which watches their kicks. Call after PORT_CREATE; undo before
- * destroy. -EMFILE, -ENFILE, -ENOMEM, and then nothing is watched.
+ * destroy. -EMFILE, -ENFILE, -ENOMEM, -ENODEV (the interface is gone), and
+ * then nothing is watched; -EALREADY changes nothing.
  * ring_fd: polls readable after a wake-up (struct ms_waiter). kick_fd: of a
  * transmit ring, an eventfd that a client writes to when `doze` is set; only
  * its edges count, nobody reads it; -1 for a receive ring. Borrowed.
