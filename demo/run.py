@@ -263,7 +263,7 @@ class Demo:
             f"ip netns exec {cli} bash -c 'exec 3<>/dev/udp/{V4}/{play.C_STACK}; "
             "echo who >&3; head -n1 <&3'",
             f"ip netns exec {cli} ping {V4}",
-            f"ip netns exec {srv} {self.cast.stage}/udp_echo {self.cast.device} 7010 {V4}",
+            f"ip netns exec {srv} {self.cast.built.echo} {self.cast.device} 7010 {V4}",
             f"ip netns exec {cli} tcpdump -ni {IFNAME}",
         ):
             self.report.console.print(f"    {line}", soft_wrap=True, markup=False)
