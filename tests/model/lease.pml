@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * lease.pml: several packet contexts fill one receive ring at once. Each
- * reserves slots under the ring's lock, copies outside of it, and finishes
- * under it again; what is finished is published in the order of reservation,
- * by whoever closes the gap, who then looks whether the owner must be woken.
+ * lease.pml: several packet contexts fill one receive ring at once, as in
+ * sys/core/ms_ring.c. Each reserves slots under the ring's lock and fills them
+ * outside of it. The holder of the oldest lease publishes it by moving tail,
+ * without the lock; a younger one that is finished is noted, under the lock.
+ * Whoever has published or noted then looks for noted leases that tail has
+ * come to, moves it over them, and wakes the owner for all that he moved.
  *
  * Checked: no slot is published before it was filled or after it was consumed,
- * none is lost, no lease stays open, and no wake-up is lost, whatever the
- * order of finishing.
+ * none is lost, no lease stays open, no wake-up is lost, whatever the order of
+ * finishing; and the head of an honest user is never found to be false.
  *
  * The memory is TSO: each context has one store buffer for all its stores; to
  * take the lock is an atomic exchange, which empties it, to release the lock
- * is a plain store. So E is still needed after the unlock.
+ * is a plain store. What only enters a buffer is nobody else's to see, so
+ * several stores are one step here; they leave the buffer one by one.
  *
- * Mistakes that must be found: NO_E, NO_F, NO_ORDER (publish as soon as
- * finished), NO_CLEAR (a consumed lease's length stays behind), ONE_WAKE (compare
- * the event index with the last slot only, not with all that one published),
- * NO_HEAD_CHECK (reserve without asking how far the owner is).
+ * Mistakes that must be found: NO_E, NO_E_LATER, NO_F (a fence left away),
+ * NO_ORDER (publish as soon as finished), NO_LAP (take a noted lease for the
+ * one a lap before it: the user can be ahead of ring->tail), NO_LOOK (who
+ * has noted a lease does not look whether tail came to it meanwhile), OWN_WAKE
+ * (wake only for one's own lease, not for older ones moved with it), LATE_LIMIT
+ * (the user sees tail before he may move head there), NO_HEAD_CHECK (reserve
+ * without asking how far the owner is).
  */
 #define IDX(x) ((x) & 255)
 #define START 254
-#define SLOTS 4
+#define SLOTS 2
 #define MASK (SLOTS - 1)
 
 #ifndef CONTEXTS
@@ -30,25 +36,43 @@
 #define ROUNDS 2
 #endif
 
+/* shared words; of the region HEAD, WAKE, TAIL, SLOT */
 #define HEAD 0
 #define WAKE 1
 #define TAIL 2
 #define LOCK 3
-#define SLOT 4
-#define WORDS 8
+#define OURS 4		/* ring->tail */
+#define LIMIT 5		/* ring->limit */
+#define RESERVED 6	/* ring->reserved */
+#define SLOT 7
+#define WORDS 9
 #define USER CONTEXTS
 
-byte mem[WORDS] = { START, START, START, 0, 0, 0, 0, 0 };
-chan buffer[CONTEXTS + 1] = [4] of { byte, byte };
+byte mem[WORDS] = { START, START, START, 0, START, START, START, 0, 0 };
+chan buffer[CONTEXTS + 1] = [6] of { byte, byte };
 
 #define STORE(w, v) buffer[me]!w, (v)
 #define FENCE empty(buffer[me])
 #define TAKE atomic { empty(buffer[me]) && mem[LOCK] == 0 -> mem[LOCK] = 1 }
 #define GIVE STORE(LOCK, 0)
 
-/* the switch's own, under the lock */
-byte reserved = START, tail = START, leases;
+/* In this order: what may be consumed, what is seen, whose turn it is. */
+#ifdef LATE_LIMIT
+#define MOVE(v) STORE(TAIL, v); STORE(OURS, v); STORE(LIMIT, v)
+#else
+#define MOVE(v) STORE(LIMIT, v); STORE(TAIL, v); STORE(OURS, v)	/* A */
+#endif
+
+#ifdef NO_LAP
+#define COLLECTABLE(i) true
+#else
+#define COLLECTABLE(i) (lease_first[(i) & MASK] == (i))
+#endif
+
+/* the switch's own, only under the lock */
+byte seen_head = START, waiting;
 byte lease_len[SLOTS];
+byte lease_first[SLOTS];	/* whose length it is: not of a lap later */
 
 bool bell;
 byte promised, received;
@@ -70,10 +94,12 @@ end:
 active [CONTEXTS] proctype context()
 {
 	byte me = _pid - 1;
-	byte round, n, i, first, room, old, new, wake;
+	byte round, n, i, first, head, old, new, wake;
+	bool published;
 
 	do
 	:: round < ROUNDS ->
+		/* reserve */
 		round++;
 		n = 1;
 		if
@@ -81,84 +107,117 @@ active [CONTEXTS] proctype context()
 		:: skip
 		fi;
 		TAKE;
-#ifdef NO_HEAD_CHECK
-		room = SLOTS;
-#else
-		room = SLOTS - IDX(reserved - mem[HEAD]);
-#endif
+		head = mem[HEAD];				/* D */
 		d_step {
+#ifdef NO_HEAD_CHECK
+			seen_head = mem[RESERVED];
+#else
+			assert(IDX(head - seen_head) <=
+			       IDX(mem[LIMIT] - seen_head));
+			seen_head = head;
+#endif
+			first = mem[RESERVED];
+			i = SLOTS - IDX(first - seen_head);
 			if
-			:: n > room -> n = room
+			:: n > i -> n = i
 			:: else
 			fi;
-			first = reserved;
-			reserved = IDX(reserved + n);
 			promised = promised + n;
-			leases = leases + (n > 0 -> 1 : 0);
 			i = 0
 		}
-		GIVE;
+		/* a slot says which index it was filled for */
+		atomic {
+			STORE(RESERVED, IDX(first + n));
+			GIVE;
+			do
+			:: i < n ->
+				STORE(SLOT + (IDX(first + i) & MASK),
+				      IDX(first + i) ^ 85);
+				i++
+			:: else -> break
+			od
+		}
 		if
 		:: n == 0 -> goto done
 		:: else
 		fi;
-		do					/* the copy */
-		:: i < n ->
-			/* a slot says which index it was filled for */
-			STORE(SLOT + (IDX(first + i) & MASK), IDX(first + i) ^ 85);
-			i++
-		:: else -> break
-		od;
-		TAKE;
-		d_step {
-			old = tail;
-			new = tail;
-			leases--;
-			if
+
+		/* publish */
 #ifdef NO_ORDER
-			:: true -> new = IDX(first + n); tail = new
+		published = true;
 #else
-			:: first == tail ->
-				tail = IDX(tail + n);
-				do
-				:: lease_len[tail & MASK] != 0 ->
-					i = tail & MASK;
-					tail = IDX(tail + lease_len[i]);
-#ifndef NO_CLEAR
-					lease_len[i] = 0
+		published = (mem[OURS] == first);
 #endif
-				:: else -> break
-				od;
-				new = tail
-			:: else ->
-				lease_len[first & MASK] = n
-#endif
-			fi
-		}
 		if
-		:: new != old -> STORE(TAIL, new)		/* A */
-		:: else
+		:: published ->
+			atomic { MOVE(IDX(first + n)) }
+		:: else ->
+			TAKE;
+			d_step {
+				lease_len[first & MASK] = n;
+				lease_first[first & MASK] = first;
+				waiting++
+			}
+			GIVE
 		fi;
-		GIVE;
-		if
-		:: new != old ->
-#ifdef ONE_WAKE
-			old = IDX(new - 1);
-#endif
 #ifndef NO_E
-			FENCE;					/* E */
+		FENCE;						/* E */
 #endif
-			wake = mem[WAKE];
+
+		/* settle */
+		old = first;
+		new = IDX(first + (published -> n : 0));
+		if
+		:: published && mem[RESERVED] == new
+#ifdef NO_LOOK
+		:: !published
+#endif
+		:: else ->
+			TAKE;
+			i = mem[OURS];
+			d_step {
+				head = i;
+				do
+				:: waiting != 0 && lease_len[i & MASK] != 0 &&
+				   COLLECTABLE(i) ->
+					n = lease_len[i & MASK];
+					lease_len[i & MASK] = 0;
+					waiting--;
+					i = IDX(i + n)
+				:: else -> break
+				od
+			}
 			if
-			:: IDX(new - wake - 1) < IDX(new - old) -> bell = true
+			:: i != head ->
+				atomic { MOVE(i) }
+				d_step {
+					if
+					:: published -> skip
+					:: else ->
+#ifdef OWN_WAKE
+						old = first
+#else
+						old = head
+#endif
+					fi;
+					new = i
+				}
 			:: else
-			fi
+			fi;
+			GIVE;
+#ifndef NO_E_LATER
+			FENCE				/* E, once more */
+#endif
+		fi;
+		wake = mem[WAKE];
+		if
+		:: IDX(new - wake - 1) < IDX(new - old) -> bell = true
 		:: else
 		fi;
 done:
 		skip;
-		d_step { n = 0; i = 0; first = 0; room = 0; old = 0; new = 0;
-			 wake = 0 }
+		d_step { n = 0; i = 0; first = 0; head = 0; old = 0; new = 0;
+			 wake = 0; published = false }
 	:: else -> break
 	od
 }
@@ -180,9 +239,7 @@ active proctype user()
 			}
 		:: else -> break
 		od;
-		skip;
-		STORE(HEAD, head);				/* C */
-		STORE(WAKE, head);
+		atomic { STORE(HEAD, head); STORE(WAKE, head) }	/* C */
 #ifndef NO_F
 		FENCE;						/* F */
 #endif
@@ -199,6 +256,6 @@ end:
 active proctype stillness()
 {
 	timeout;
-	assert(leases == 0 && tail == reserved);
+	assert(waiting == 0 && mem[OURS] == mem[RESERVED]);
 	assert(received == promised)
 }

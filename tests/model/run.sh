@@ -62,5 +62,6 @@ only=$1
 variant=$2
 model receive NO_A NO_B NO_C NO_E NO_F
 model transmit NO_A NO_C NO_D NO_E NO_F NO_G NO_H
-model lease NO_E NO_F NO_ORDER NO_CLEAR ONE_WAKE NO_HEAD_CHECK
+model lease NO_E NO_E_LATER NO_F NO_ORDER NO_LAP NO_LOOK OWN_WAKE LATE_LIMIT \
+    NO_HEAD_CHECK
 exit $failed
