@@ -4,6 +4,7 @@
  * and the receive ring, transmit chunks between a stack of free ones, the
  * transmit and the completion ring. The switch reads received frames in place.
  */
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <net/ethernet.h>
 #include <sys/mman.h>
@@ -95,6 +96,8 @@ open_once(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
 				       &x->tx, &cfg);
 	if (r == 0) {
 		x->fd = xsk_socket__fd(x->sock);
+		/* libxdp leaves it open for whatever we may execute. */
+		fcntl(x->fd, F_SETFD, FD_CLOEXEC);
 		r = chunks_share_out(x);
 	}
 	if (r != 0)
