@@ -190,8 +190,10 @@ main(void)
 {
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pair_under_change),
-		{ "xdp", test_wire_under_change, world_new, NULL, (void *)(uintptr_t)"xdp:ms0" },
-		{ "tc", test_wire_under_change, world_new, NULL, (void *)(uintptr_t)"tc:ms0" },
+		{ "xdp", test_wire_under_change, world_new, NULL,
+		  (void *)(uintptr_t)"xdp:ms0" },
+		{ "tc", test_wire_under_change, world_new, NULL,
+		  (void *)(uintptr_t)"tc:ms0" },
 	};
 	int failed;
 
