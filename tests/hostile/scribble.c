@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * scribble.c: the owner of a port writes random garbage over its whole region,
+ * for ever, from two threads, while frames flow to it and from it; beside it
+ * another port does its work. That one loses nothing, gets all in order, and
+ * all that it sends goes out, in order; nothing goes out in its name that it
+ * did not send.
+ *
+ *   scribble [FRAMES]
+ */
+#include <pthread.h>
+#include <sched.h>
+
+#include "rig.h"
+
+#define QUEUES 2
+#define WINDOW 64 /* frames to the neighbour on their way */
+#define EVIL_PORT 6666
+#define GOOD_PORT 7777
+#define SLOTS 256
+
+struct payload {
+	uint32_t queue, seq, again;
+};
+
+static struct rig rig;
+static struct ms_port *evil, *good;
+static uint32_t frames = 100000; /* to the neighbour, a queue */
+static uint32_t received[QUEUES], echoed[QUEUES], wired[QUEUES];
+static bool stop;
+
+static bool
+stopped(void)
+{
+	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
+}
+
+static uint64_t
+chance(uint64_t *s)
+{
+	*s ^= *s << 13;
+	*s ^= *s >> 7;
+	*s ^= *s << 17;
+	return *s;
+}
+
+/* ---- the wire ------------------------------------------------------------------ */
+
+static uint32_t
+wire(struct ms_nic *nic, unsigned int q, struct ms_frame *f, uint32_t n,
+     bool more)
+{
+	volatile uint8_t sink = 0;
+	struct payload p;
+	uint32_t i, k, at;
+
+	(void)nic;
+	(void)more;
+	for (i = 0; i < n; i++) {
+		RIG_CHECK(f[i].linear >= 42);
+		RIG_CHECK(memcmp(f[i].data + 6, rig_mac, 6) == 0);
+		RIG_CHECK(memcmp(f[i].data + 26, rig_ip, 4) == 0);
+		for (k = 0; k < f[i].nsegs; k++)
+			for (at = 0; at < f[i].segs[k].bytes; at++)
+				sink ^= f[i].segs[k].p[at];
+		if (ms_be16(f[i].data + 34) == EVIL_PORT)
+			continue;
+		RIG_CHECK(ms_be16(f[i].data + 34) == GOOD_PORT);
+		memcpy(&p, f[i].data + 42, sizeof(p));
+		RIG_CHECK(q == 0 && p.queue < QUEUES);
+		RIG_CHECK(p.seq == wired[p.queue] && p.again == ~p.seq);
+		__atomic_store_n(&wired[p.queue], p.seq + 1, __ATOMIC_RELAXED);
+	}
+	return n;
+}
+
+static const struct ms_nic_ops ops = {
+	.name = "wire",
+	.xmit = wire,
+	.to_host = rig_to_host,
+};
+
+/* ---- the hostile owner ----------------------------------------------------------- */
+
+static void *
+scribbler(void *arg)
+{
+	uint64_t s = 88172645463325252u + (uintptr_t)arg;
+	size_t words = (size_t)(evil->rx[0].bufs - (uint8_t *)evil->region) / 4;
+	size_t all = evil->region_bytes / 4, at;
+	uint32_t *w = (void *)evil->region;
+	struct ms_ring *r;
+	uint64_t v;
+
+	while (!stopped()) {
+		v = chance(&s);
+		r = rig_ring(evil, v & 1, v >> 1 & 1);
+		switch (v >> 2 & 7) {
+		case 0: /* anywhere */
+			at = chance(&s) % all;
+			__atomic_store_n(&w[at], (uint32_t)chance(&s),
+					 __ATOMIC_RELAXED);
+			break;
+		case 1: /* a head that is nearly right */
+			ms_os_store_once(&r->head,
+					 ms_os_load_once(&r->tail) -
+						 (uint32_t)(v >> 5 & 31));
+			break;
+		case 2:
+			ms_os_store_once(&r->wake,
+					 ms_os_load_once(&r->tail));
+			break;
+		case 3: /* a frame that is nearly good */
+			(void)rig_udp_out(rig_buf(evil, v >> 8 & 63),
+					  v & 64 ? EVIL_PORT : GOOD_PORT, 9,
+					  "x", 1);
+			break;
+		case 4:
+			at = v >> 8 & (SLOTS - 1);
+			rig_slots(r)[at].buf = v >> 32 & 63;
+			rig_slots(r)[at].len = 43;
+			rig_slots(r)[at].flags = (v >> 40 & 7) == 0;
+			break;
+		case 5:
+			ms_kring_tx_ready(&evil->tx[v >> 5 & 1]);
+			break;
+		default: /* the header and the rings */
+			at = chance(&s) % words;
+			__atomic_store_n(&w[at], (uint32_t)chance(&s),
+					 __ATOMIC_RELAXED);
+		}
+	}
+	return NULL;
+}
+
+/* ---- the good ones ------------------------------------------------------------------ */
+
+static void *
+input(void *arg)
+{
+	uint32_t q = (uint32_t)(uintptr_t)arg, seq = 0, i, n;
+	static uint8_t buf[QUEUES][8][2048], noise[QUEUES][1400];
+	struct ms_frame f[8];
+	struct payload p;
+	uint64_t s = q + 1;
+
+	while (seq < frames) {
+		memset(f, 0, sizeof(f));
+		for (i = n = 0; i < 8; i++) {
+			f[i].data = buf[q][i];
+			if ((i & 1) == 0 &&
+			    seq - ms_os_load_once(&received[q]) < WINDOW &&
+			    seq < frames) {
+				p.queue = q;
+				p.seq = seq++;
+				p.again = ~p.seq;
+				f[i].len = rig_udp_in(buf[q][i], (uint16_t)q,
+						      GOOD_PORT, &p,
+						      sizeof(p));
+				n++;
+			} else {
+				f[i].len = rig_udp_in(buf[q][i],
+						      (uint16_t)chance(&s),
+						      EVIL_PORT, noise[q],
+						      chance(&s) % 1400);
+			}
+			f[i].linear = f[i].len;
+		}
+		ms_nic_input(rig.nic, q, f, 8);
+		for (i = 0; i < 8; i++)
+			RIG_CHECK(f[i].verdict == MS_VERDICT_TAKEN);
+		if (n == 0)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void *
+runner(void *arg)
+{
+	unsigned int q = (unsigned int)(uintptr_t)arg;
+
+	while (!stopped())
+		if (ms_nic_sched_run(rig.nic, q, 64) == 0)
+			sched_yield();
+	return NULL;
+}
+
+static void *
+neighbour(void *arg)
+{
+	uint8_t frame[2048];
+	struct payload p;
+	uint32_t left = QUEUES * frames, len;
+
+	(void)arg;
+	while (left > 0) {
+		len = rig_rx(good, 0, frame, sizeof(frame));
+		if (len == 0) {
+			sched_yield();
+			continue;
+		}
+		/* the hostile port may send to us, too */
+		if (memcmp(frame + 26, rig_ip, 4) == 0)
+			continue;
+		RIG_CHECK(len == 42 + sizeof(p));
+		memcpy(&p, frame + 42, sizeof(p));
+		RIG_CHECK(p.queue < QUEUES && p.seq == received[p.queue] &&
+			  p.again == ~p.seq);
+		ms_os_store_once(&received[p.queue], p.seq + 1);
+		len = rig_udp_out(frame, GOOD_PORT, 9, &p, sizeof(p));
+		while (rig_tx(good, 0, frame, len) != 0)
+			sched_yield();
+		ms_kring_tx_ready(&good->tx[0]);
+		echoed[p.queue]++;
+		left--;
+	}
+	return NULL;
+}
+
+/* ---- the whole ----------------------------------------------------------------------- */
+
+static void
+check_counters(void)
+{
+	uint64_t c[MS_CTR_MAX], g[MS_CTR_MAX];
+
+	rig_stats(&rig, NULL, c);
+	rig_stats(&rig, good, g);
+	RIG_CHECK(g[MS_CTR_DROP_RX_FULL] == 0 && g[MS_CTR_DROP_RX_SLOT] == 0);
+	RIG_CHECK(g[MS_CTR_TX_FRAMES] == QUEUES * (uint64_t)frames);
+	RIG_CHECK(c[MS_CTR_RX_SEEN] + c[MS_CTR_TX_LOCAL] ==
+		  c[MS_CTR_RX_FRAMES] + c[MS_CTR_RX_HOST] +
+			  c[MS_CTR_DROP_RX_FULL] + c[MS_CTR_DROP_RX_SLOT] +
+			  c[MS_CTR_DROP_RX_LONG] + c[MS_CTR_DROP_RX_GONE]);
+	printf("seen %llu, received %llu, dropped %llu full and %llu bad, "
+	       "bad heads %llu, sent %llu\n",
+	       (unsigned long long)c[MS_CTR_RX_SEEN],
+	       (unsigned long long)c[MS_CTR_RX_FRAMES],
+	       (unsigned long long)c[MS_CTR_DROP_RX_FULL],
+	       (unsigned long long)c[MS_CTR_DROP_RX_SLOT],
+	       (unsigned long long)c[MS_CTR_BAD_HEAD],
+	       (unsigned long long)c[MS_CTR_TX_FRAMES]);
+}
+
+int
+main(int argc, char **argv)
+{
+	pthread_t scribblers[2], inputs[QUEUES], runners[QUEUES], user;
+	uintptr_t i;
+
+#if defined(__SANITIZE_THREAD__)
+	puts("skipped: this is a data race on purpose");
+	return 77;
+#endif
+	if (argc > 1)
+		frames = (uint32_t)strtoul(argv[1], NULL, 0);
+	rig_init_ops(&rig, QUEUES, &ops);
+	RIG_CHECK(rig_port_sized(&rig, &rig_alice, 2, 2, SLOTS, &evil) == 0);
+	RIG_CHECK(rig_port_sized(&rig, &rig_bob, 1, 1, SLOTS, &good) == 0);
+	RIG_CHECK(rig_bind(&rig, &rig_alice, evil,
+			   rig_tuple4(rig_ip, IPPROTO_UDP, EVIL_PORT)) == 0);
+	RIG_CHECK(rig_bind(&rig, &rig_bob, good,
+			   rig_tuple4(rig_ip, IPPROTO_UDP, GOOD_PORT)) == 0);
+	for (i = 0; i < 2; i++)
+		pthread_create(&scribblers[i], NULL, scribbler, (void *)i);
+	for (i = 0; i < QUEUES; i++) {
+		pthread_create(&inputs[i], NULL, input, (void *)i);
+		pthread_create(&runners[i], NULL, runner, (void *)i);
+	}
+	pthread_create(&user, NULL, neighbour, NULL);
+	for (i = 0; i < QUEUES; i++)
+		pthread_join(inputs[i], NULL);
+	pthread_join(user, NULL);
+	for (i = 0; i < QUEUES; i++)
+		while (__atomic_load_n(&wired[i], __ATOMIC_RELAXED) < frames)
+			sched_yield();
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < 2; i++)
+		pthread_join(scribblers[i], NULL);
+	for (i = 0; i < QUEUES; i++)
+		pthread_join(runners[i], NULL);
+	check_counters();
+	ms_port_destroy(evil);
+	ms_port_destroy(good);
+	rig_deinit(&rig);
+	return 0;
+}
