@@ -38,6 +38,14 @@ queue_open(struct ms_tun *t, const char *name, struct ms_err *err)
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0) {
 		r = -errno;
+		/* Who may not open it has not the capability either: the same
+		   answer as from the other kinds. */
+		if (r == -EACCES || r == -EPERM)
+			return ms_err_set(err, -EPERM,
+					  "TAP '%s': CAP_NET_ADMIN is needed, "
+					  "and to open /dev/net/tun: run as "
+					  "root, or attach it by multistackd",
+					  name);
 		return ms_err_set(err, r,
 				  "cannot open /dev/net/tun: %s; load the tun "
 				  "module, or give the container the device",

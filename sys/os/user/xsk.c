@@ -116,11 +116,14 @@ ms_xsk_open(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
 
 	ms_spin_init(&x->lock);
 	x->fd = -1;
-	/* The kernel lets go of a closed socket's queue a little later, on a
-	   work queue (xp_put_pool()). */
-	while ((r = open_once(x, ifname, q, mtu, generic)) == -EBUSY &&
-	       tries-- > 0)
+	/* The kernel lets go of a closed socket's queue and of its pinned pages
+	   a little later, on a work queue (xp_put_pool()). */
+	do {
+		r = open_once(x, ifname, q, mtu, generic);
+		if (r != -EBUSY && r != -ENOBUFS)
+			break;
 		nanosleep(&pause, NULL);
+	} while (--tries > 0);
 	if (r != 0)
 		return r;
 	if (getsockopt(x->fd, SOL_XDP, XDP_OPTIONS, &opt, &len) == 0)
