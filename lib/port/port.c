@@ -34,13 +34,9 @@ msport__fail(msport_t *port, msport_error_t *err, int code, const char *fmt,
 int
 msport__die(msport_t *port, int code)
 {
-	const char *text =
-	    code == -ENETDOWN
-		? "the interface was detached from the switch or is gone; "
-		  "attach it again, then msport_reopen()"
-		: "multistackd stopped; start it again, then msport_reopen()";
-
-	__atomic_store_n(&port->text, text, __ATOMIC_RELAXED);
+	__atomic_store_n(&port->text,
+			 code == -ENETDOWN ? port->down : port->lost,
+			 __ATOMIC_RELAXED);
 	__atomic_store_n(&port->dead, code, __ATOMIC_RELAXED);
 	return code;
 }
@@ -332,6 +328,20 @@ create(msport_t *port, msport_error_t *err)
 	return r ? r : msport__rings_init(port, err);
 }
 
+/* Threads that find the port dead cannot write words each for themselves. */
+static void
+prepare_words(msport_t *port)
+{
+	snprintf(port->down, sizeof port->down,
+		 "interface '%s' was detached from the switch or is gone; "
+		 "attach it again, then msport_reopen()",
+		 port->dev.nic);
+	snprintf(port->lost, sizeof port->lost,
+		 "multistackd at %s stopped; start it again, then "
+		 "msport_reopen()",
+		 port->dev.socket);
+}
+
 /* Connects to the switch that port->dev names, with a port unless control. */
 static int
 connect_port(msport_t *port, msport_error_t *err)
@@ -365,8 +375,10 @@ open_any(msport_t **out, const char *device, const msport_options_t *opt,
 	if (opt)
 		port->opt = *opt;
 	r = msport__device_parse(&port->dev, device, !control, err);
-	if (r == 0)
+	if (r == 0) {
+		prepare_words(port);
 		r = connect_port(port, err);
+	}
 	if (r) {
 		free(port);
 		return r;

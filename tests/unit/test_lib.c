@@ -632,6 +632,7 @@ test_a_detached_interface_is_gone(void **state)
 	assert_int_equal(msport_wait(e->b, 1, 0, -1), -ENETDOWN);
 	assert_int_equal(msport_arm(e->b, 1, 0), -ENETDOWN);
 	assert_int_equal(msport_sync(e->b, 0), -ENETDOWN);
+	assert_non_null(strstr(msport_error(e->b), "'p1'"));
 	assert_non_null(strstr(msport_error(e->b), "msport_reopen"));
 	assert_int_equal(msport_reopen(e->b), 0);
 	send_ab(e, 1, 100, 6);
