@@ -354,7 +354,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (linear > 65568)
 		return 0;
-	frame = malloc(linear ? linear : 1);
+	frame = calloc(1, linear ? linear : 1);
 	FUZZ_CHECK(frame != NULL);
 	if (linear > 0)
 		memcpy(frame, in.p, linear);
