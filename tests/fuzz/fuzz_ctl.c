@@ -207,8 +207,7 @@ command(unsigned int caller, uint32_t cmd, void *arg, uint32_t bytes)
 		note_bind(caller, err, &asked, &got);
 	} else if (cmd == MS_CMD_UNBIND) {
 		note_unbind(caller, err, &asked);
-	} else if (cmd == MS_CMD_HANDOVER &&
-		   (err != 0 || known >= sizeof(h))) {
+	} else if (cmd == MS_CMD_HANDOVER && (err != 0 || known >= sizeof(h))) {
 		note_handover(caller, err, &h);
 	} else if (cmd == MS_CMD_HANDOVER) {
 		abort(); /* see raw(): never called so */
@@ -245,8 +244,7 @@ sound(unsigned int caller, struct fuzz_in *in)
 		a.bind.tuple.family = (how & 1) != 0 ? 6 : 4;
 		a.bind.tuple.addr[0] = (how >> 1 & 3) * 10;
 		a.bind.tuple.proto = protos[how >> 3 & 7];
-		a.bind.tuple.port_be = (how & 64) != 0 ? htons(how) :
-							 htons(80);
+		a.bind.tuple.port_be = (how & 64) != 0 ? htons(how) : htons(80);
 		if (a.bind.tuple.proto == 253)
 			a.bind.tuple.port_be = 0;
 		break;

@@ -14,8 +14,8 @@
 
 struct bytes {
 	const uint8_t *p;
-	uint32_t have;	/* readable */
-	bool short_;	/* something past `have` was asked for */
+	uint32_t have; /* readable */
+	bool short_;   /* something past `have` was asked for */
 };
 
 static uint32_t
@@ -188,8 +188,8 @@ oracle_quoted(const struct bytes *all, const struct ip *ip, struct ip *inner,
 		return false;
 	if (ip->version == 6 && (type < 1 || type > 4))
 		return false;
-	*inner = ip->version == 4 ? oracle_ip4(&b, l4 + 8, true, 0) :
-				    oracle_ip6(&b, l4 + 8, true, 0);
+	*inner = ip->version == 4 ? oracle_ip4(&b, l4 + 8, true, 0)
+				  : oracle_ip6(&b, l4 + 8, true, 0);
 	if (!inner->good || inner->offset != 0 || inner->proto == 1 ||
 	    inner->proto == 58)
 		return false;

@@ -53,7 +53,8 @@ static void
 start(void)
 {
 	struct ms_host_options ho = { 0 };
-	struct ms_cmd_attach at = { .size = sizeof(at), .nic = "fuzz0",
+	struct ms_cmd_attach at = { .size = sizeof(at),
+				    .nic = "fuzz0",
 				    .kind = "pair" };
 	static int sock;
 	struct ms_err err = { "" };
@@ -73,12 +74,12 @@ start(void)
 	address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
 				    (size_t)snprintf(address.sun_path + 1, 64,
 						     "ms-fuzz-%d",
-						     (int)getpid()) + 1);
+						     (int)getpid()) +
+				    1);
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		      0);
 	FUZZ_CHECK(sock >= 0);
-	FUZZ_CHECK(bind(sock, (struct sockaddr *)&address, address_bytes) ==
-		   0);
+	FUZZ_CHECK(bind(sock, (struct sockaddr *)&address, address_bytes) == 0);
 	FUZZ_CHECK(listen(sock, 64) == 0);
 	FUZZ_CHECK(pthread_create(&thread, NULL, serve, &sock) == 0);
 	pthread_detach(thread);
@@ -95,8 +96,7 @@ dial(void)
 	FUZZ_CHECK(s >= 0);
 	FUZZ_CHECK(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) ==
 		   0);
-	FUZZ_CHECK(connect(s, (struct sockaddr *)&address, address_bytes) ==
-		   0);
+	FUZZ_CHECK(connect(s, (struct sockaddr *)&address, address_bytes) == 0);
 	return s;
 }
 
@@ -218,8 +218,10 @@ present(int s)
 	struct {
 		struct ms_msg msg;
 		struct ms_cmd_info info;
-	} m = { .msg = { .magic = MS_PROTO_MAGIC, .abi = MS_ABI_VERSION,
-			 .cmd = MS_CMD_INFO, .bytes = sizeof(m.info) },
+	} m = { .msg = { .magic = MS_PROTO_MAGIC,
+			 .abi = MS_ABI_VERSION,
+			 .cmd = MS_CMD_INFO,
+			 .bytes = sizeof(m.info) },
 		.info = { .size = sizeof(m.info) } };
 	union {
 		struct cmsghdr cm;

@@ -242,9 +242,8 @@ tap(struct world *w, struct fuzz_in *in)
 	arg.port_id = (how & 4) != 0 ? w->bad->id : w->good->id;
 	arg.snap_bytes = how >> 3;
 	/* the hostile port looks on, or is looked at */
-	(void)ms_ctl(w->rig->sw, &rig_root,
-		     (how & 8) != 0 ? &w->bad : &w->look, MS_CMD_TAP, &arg,
-		     sizeof(arg));
+	(void)ms_ctl(w->rig->sw, &rig_root, (how & 8) != 0 ? &w->bad : &w->look,
+		     MS_CMD_TAP, &arg, sizeof(arg));
 }
 
 /* ---- afterwards ---------------------------------------------------------------- */
@@ -264,9 +263,9 @@ check_wire(struct world *w)
 		p = w->rig->wire.kept[i].data;
 		FUZZ_CHECK(memcmp(p + 6, rig_mac, 6) == 0);
 		ms_parse(p,
-			 w->rig->wire.kept[i].bytes < RIG_WIRE_BYTES ?
-				 w->rig->wire.kept[i].bytes :
-				 RIG_WIRE_BYTES,
+			 w->rig->wire.kept[i].bytes < RIG_WIRE_BYTES
+			     ? w->rig->wire.kept[i].bytes
+			     : RIG_WIRE_BYTES,
 			 w->rig->wire.kept[i].bytes, &pkt);
 		FUZZ_CHECK(pkt.kind == MS_PKT_TUPLE ||
 			   pkt.kind == MS_PKT_FRAGMENT);
@@ -303,23 +302,21 @@ check_counters(struct world *w)
 	FUZZ_CHECK(nic[MS_CTR_RX_SEEN] == w->inputs);
 	FUZZ_CHECK(nic[MS_CTR_RX_SEEN] + nic[MS_CTR_TX_LOCAL] ==
 		   nic[MS_CTR_RX_FRAMES] + nic[MS_CTR_RX_HOST] +
-			   nic[MS_CTR_DROP_RX_FULL] +
-			   nic[MS_CTR_DROP_RX_SLOT] +
-			   nic[MS_CTR_DROP_RX_LONG] +
-			   nic[MS_CTR_DROP_RX_GONE] +
-			   nic[MS_CTR_DROP_RX_NOHOST]);
-	FUZZ_CHECK(nic[MS_CTR_TX_FRAMES] ==
-		   nic[MS_CTR_TX_LOCAL] + nic[MS_CTR_TX_HOST] +
-			   w->rig->wire.frames);
+		       nic[MS_CTR_DROP_RX_FULL] + nic[MS_CTR_DROP_RX_SLOT] +
+		       nic[MS_CTR_DROP_RX_LONG] + nic[MS_CTR_DROP_RX_GONE] +
+		       nic[MS_CTR_DROP_RX_NOHOST]);
+	FUZZ_CHECK(nic[MS_CTR_TX_FRAMES] == nic[MS_CTR_TX_LOCAL] +
+						nic[MS_CTR_TX_HOST] +
+						w->rig->wire.frames);
 	FUZZ_CHECK(nic[MS_CTR_TX_HOST] == w->rig->host.frames);
 	/* what the ports saw is what the interface saw */
 	for (k = 0; k < MS_CTR_MAX; k++)
 		if (k != MS_CTR_RX_SEEN && k != MS_CTR_RX_HOST &&
 		    k != MS_CTR_BAD_HEAD && k != MS_CTR_RX_WAKEUPS)
 			FUZZ_CHECK(nic[k] == sum[k]);
-	FUZZ_CHECK(w->got + (w->good->rx[0].tail -
-			     rig_ring(w->good, true, 0)->head) >=
-		   w->to_good);
+	FUZZ_CHECK(
+	    w->got + (w->good->rx[0].tail - rig_ring(w->good, true, 0)->head) >=
+	    w->to_good);
 }
 
 static void
@@ -369,8 +366,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned int steps = 0;
 
 	rig_init(&rig, 1);
-	FUZZ_CHECK(rig_port_sized(&rig, &rig_alice, 2, 2, HOSTILE_SLOTS,
-				  &w.bad) == 0);
+	FUZZ_CHECK(
+	    rig_port_sized(&rig, &rig_alice, 2, 2, HOSTILE_SLOTS, &w.bad) == 0);
 	w.good = rig_port(&rig, &rig_bob);
 	w.look = rig_port(&rig, &rig_root);
 	w.control_bytes = (size_t)(w.bad->rx[0].bufs -
@@ -378,9 +375,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(rig_bind(&rig, &rig_alice, w.bad,
 			    rig_tuple4(rig_ip, IPPROTO_UDP, HOSTILE_PORT)) ==
 		   0);
-	FUZZ_CHECK(rig_bind(&rig, &rig_alice, w.bad,
-			    rig_tuple4(rig_ip, IPPROTO_UDP,
-				       HOSTILE_PORT + 1)) == 0);
+	FUZZ_CHECK(
+	    rig_bind(&rig, &rig_alice, w.bad,
+		     rig_tuple4(rig_ip, IPPROTO_UDP, HOSTILE_PORT + 1)) == 0);
 	FUZZ_CHECK(rig_bind(&rig, &rig_bob, w.good,
 			    rig_tuple4(rig_ip, IPPROTO_UDP, GOOD_PORT)) == 0);
 	while (in.left > 0 && steps++ < STEPS_MAX)

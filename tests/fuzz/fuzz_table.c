@@ -30,8 +30,8 @@ static struct ms_tuple
 tuple_nr(unsigned int i)
 {
 	struct ms_tuple tuple = { .family = (i & 1) != 0 ? 6 : 4,
-				  .proto = (i & 2) != 0 ? IPPROTO_TCP :
-							  IPPROTO_UDP };
+				  .proto = (i & 2) != 0 ? IPPROTO_TCP
+							: IPPROTO_UDP };
 
 	tuple.addr[0] = (uint8_t)(i >> 2 & 7);
 	tuple.port_be = htons((uint16_t)(1 + (i >> 5)));
@@ -75,8 +75,7 @@ look_up(unsigned int i)
 static void
 insert(unsigned int i, unsigned int port)
 {
-	struct ms_bind another = { .tuple = tuple_nr(i),
-				   .port = &ports[port] };
+	struct ms_bind another = { .tuple = tuple_nr(i), .port = &ports[port] };
 	int err;
 
 	if (known[i].in) {

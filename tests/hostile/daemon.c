@@ -240,10 +240,10 @@ talk(msport_t *a, msport_t *b)
 			sent++;
 			/* whoever of them lives gets some, too */
 			(void)msport_send(
-				a, 0, buf,
-				frame(buf, a,
-				      (uint16_t)(EVIL_PORT + sent % HOSTILE),
-				      sent));
+			    a, 0, buf,
+			    frame(buf, a,
+				  (uint16_t)(EVIL_PORT + sent % HOSTILE),
+				  sent));
 		}
 		n = msport_recv(b, 0, buf, sizeof(buf));
 		CHECK(n >= 0);

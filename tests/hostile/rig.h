@@ -147,8 +147,7 @@ rig_ops(void)
 }
 
 RIG_FN void
-rig_init_ops(struct rig *rig, unsigned int queues,
-	     const struct ms_nic_ops *ops)
+rig_init_ops(struct rig *rig, unsigned int queues, const struct ms_nic_ops *ops)
 {
 	struct ms_nic tmpl;
 

@@ -102,13 +102,11 @@ scribbler(void *arg)
 					 __ATOMIC_RELAXED);
 			break;
 		case 1: /* a head that is nearly right */
-			ms_os_store_once(&r->head,
-					 ms_os_load_once(&r->tail) -
-						 (uint32_t)(v >> 5 & 31));
+			ms_os_store_once(&r->head, ms_os_load_once(&r->tail) -
+						       (uint32_t)(v >> 5 & 31));
 			break;
 		case 2:
-			ms_os_store_once(&r->wake,
-					 ms_os_load_once(&r->tail));
+			ms_os_store_once(&r->wake, ms_os_load_once(&r->tail));
 			break;
 		case 3: /* a frame that is nearly good */
 			(void)rig_udp_out(rig_buf(evil, v >> 8 & 63),
@@ -155,14 +153,12 @@ input(void *arg)
 				p.seq = seq++;
 				p.again = ~p.seq;
 				f[i].len = rig_udp_in(buf[q][i], (uint16_t)q,
-						      GOOD_PORT, &p,
-						      sizeof(p));
+						      GOOD_PORT, &p, sizeof(p));
 				n++;
 			} else {
-				f[i].len = rig_udp_in(buf[q][i],
-						      (uint16_t)chance(&s),
-						      EVIL_PORT, noise[q],
-						      chance(&s) % 1400);
+				f[i].len = rig_udp_in(
+				    buf[q][i], (uint16_t)chance(&s), EVIL_PORT,
+				    noise[q], chance(&s) % 1400);
 			}
 			f[i].linear = f[i].len;
 		}
@@ -231,8 +227,8 @@ check_counters(void)
 	RIG_CHECK(g[MS_CTR_TX_FRAMES] == QUEUES * (uint64_t)frames);
 	RIG_CHECK(c[MS_CTR_RX_SEEN] + c[MS_CTR_TX_LOCAL] ==
 		  c[MS_CTR_RX_FRAMES] + c[MS_CTR_RX_HOST] +
-			  c[MS_CTR_DROP_RX_FULL] + c[MS_CTR_DROP_RX_SLOT] +
-			  c[MS_CTR_DROP_RX_LONG] + c[MS_CTR_DROP_RX_GONE]);
+		      c[MS_CTR_DROP_RX_FULL] + c[MS_CTR_DROP_RX_SLOT] +
+		      c[MS_CTR_DROP_RX_LONG] + c[MS_CTR_DROP_RX_GONE]);
 	printf("seen %llu, received %llu, dropped %llu full and %llu bad, "
 	       "bad heads %llu, sent %llu\n",
 	       (unsigned long long)c[MS_CTR_RX_SEEN],

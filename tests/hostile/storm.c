@@ -60,9 +60,9 @@ input(void *arg)
 				n++;
 			} else { /* for those who come and go */
 				f[i].len = rig_udp_in(
-					buf[q][i], 9,
-					(uint16_t)(20000 + seq * 7 % MANY),
-					&p, sizeof(p));
+				    buf[q][i], 9,
+				    (uint16_t)(20000 + seq * 7 % MANY), &p,
+				    sizeof(p));
 			}
 			f[i].linear = f[i].len;
 		}
@@ -130,9 +130,9 @@ mayflies(void *arg)
 		for (n = 0; n < 5; n++, i++) {
 			uint16_t p = (uint16_t)(base + i % (MANY / 2));
 
-			RIG_CHECK(rig_bind(&rig, cred, port,
-					   rig_tuple4(rig_ip, IPPROTO_UDP,
-						      p)) == 0);
+			RIG_CHECK(
+			    rig_bind(&rig, cred, port,
+				     rig_tuple4(rig_ip, IPPROTO_UDP, p)) == 0);
 			len = rig_udp_out(frame, p, 9, "x", 1);
 			RIG_CHECK(rig_tx(port, 0, frame, len) == 0);
 			ms_kring_tx_ready(&port->tx[0]);
@@ -162,12 +162,12 @@ hoarder(void *arg)
 						      30000 + i)) == 0);
 		}
 		while (i-- > 0) {
-			(void)rig_unbind(&rig, &rig_bob, port,
-					 rig_tuple4(rig_ip, IPPROTO_TCP,
-						    30000 + i));
-			(void)rig_unbind(&rig, &rig_bob, port,
-					 rig_tuple6(rig_ip6, IPPROTO_UDP,
-						    30000 + i));
+			(void)rig_unbind(
+			    &rig, &rig_bob, port,
+			    rig_tuple4(rig_ip, IPPROTO_TCP, 30000 + i));
+			(void)rig_unbind(
+			    &rig, &rig_bob, port,
+			    rig_tuple6(rig_ip6, IPPROTO_UDP, 30000 + i));
 		}
 	}
 	ms_port_destroy(port);
@@ -259,8 +259,7 @@ main(int argc, char **argv)
 	RIG_CHECK(rig_counter(&rig, stay, MS_CTR_DROP_RX_FULL) == 0);
 	printf("%llu frames, %llu wake-ups\n",
 	       (unsigned long long)rig_counter(&rig, stay, MS_CTR_RX_FRAMES),
-	       (unsigned long long)rig_counter(&rig, stay,
-					       MS_CTR_RX_WAKEUPS));
+	       (unsigned long long)rig_counter(&rig, stay, MS_CTR_RX_WAKEUPS));
 	ms_port_destroy(stay);
 	rig_deinit(&rig);
 	close(fds[0]);

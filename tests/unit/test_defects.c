@@ -175,8 +175,8 @@ test_unbound_again_cannot_send(void **state)
 static void
 test_arp_and_others_are_refused(void **state)
 {
-	static const uint16_t types[] = { 0x0806, 0x8035, 0x88cc, 0x8847,
-					  0x0026, 0x888e };
+	static const uint16_t types[] = { 0x0806, 0x8035, 0x88cc,
+					  0x8847, 0x0026, 0x888e };
 	struct ms_port *port = bound(&rig_alice, udp(5001));
 	uint8_t frame[64];
 	unsigned int i;
@@ -241,8 +241,8 @@ test_flows_spread_over_rings(void **state)
 	for (k = 0; k < 2; k++) {
 		memcpy(again, got, sizeof(got));
 		for (i = 0; i < 400; i++) {
-			len = rig_udp_in(frame, (uint16_t)(1024 + i), 5001,
-					 "x", 1);
+			len = rig_udp_in(frame, (uint16_t)(1024 + i), 5001, "x",
+					 1);
 			assert_int_equal(rig_input(&rig, 0, frame, len),
 					 MS_VERDICT_TAKEN);
 		}
@@ -264,8 +264,7 @@ test_flows_spread_over_rings_ip6(void **state)
 	uint8_t frame[256];
 
 	(void)state;
-	assert_int_equal(rig_port_sized(&rig, &rig_alice, 1, 3, 512, &port),
-			 0);
+	assert_int_equal(rig_port_sized(&rig, &rig_alice, 1, 3, 512, &port), 0);
 	assert_int_equal(rig_bind(&rig, &rig_alice, port,
 				  rig_tuple6(rig_ip6, IPPROTO_UDP, 5001)),
 			 0);
@@ -288,8 +287,8 @@ test_flows_spread_over_rings_ip6(void **state)
 static void
 test_ip6_ports_are_found(void **state)
 {
-	struct ms_port *port = bound(
-		&rig_alice, rig_tuple6(rig_ip6, IPPROTO_UDP, 5001));
+	struct ms_port *port = bound(&rig_alice,
+				     rig_tuple6(rig_ip6, IPPROTO_UDP, 5001));
 	uint8_t frame[256], got[256];
 	uint32_t len, ext;
 
@@ -338,8 +337,7 @@ test_no_error_holds_a_lock(void **state)
 			size = ms_ctl_bytes(cmd) + fill;
 			memset(arg, fill == 0 ? 0 : 0xff, sizeof(arg));
 			memcpy(arg, &size, sizeof(size));
-			(void)ms_ctl(rig.sw, &rig_alice, &none, cmd, arg,
-				     size);
+			(void)ms_ctl(rig.sw, &rig_alice, &none, cmd, arg, size);
 			ms_port_destroy(none);
 			none = NULL;
 			memset(arg, fill == 0 ? 0 : 0xff, sizeof(arg));
@@ -406,14 +404,17 @@ end_nic(void *arg)
 static void
 test_route_outlives_the_interface(void **state)
 {
-	static const struct ms_nic_ops ops = {
-		.name = "slow", .xmit = rig_xmit, .route = slow_route
-	};
+	static const struct ms_nic_ops ops = { .name = "slow",
+					       .xmit = rig_xmit,
+					       .route = slow_route };
 	struct ms_cmd_route r = { .size = sizeof(r), .dst.family = 4 };
 	struct ms_cmd_port_create create = { .size = sizeof(create),
 					     .nic = "slow0" };
-	struct ms_nic tmpl = { .ops = &ops, .os = &rig, .name = "slow0",
-			       .mtu = 1500, .num_queues = 1 };
+	struct ms_nic tmpl = { .ops = &ops,
+			       .os = &rig,
+			       .name = "slow0",
+			       .mtu = 1500,
+			       .num_queues = 1 };
 	struct ms_port *port = NULL;
 	pthread_t asker, ender;
 	struct ms_nic *nic;
@@ -439,9 +440,9 @@ test_route_outlives_the_interface(void **state)
 	pthread_join(asker, NULL);
 	pthread_join(ender, NULL);
 	/* and afterwards there is no interface to ask */
-	assert_int_equal(ms_ctl(rig.sw, &rig_alice, &port, MS_CMD_ROUTE, &r,
-				sizeof(r)),
-			 -ENODEV);
+	assert_int_equal(
+	    ms_ctl(rig.sw, &rig_alice, &port, MS_CMD_ROUTE, &r, sizeof(r)),
+	    -ENODEV);
 	assert_int_equal(rig_ring(port, true, 0)->gone, MS_GONE_NIC);
 }
 
@@ -487,28 +488,28 @@ test_other_user_cannot_claim(void **state)
 	uint32_t holder;
 
 	(void)state;
-	assert_int_equal(rig_bind_cmd(&rig, &rig_bob, b, MS_CMD_BIND,
-				      udp(5001), &holder),
-			 -EADDRINUSE);
+	assert_int_equal(
+	    rig_bind_cmd(&rig, &rig_bob, b, MS_CMD_BIND, udp(5001), &holder),
+	    -EADDRINUSE);
 	assert_int_equal(holder, a->id);
 	/* nor all of it, or a part of it */
-	assert_int_equal(rig_bind_cmd(&rig, &rig_bob, b, MS_CMD_BIND, wild,
-				      &holder),
-			 -EADDRINUSE);
+	assert_int_equal(
+	    rig_bind_cmd(&rig, &rig_bob, b, MS_CMD_BIND, wild, &holder),
+	    -EADDRINUSE);
 	assert_int_equal(holder, a->id);
 	assert_int_equal(rig_unbind(&rig, &rig_alice, a, udp(5001)), 0);
 	assert_int_equal(rig_bind(&rig, &rig_alice, a, wild), 0);
-	assert_int_equal(rig_bind_cmd(&rig, &rig_bob, b, MS_CMD_BIND,
-				      udp(5001), &holder),
-			 -EADDRINUSE);
+	assert_int_equal(
+	    rig_bind_cmd(&rig, &rig_bob, b, MS_CMD_BIND, udp(5001), &holder),
+	    -EADDRINUSE);
 	assert_int_equal(holder, a->id);
 	assert_int_equal(rig_bind(&rig, &rig_bob, b,
 				  rig_tuple4(other_ip, IPPROTO_UDP, 5001)),
 			 -EADDRINUSE);
 	/* another protocol is another namespace */
-	assert_int_equal(rig_bind(&rig, &rig_bob, b,
-				  rig_tuple4(rig_ip, IPPROTO_TCP, 5001)),
-			 0);
+	assert_int_equal(
+	    rig_bind(&rig, &rig_bob, b, rig_tuple4(rig_ip, IPPROTO_TCP, 5001)),
+	    0);
 }
 
 static void
@@ -521,21 +522,19 @@ test_token_is_not_enough_for_another_user(void **state)
 	struct ms_port *c = rig_port(&rig, &rig_alice);
 
 	(void)state;
-	assert_int_equal(ms_ctl(rig.sw, &rig_alice, &a, MS_CMD_HANDOVER, &h,
-				sizeof(h)),
-			 0);
+	assert_int_equal(
+	    ms_ctl(rig.sw, &rig_alice, &a, MS_CMD_HANDOVER, &h, sizeof(h)), 0);
 	h.op = MS_HANDOVER_ACCEPT;
-	assert_int_equal(ms_ctl(rig.sw, &rig_bob, &b, MS_CMD_HANDOVER, &h,
-				sizeof(h)),
-			 -EPERM);
-	assert_int_equal(ms_ctl(rig.sw, &rig_alice, &c, MS_CMD_HANDOVER, &h,
-				sizeof(h)),
-			 0);
+	assert_int_equal(
+	    ms_ctl(rig.sw, &rig_bob, &b, MS_CMD_HANDOVER, &h, sizeof(h)),
+	    -EPERM);
+	assert_int_equal(
+	    ms_ctl(rig.sw, &rig_alice, &c, MS_CMD_HANDOVER, &h, sizeof(h)), 0);
 	assert_int_equal(h.moved, 1);
 	/* once */
-	assert_int_equal(ms_ctl(rig.sw, &rig_alice, &a, MS_CMD_HANDOVER, &h,
-				sizeof(h)),
-			 -ENOENT);
+	assert_int_equal(
+	    ms_ctl(rig.sw, &rig_alice, &a, MS_CMD_HANDOVER, &h, sizeof(h)),
+	    -ENOENT);
 }
 
 /* ---- IP options ---------------------------------------------------------------------------- */

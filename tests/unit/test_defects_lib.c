@@ -200,7 +200,7 @@ test_nobody_sends_as_another_or_as_nobody(void **state)
 	assert_int_equal(msport_sync(c, 0), 0);
 	assert_int_equal(counter(c, MS_CTR_TX_FRAMES), 0);
 	assert_int_equal(counter(c, MS_CTR_DROP_TX_FOREIGN) +
-				 counter(c, MS_CTR_DROP_TX_UNBOUND),
+			     counter(c, MS_CTR_DROP_TX_UNBOUND),
 			 1);
 	put16(frame + 12, 0x0806); /* ARP */
 	assert_int_equal(msport_send(a, 0, frame, len), 0);

@@ -52,8 +52,7 @@ starve(call c, struct ms_port *port, bool all)
 		ms_os_fail_after(n, all);
 		err = c(port, n);
 		ms_os_fail_after(0, false);
-		assert_int_equal(pthread_mutex_trylock(&rig.sw->ctl_lock.m),
-				 0);
+		assert_int_equal(pthread_mutex_trylock(&rig.sw->ctl_lock.m), 0);
 		pthread_mutex_unlock(&rig.sw->ctl_lock.m);
 		if (err == 0)
 			return n - 1;
@@ -85,8 +84,11 @@ call_switch(struct ms_port *port, unsigned int n)
 static int
 call_nic(struct ms_port *port, unsigned int n)
 {
-	struct ms_nic tmpl = { .ops = rig_ops(), .os = &rig, .name = "more0",
-			       .mtu = 1500, .num_queues = 3 };
+	struct ms_nic tmpl = { .ops = rig_ops(),
+			       .os = &rig,
+			       .name = "more0",
+			       .mtu = 1500,
+			       .num_queues = 3 };
 	struct ms_nic *nic = NULL;
 	int err = ms_nic_create(rig.sw, &tmpl, &nic);
 
@@ -161,11 +163,10 @@ call_bind_many(struct ms_port *port, unsigned int n)
 			/* all but the one that failed are given up again */
 			while (i-- > 0)
 				assert_int_equal(
-					rig_unbind(&rig, &rig_root, port,
-						   rig_tuple4(rig_ip,
-							      IPPROTO_UDP,
-							      --next)),
-					0);
+				    rig_unbind(&rig, &rig_root, port,
+					       rig_tuple4(rig_ip, IPPROTO_UDP,
+							  --next)),
+				    0);
 			return err;
 		}
 		next++;
@@ -267,19 +268,15 @@ test_giving_up_needs_no_memory(void **state)
 			 0);
 	assert_int_equal(call_tap(b, 0), 0);
 	ms_os_fail_after(1, true);
-	assert_int_equal(ms_ctl(rig.sw, &rig_root, &a, MS_CMD_STATS, &st,
-				sizeof(st)),
-			 0);
-	assert_int_equal(ms_ctl(rig.sw, &rig_root, &a, MS_CMD_LIST, &list,
-				sizeof(list)),
-			 0);
-	assert_int_equal(ms_ctl(rig.sw, &rig_root, &a, MS_CMD_HANDOVER, &h,
-				sizeof(h)),
-			 0);
+	assert_int_equal(
+	    ms_ctl(rig.sw, &rig_root, &a, MS_CMD_STATS, &st, sizeof(st)), 0);
+	assert_int_equal(
+	    ms_ctl(rig.sw, &rig_root, &a, MS_CMD_LIST, &list, sizeof(list)), 0);
+	assert_int_equal(
+	    ms_ctl(rig.sw, &rig_root, &a, MS_CMD_HANDOVER, &h, sizeof(h)), 0);
 	h.op = MS_HANDOVER_ACCEPT;
-	assert_int_equal(ms_ctl(rig.sw, &rig_root, &b, MS_CMD_HANDOVER, &h,
-				sizeof(h)),
-			 0);
+	assert_int_equal(
+	    ms_ctl(rig.sw, &rig_root, &b, MS_CMD_HANDOVER, &h, sizeof(h)), 0);
 	assert_int_equal(h.moved, 300);
 	for (i = 0; i < 300; i++)
 		assert_int_equal(rig_unbind(&rig, &rig_root, b,
@@ -327,7 +324,8 @@ static int
 whole_life(struct ms_err *err)
 {
 	struct ms_host_options opt = { .flags = MS_HOST_NO_THREADS };
-	struct ms_cmd_attach at = { .size = sizeof(at), .nic = "mem0",
+	struct ms_cmd_attach at = { .size = sizeof(at),
+				    .nic = "mem0",
 				    .kind = "pair",
 				    .options = "addr=10.0.0.1" };
 	struct ms_cmd_port_create create = { .size = sizeof(create),
