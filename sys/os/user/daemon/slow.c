@@ -2,7 +2,8 @@
 /*
  * slow.c: commands that may take a while (loading programs into the kernel,
  * looking for a neighbour) have a thread of their own, so that they hold up
- * only each other and never the others' binds and exits.
+ * only each other and never the others' binds and exits. Users take turns: who
+ * asks for much waits for himself.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,11 +17,8 @@
 struct job {
 	struct job *next;
 	struct client *c; /* busy, so it stays */
+	uint64_t round;	  /* a user has one job in each */
 	int result;
-};
-
-struct queue {
-	struct job *first, **lastp;
 };
 
 struct slow {
@@ -28,30 +26,44 @@ struct slow {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t more;
-	struct queue todo, done; /* lock */
-	bool stop;		 /* lock */
+	struct job *todo; /* lock; by round */
+	struct job *done; /* lock */
+	uint64_t round;	  /* lock; of the job taken last */
+	uid_t user;	  /* lock; of the job in work */
+	bool working;	  /* lock */
+	bool stop;	  /* lock */
 	int eventfd;
 };
 
 static void
-put(struct queue *q, struct job *j)
+put(struct job **list, struct job *j)
 {
-	j->next = NULL;
-	*q->lastp = j;
-	q->lastp = &j->next;
+	while (*list && (*list)->round <= j->round)
+		list = &(*list)->next;
+	j->next = *list;
+	*list = j;
 }
 
 static struct job *
-get(struct queue *q)
+get(struct job **list)
 {
-	struct job *j = q->first;
+	struct job *j = *list;
 
-	if (j) {
-		q->first = j->next;
-		if (!q->first)
-			q->lastp = &q->first;
-	}
+	if (j)
+		*list = j->next;
 	return j;
+}
+
+/* The first round without a job of this user. */
+static uint64_t
+round_for(const struct slow *s, uid_t user)
+{
+	uint64_t round = s->round + (s->working && s->user == user);
+
+	for (const struct job *j = s->todo; j; j = j->next)
+		if (j->c->cred.uid == user)
+			round = j->round + 1;
+	return round;
 }
 
 static void *
@@ -65,17 +77,21 @@ work(void *arg)
 	for (;;) {
 		struct client *c;
 
-		while (!s->stop && !s->todo.first)
+		while (!s->stop && !s->todo)
 			pthread_cond_wait(&s->more, &s->lock);
 		if (s->stop)
 			break;
 		j = get(&s->todo);
-		pthread_mutex_unlock(&s->lock);
 		c = j->c;
+		s->round = j->round;
+		s->user = c->cred.uid;
+		s->working = true;
+		pthread_mutex_unlock(&s->lock);
 		j->result = ms_host_ctl(s->srv->host, &c->cred, &c->port,
 					c->msg.cmd, c->arg, c->msg.bytes,
 					&c->err);
 		pthread_mutex_lock(&s->lock);
+		s->working = false;
 		put(&s->done, j);
 		if (write(s->eventfd, &one, sizeof one) < 0)
 			log_line(LOG_ERROR, "eventfd: %m");
@@ -93,8 +109,6 @@ slow_start(struct server *srv, struct slow **out)
 	if (!s)
 		return -ENOMEM;
 	s->srv = srv;
-	s->todo.lastp = &s->todo.first;
-	s->done.lastp = &s->done.first;
 	s->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->eventfd < 0) {
 		r = -errno;
@@ -157,8 +171,25 @@ slow_submit(struct slow *s, struct client *c)
 	/* Not even its end is looked at meanwhile. */
 	(void)epoll_ctl(s->srv->epoll_fd, EPOLL_CTL_DEL, c->sock, NULL);
 	pthread_mutex_lock(&s->lock);
+	j->round = round_for(s, c->cred.uid);
 	put(&s->todo, j);
 	pthread_cond_signal(&s->more);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void
+slow_cancel(struct slow *s, struct client *c)
+{
+	struct job **p, *j;
+
+	pthread_mutex_lock(&s->lock);
+	for (p = &s->todo; (j = *p) && j->c != c; p = &j->next)
+		;
+	if (j) {
+		*p = j->next;
+		c->busy = false;
+		free(j);
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 
