@@ -11,12 +11,14 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
 #include "ms_proto.h"
 
-#define ANSWER_S 30 /* a daemon that says nothing for so long hangs */
+#define ANSWER_S 30   /* a daemon that says nothing for so long hangs */
+#define CLOSE_MS 1000 /* and one that is not done with a port in this */
 
 struct conn {
 	int sock;
@@ -293,6 +295,33 @@ daemon_map(msport_t *port, msport_error_t *err)
 	return 0;
 }
 
+/* Until the daemon hangs up: the port is no more then, its tuples are free. It
+   takes what was sent first. */
+static void
+hang_up(const struct conn *c)
+{
+	struct pollfd p = { .fd = c->sock, .events = POLLIN };
+	int left_ms = CLOSE_MS;
+	struct answer a;
+	ssize_t n;
+
+	if (shutdown(c->sock, SHUT_WR))
+		return;
+	do {
+		struct timespec t0, t1;
+
+		clock_gettime(CLOCK_MONOTONIC, &t0);
+		if (poll(&p, 1, left_ms) < 0 && errno != EINTR)
+			return;
+		clock_gettime(CLOCK_MONOTONIC, &t1);
+		left_ms -= (int)((t1.tv_sec - t0.tv_sec) * 1000 +
+				 (t1.tv_nsec - t0.tv_nsec) / 1000000);
+		/* An answer that nobody waits for any more is no matter. */
+		n = recv(c->sock, &a, sizeof a, MSG_DONTWAIT);
+	} while (left_ms > 0 &&
+		 (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))));
+}
+
 static void
 daemon_close(msport_t *port)
 {
@@ -300,9 +329,14 @@ daemon_close(msport_t *port)
 
 	if (!c)
 		return;
-	/* In a child of fork() that address may be something else by now. */
-	if (port->region && port->pid == getpid())
-		munmap(port->region, port->region_bytes);
+	/* In a child of fork() that address may be something else by now, and
+	   the connection is the parent's. */
+	if (port->pid == getpid()) {
+		if (port->region)
+			munmap(port->region, port->region_bytes);
+		if (!port->control)
+			hang_up(c);
+	}
 	for (unsigned int i = 0; i < c->num_fds; i++)
 		if (c->fds[i] >= 0)
 			close(c->fds[i]);

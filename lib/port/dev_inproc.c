@@ -226,6 +226,23 @@ inproc_map(msport_t *port, msport_error_t *err)
 	return 0;
 }
 
+/* Frames that were committed go out, as far as the interface has room. */
+static void
+send_rest(struct inproc *in)
+{
+	for (unsigned int i = 0; i < in->port->num_tx; i++) {
+		struct ms_kring *r = &in->port->tx[i];
+		struct ms_worker *w = in->workers[i % in->num_workers];
+		uint32_t all = MS_USER_READ(r->shared->head) + r->mask + 1;
+		uint32_t steps = r->mask + 1;
+
+		ms_kring_tx_ready(r);
+		while (MS_USER_READ(r->shared->tail) != all && steps-- > 0)
+			if (ms_worker_step(w) <= 0)
+				break;
+	}
+}
+
 static void
 inproc_close(msport_t *port)
 {
@@ -237,6 +254,8 @@ inproc_close(msport_t *port)
 	   held by threads that are not there. The parent has it all. */
 	if (port->pid != getpid())
 		return;
+	if (port->region)
+		send_rest(in);
 	workers_put(in);
 	if (in->watched)
 		ms_host_port_unwatch(in->sh->host, in->port);

@@ -289,10 +289,21 @@ choose(const struct msport__device *dev)
 	}
 }
 
+/* Tells a live switch of all that was committed. */
+static void
+sync_all(msport_t *port)
+{
+	for (unsigned int i = 0; i < port->num_tx && !port->dead; i++)
+		if (port->tx[i].head != port->tx[i].synced)
+			(void)msport_sync(port, i);
+}
+
 /* Lets go of the switch; the port is dead of `code` then. */
 static void
 disconnect(msport_t *port, int code)
 {
+	if (port->pid == getpid())
+		sync_all(port);
 	msport__rings_destroy(port);
 	if (port->ops)
 		port->ops->close(port);

@@ -356,6 +356,113 @@ test_a_dead_client_whose_child_lives_leaves_nothing(void **state)
 	msport_close(b);
 }
 
+/* Descriptors that the daemon has open. */
+static unsigned int
+fds_now(void)
+{
+	unsigned int n = 0;
+	char name[64];
+	DIR *dp;
+
+	snprintf(name, sizeof name, "/proc/%d/fd", (int)d.pid);
+	dp = opendir(name);
+	assert_non_null(dp);
+	while (readdir(dp))
+		n++;
+	closedir(dp);
+	return n;
+}
+
+/* Not some time later: somebody else may bind its tuples at once. */
+static void
+test_what_is_closed_is_free(void **state)
+{
+	msport_t *b = must_open(device, NULL);
+	unsigned int fds = fds_now();
+	struct ms_tuple t;
+
+	assert_int_equal(msport_tuple(&t, ADDR, IPPROTO_UDP, 3200), 0);
+	for (int i = 0; i < 200; i++) {
+		msport_t *a = must_open(device, NULL);
+
+		must_bind(a, ADDR, 3200);
+		assert_true(fds_now() > fds);
+		msport_close(a);
+		assert_int_equal(fds_now(), fds);
+		must_bind(b, ADDR, 3200);
+		assert_int_equal(msport_unbind(b, &t), 0);
+	}
+	msport_close(b);
+}
+
+/* Sends n frames to 2000 and goes without a word if `dies`. */
+static void
+send_and_go(unsigned int n, bool dies)
+{
+	msport_t *p = must_open(device, NULL);
+	struct flow flow = flow_of(p, 3300, 2000);
+	uint8_t f[128];
+
+	must_bind(p, ADDR, 3300);
+	for (unsigned int i = 0; i < n; i++) {
+		udp_frame(f, 100, &flow, (uint8_t)i);
+		assert_int_equal(msport_send(p, 0, f, 100), 0);
+	}
+	if (dies)
+		_exit(0);
+	msport_close(p);
+}
+
+static void
+test_what_was_sent_before_the_end_arrives(void **state)
+{
+	msport_t *b = must_open(device, NULL);
+	uint8_t got[128];
+
+	must_bind(b, ADDR, 2000);
+	for (unsigned int i = 0; i < 200; i++) {
+		unsigned int n = 1 + i % 300;
+		bool dies = i % 4 == 0;
+
+		if (dies) {
+			pid_t pid = fork();
+
+			assert_true(pid >= 0);
+			if (pid == 0)
+				send_and_go(n, true);
+			assert_int_equal(waitpid(pid, NULL, 0), pid);
+		} else {
+			send_and_go(n, false);
+		}
+		for (unsigned int j = 0; j < n; j++) {
+			assert_int_equal(msport_wait(b, 1, 0, 10000), 1);
+			assert_int_equal(msport_recv(b, 0, got, 128), 100);
+			assert_int_equal(got[127 - 28], (uint8_t)(99 + j));
+		}
+		if (dies)
+			wait_for_ports(1);
+	}
+	msport_close(b);
+}
+
+/* Its last frames are not waited for beyond a moment: the ring says it has
+   some that never come. */
+static void
+test_who_lies_about_last_frames_ends_all_the_same(void **state)
+{
+	msport_t *p = must_open(device, NULL);
+	struct ms_region *g = msport_region(p);
+	struct ms_ring *tx = (void *)((uint8_t *)g + g->ring_ofs);
+
+	must_bind(p, ADDR, 3400);
+	tx->tail = tx->head + g->slots - 1;
+	msport_close(p);
+	p = must_open(device, NULL);
+	must_bind(p, ADDR, 3400);
+	msport_close(p);
+	assert_int_equal(ports_now(), 0);
+}
+
 /* What a client does all day, from any point of which it may be killed. */
 static void
 busy_client(unsigned int seed)
@@ -1139,6 +1246,10 @@ main(void)
 		WITH(test_many_rings_have_their_descriptors, teardown),
 		WITH(test_a_killed_client_leaves_nothing, teardown),
 		WITH(test_a_dead_client_whose_child_lives_leaves_nothing,
+		     teardown),
+		WITH(test_what_is_closed_is_free, teardown),
+		WITH(test_what_was_sent_before_the_end_arrives, teardown),
+		WITH(test_who_lies_about_last_frames_ends_all_the_same,
 		     teardown),
 		WITH(test_clients_killed_at_any_instant_harm_nobody, teardown),
 		WITH(test_a_stopped_daemon_is_noticed_and_left_behind,

@@ -710,6 +710,36 @@ test_a_child_cannot_use_the_port(void **state)
 	assert_int_equal(msport_recv(e->b, 0, got, sizeof got), 100);
 }
 
+/* Of 600 frames one step of the switch takes a part. */
+static void
+test_what_was_committed_goes_out_at_the_close(void **state)
+{
+	static const msport_options_t opt = { .slots = 1024 };
+	struct ends *e = *state;
+	msport_t *c = must_open(A_DEV, &opt), *d = must_open(B_DEV, &opt);
+	msport_view_t v[600];
+	int n, got = 0;
+
+	must_bind(c, A_ADDR, 1001);
+	must_bind(d, B_ADDR, 2001);
+	e->ab.sport = 1001;
+	e->ab.dport = 2001;
+	assert_int_equal(msport_tx(c, 0, v, 600), 600);
+	for (int i = 0; i < 600; i++) {
+		udp_frame(v[i].data, 64, &e->ab, (uint8_t)i);
+		v[i].len = 64;
+	}
+	assert_int_equal(msport_tx_commit(c, 0, v, 600), 0);
+	msport_close(c);
+	while ((n = msport_rx(d, 0, v, 600)) > 0) {
+		for (int i = 0; i < n; i++)
+			is_frame(v[i].data, 64, (uint8_t)got++);
+		msport_rx_release(d, 0, (unsigned int)n);
+	}
+	assert_int_equal(got, 600);
+	msport_close(d);
+}
+
 #define WITH(setup_fn, t) cmocka_unit_test_setup_teardown(t, setup_fn, teardown)
 
 int
@@ -738,6 +768,7 @@ main(void)
 		WITH(setup, test_a_detached_interface_is_gone),
 		WITH(setup, test_a_damaged_ring_is_an_error),
 		WITH(setup, test_a_child_cannot_use_the_port),
+		WITH(setup, test_what_was_committed_goes_out_at_the_close),
 	};
 
 	return cmocka_run_group_tests_name("lib", tests, NULL, NULL);

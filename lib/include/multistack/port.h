@@ -64,7 +64,11 @@ typedef struct msport_options_s {
  */
 MSPORT_EXTERN int msport_open(msport_t **out, const char *device,
 			      const msport_options_t *opt, msport_error_t *err);
-/* Unbinds everything. NULL is fine. */
+/*
+ * Hands the switch what was committed, unbinds everything and frees the port:
+ * on return its tuples can be bound by others. Of a daemon that does not get
+ * to it in a second this is not waited for. NULL is fine.
+ */
 MSPORT_EXTERN void msport_close(msport_t *port);
 /*
  * Opens the port anew, with the options and the tuples (ephemeral ports with

@@ -15,6 +15,7 @@
 #define FDS_RESERVE 64 /* never given to clients */
 #define FDS_CLIENT 2   /* its socket and its process */
 #define USER_SHARE 4   /* a user may have this part of the descriptors */
+#define LINGER_NS 200000000ull /* for the last frames of who closes */
 
 /* ---- limits --------------------------------------------------------------- */
 
@@ -23,24 +24,31 @@ struct usage {
 	uint64_t bytes;
 };
 
-/* What a user has, or all of them. */
+static void
+usage_add(struct usage *u, const struct client *c, const uid_t *uid)
+{
+	for (; c; c = c->next) {
+		if (uid && c->cred.uid != *uid)
+			continue;
+		u->clients++;
+		u->fds += FDS_CLIENT;
+		if (c->port) {
+			u->ports++;
+			/* Each tuple holds a socket of the host. */
+			u->fds += c->port_fds + c->port->num_binds;
+			u->bytes += c->region_bytes;
+		}
+	}
+}
+
+/* What a user has, or all of them; also what is not given back yet. */
 static struct usage
 usage_of(const struct server *srv, const uid_t *uid)
 {
 	struct usage u = { 0 };
 
-	for (const struct client *c = srv->clients; c; c = c->next) {
-		if (uid && c->cred.uid != *uid)
-			continue;
-		u.clients++;
-		u.fds += FDS_CLIENT;
-		if (c->port) {
-			u.ports++;
-			/* Each tuple holds a socket of the host. */
-			u.fds += c->port_fds + c->port->num_binds;
-			u.bytes += c->region_bytes;
-		}
-	}
+	usage_add(&u, srv->clients, uid);
+	usage_add(&u, srv->doomed, uid);
 	return u;
 }
 
@@ -407,6 +415,50 @@ port_end(struct client *c, struct ms_host *host)
 	c->watched = false;
 }
 
+/*
+ * Frames of the ring up to `head` that the switch has not taken. Both indices
+ * are read from the region: whoever writes nonsense there loses frames, or
+ * waits for LINGER_NS.
+ */
+static bool
+is_pending(const struct ms_kring *ring, uint32_t head)
+{
+	uint32_t taken = MS_USER_READ(ring->shared->tail) - ring->mask - 1;
+
+	return ms_os_load_acquire(&ring->sched) != NULL && head != taken &&
+	       head - taken <= ring->mask + 1;
+}
+
+/* Whoever sends and closes loses nothing: notes how far it has sent. */
+static void
+linger(struct client *c)
+{
+	for (unsigned int i = 0; c->port && i < c->port->num_tx; i++)
+		c->tx_head[i] = MS_USER_READ(c->port->tx[i].shared->head);
+	c->linger_ns = ms_os_now_ns() + LINGER_NS;
+}
+
+static bool
+lingers(const struct client *c)
+{
+	if (!c->port || !c->linger_ns || ms_os_now_ns() > c->linger_ns)
+		return false;
+	for (unsigned int i = 0; i < c->port->num_tx; i++)
+		if (is_pending(&c->port->tx[i], c->tx_head[i]))
+			return true;
+	return false;
+}
+
+/* The end of a dead client, but of its memory. */
+static void
+client_end(struct client *c, struct server *srv)
+{
+	port_end(c, srv->host);
+	if (c->sock >= 0)
+		close(c->sock);
+	c->sock = -1;
+}
+
 void
 client_drop(struct client *c)
 {
@@ -415,11 +467,13 @@ client_drop(struct client *c)
 	if (c->dead)
 		return;
 	c->dead = true;
-	if (!c->busy) {
-		port_end(c, srv->host);
-		close(c->sock);
-		c->sock = -1;
-	}
+	linger(c);
+	if (c->busy)
+		slow_cancel(srv->slow, c);
+	if (!c->busy && !lingers(c))
+		client_end(c, srv);
+	else if (!c->busy)
+		(void)epoll_ctl(srv->epoll_fd, EPOLL_CTL_DEL, c->sock, NULL);
 	if (c->pidfd >= 0)
 		close(c->pidfd);
 	c->pidfd = -1;
@@ -431,22 +485,23 @@ client_drop(struct client *c)
 	srv->doomed = c;
 }
 
-void
+bool
 clients_reap(struct server *srv)
 {
 	struct client **p = &srv->doomed, *c;
+	bool again = false;
 
 	while ((c = *p)) {
-		if (c->busy) {
+		if (c->busy || lingers(c)) {
+			again |= !c->busy;
 			p = &c->next;
 			continue;
 		}
 		*p = c->next;
-		port_end(c, srv->host);
-		if (c->sock >= 0)
-			close(c->sock);
+		client_end(c, srv);
 		free(c);
 	}
+	return again;
 }
 
 /* Its rings say why nothing comes any more; sleepers are woken to read it. */
@@ -473,5 +528,7 @@ clients_stop(struct server *srv)
 			say_goodbye(c->port);
 	while (srv->clients)
 		client_drop(srv->clients);
-	clients_reap(srv);
+	for (c = srv->doomed; c; c = c->next)
+		c->linger_ns = 0;
+	(void)clients_reap(srv);
 }

@@ -120,7 +120,10 @@ struct client {
 	struct ms_port *port; /* owned */
 	bool watched;	      /* port is, by its worker */
 	bool busy;	      /* a command of it is with slow.c */
-	bool dead;	      /* and to be freed once it is not busy */
+	bool dead;	      /* and to be freed once it is neither busy nor
+				 waited for */
+	uint64_t linger_ns;   /* dead: wait so long for its last frames */
+	uint32_t tx_head[MS_RINGS_MAX]; /* and these are they */
 	uint64_t region_bytes;
 	uint32_t port_fds; /* descriptors for its rings, here */
 
@@ -135,10 +138,12 @@ struct client {
 
 /* Takes the connected socket; refuses it in words, or serves it. */
 void client_accept(struct server *srv, int sock);
-/* The socket is closed, the port ends; freed at the end of the batch. */
+/* The port ends and the socket is closed, at once or when the switch has taken
+   what was sent last; freed at the end of a batch. */
 void client_drop(struct client *c);
-/* Frees the doomed that are not busy. */
-void clients_reap(struct server *srv);
+/* Frees the doomed that are not busy. True: others wait for their last frames,
+   so call again in a millisecond. */
+bool clients_reap(struct server *srv);
 /* Tells all ports that the daemon stops, and ends them. */
 void clients_stop(struct server *srv);
 /* The command in c->msg, c->arg was done with result r: answers. */
@@ -152,9 +157,12 @@ int slow_start(struct server *srv, struct slow **out);
 /* Waits for the command in work; those behind it are not done. */
 void slow_stop(struct slow *s);
 bool slow_is(uint32_t cmd);
-/* Hands the command in c->arg over; client_answer() is called in the server's
+/* Hands the command in c->arg over. Users take turns, however many commands of
+   one wait; client_answer() is called in the server's
    thread when it is done. c->busy until then. */
 void slow_submit(struct slow *s, struct client *c);
+/* If the command is not in work yet it is not done, and c not busy. */
+void slow_cancel(struct slow *s, struct client *c);
 /* To watch: readable when something is done; then call slow_finish(). */
 int slow_fd(struct slow *s);
 void slow_finish(struct slow *s);

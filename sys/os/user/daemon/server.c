@@ -143,14 +143,14 @@ server_run(struct ms_host *host, const struct options *opt, int listen_fd,
 		.signal_fd = -1,
 	};
 	struct epoll_event ev[EVENTS];
-	int r = server_open(&srv), n;
+	int r = server_open(&srv), n, patience_ms = -1;
 
 	if (r)
 		log_line(LOG_ERROR, "cannot start: %s", strerror(-r));
 	else
 		notify("READY=1");
 	while (r == 0 && !srv.stop) {
-		n = epoll_wait(srv.epoll_fd, ev, EVENTS, -1);
+		n = epoll_wait(srv.epoll_fd, ev, EVENTS, patience_ms);
 		if (n < 0 && errno != EINTR) {
 			r = -errno;
 			log_line(LOG_ERROR, "epoll: %s", strerror(-r));
@@ -160,7 +160,7 @@ server_run(struct ms_host *host, const struct options *opt, int listen_fd,
 
 			s->ready(s, ev[i].events);
 		}
-		clients_reap(&srv);
+		patience_ms = clients_reap(&srv) ? 1 : -1;
 	}
 	notify("STOPPING=1");
 	server_close(&srv);
