@@ -449,7 +449,8 @@ lingers(const struct client *c)
 	return false;
 }
 
-/* The end of a dead client, but of its memory. */
+/* The end of a dead client, but of its memory. The socket last: whoever hears
+   that it hangs up may rely on the rest. */
 static void
 client_end(struct client *c, struct server *srv)
 {
@@ -467,6 +468,9 @@ client_drop(struct client *c)
 	if (c->dead)
 		return;
 	c->dead = true;
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	c->pidfd = -1;
 	linger(c);
 	if (c->busy)
 		slow_cancel(srv->slow, c);
@@ -474,9 +478,6 @@ client_drop(struct client *c)
 		client_end(c, srv);
 	else if (!c->busy)
 		(void)epoll_ctl(srv->epoll_fd, EPOLL_CTL_DEL, c->sock, NULL);
-	if (c->pidfd >= 0)
-		close(c->pidfd);
-	c->pidfd = -1;
 	*c->prevp = c->next;
 	if (c->next)
 		c->next->prevp = c->prevp;
