@@ -31,10 +31,11 @@
 #include "ms_os.h"
 #include "multistack.h"
 
-#define MS_BATCH_MAX 256	/* frames handled together */
-#define MS_HDR_BYTES 192	/* of a sent frame, snapshot and validated; a
+#define MS_BATCH_MAX 256 /* frames handled together */
+#define MS_HDR_BYTES                                                           \
+	192		  /* of a sent frame, snapshot and validated; a
 				   longer header chain is refused */
-#define MS_FRAG_SLOTS 512	/* fragment trains remembered per interface */
+#define MS_FRAG_SLOTS 512 /* fragment trains remembered per interface */
 #define MS_FRAG_LIFE_NS 30000000000ull /* RFC 791/8200 allow up to 60 s */
 #define MS_DRR_QUANTUM_BYTES 16384
 
@@ -65,15 +66,15 @@ enum ms_verdict {
  * to, for the duration of the call it is passed to.
  */
 struct ms_frame {
-	const uint8_t *data;	   /* its first `linear` bytes */
+	const uint8_t *data; /* its first `linear` bytes */
 	uint32_t linear;
 	uint32_t len;		   /* of the whole frame */
 	const struct ms_seg *segs; /* the rest, if linear < len */
 	uint16_t nsegs;
-	uint8_t verdict;	   /* enum ms_verdict, out */
+	uint8_t verdict; /* enum ms_verdict, out */
 	uint8_t pad;
 	struct ms_meta meta;
-	void *os;		   /* the attachment's own handle */
+	void *os; /* the attachment's own handle */
 };
 
 enum ms_pkt_kind {
@@ -94,16 +95,16 @@ enum ms_dir { MS_DIR_DST, MS_DIR_SRC };
  * parsed bytes; valid while they are.
  */
 struct ms_pkt {
-	uint8_t kind;	/* enum ms_pkt_kind */
-	uint8_t family; /* 4 or 6 */
-	uint8_t proto;	/* after all extension headers */
+	uint8_t kind;		/* enum ms_pkt_kind */
+	uint8_t family;		/* 4 or 6 */
+	uint8_t proto;		/* after all extension headers */
 	uint8_t first_fragment; /* has ports, and more fragments follow */
-	uint16_t vlan;	/* 0 for none and for priority tags */
+	uint16_t vlan;		/* 0 for none and for priority tags */
 	uint16_t l3_ofs;
 	uint16_t l4_ofs;
-	uint16_t sport_be, dport_be; /* MS_PKT_TUPLE */
-	uint32_t ip_bytes;	     /* from l3_ofs, as the header says */
-	uint32_t frag_id;	     /* of fragments, first or not */
+	uint16_t sport_be, dport_be;  /* MS_PKT_TUPLE */
+	uint32_t ip_bytes;	      /* from l3_ofs, as the header says */
+	uint32_t frag_id;	      /* of fragments, first or not */
 	const uint8_t *saddr, *daddr; /* 4 or 16 bytes */
 	/* MS_PKT_ICMP_ERROR: who sent the packet inside, and to whom. sport_be
 	   and dport_be are the ports of the answers to it: those of inner and
@@ -129,7 +130,7 @@ void ms_parse(const uint8_t *data, uint32_t linear, uint32_t len,
  * points to its ms_bind for the comparison. See ms_table.h.
  */
 
-struct ms_bind { /* one tuple, claimed */
+struct ms_bind {		/* one tuple, claimed */
 	struct ms_tuple tuple;	/* (c) */
 	struct ms_port *port;	/* (r) */
 	struct ms_resv *resv;	/* (b) owned */
@@ -171,6 +172,13 @@ uint64_t ms_table_count(const struct ms_table *t);
 
 /* ---- rings: ms_ring.c ------------------------------------------------- */
 
+/* A finished lease. It says where it starts, for one of a lap later would stand
+   in the same place. */
+struct ms_note {
+	uint32_t first;
+	uint32_t slots; /* 0: none */
+};
+
 /*
  * The switch's side of a ring; all that counts is here, never in the region.
  * Receiving touches the first cache line only, which ends with the counters of
@@ -197,13 +205,13 @@ struct ms_kring {
 
 	struct ms_slot *slots; /* (c) points to (u)/(k) */
 	struct ms_tap *tap;    /* (r) taps on this ring's port */
-	struct ms_port *port; /* (c) */
-	void *waiter;	      /* the OS's, for ms_os_wake */
-	uint16_t index;	      /* (c) */
-	uint32_t waiting;     /* (l) finished leases that wait for an older */
-	uint32_t *lease_len;  /* (l) owned; by first slot: slots of a finished
-				 lease that waits for an older one, else 0 */
-	uint32_t lost;	      /* (l) receive, (s) transmit: as in ms_ring */
+	struct ms_port *port;  /* (c) */
+	void *waiter;	       /* the OS's, for ms_os_wake */
+	uint16_t index;	       /* (c) */
+	uint32_t waiting;      /* (l) finished leases that wait for an older */
+	struct ms_note *note;  /* (l) owned; of finished leases that wait for an
+				 older one, by first slot */
+	uint32_t lost;	       /* (l) receive, (s) transmit: as in ms_ring */
 
 	/* transmit */
 	struct ms_sched *sched;	     /* (r) NULL once the NIC is gone */
@@ -232,7 +240,7 @@ size_t ms_kring_shared_bytes(uint32_t slots);
 /* From now on no new frame goes in or out; after the next ms_os_read_sync()
    nobody uses the ring. ctl_lock held. On zeroed memory, or twice: nothing. */
 void ms_kring_stop(struct ms_kring *ring);
-/* Frees what init took; stopped and synced before. NULL lease_len is fine. */
+/* Frees what init took; stopped and synced before. */
 void ms_kring_deinit(struct ms_kring *ring);
 /* Whether the user has moved head of this transmit ring since the switch last
    looked; a hint for those who poll, without locks. Read section. */
@@ -241,22 +249,22 @@ bool ms_kring_tx_pending(const struct ms_kring *ring);
 /* ---- ports: ms_port.c ------------------------------------------------- */
 
 struct ms_port {
-	struct ms_switch *sw;	/* (c) */
-	struct ms_nic *nic;	/* (r) NULL once the interface is gone */
-	uint32_t id;		/* (c) */
-	uint32_t uid;		/* (c) */
-	int32_t pid;		/* (c) */
-	char label[16];		/* (c) */
-	struct ms_shm *shm;	/* (c) owned */
+	struct ms_switch *sw;	  /* (c) */
+	struct ms_nic *nic;	  /* (r) NULL once the interface is gone */
+	uint32_t id;		  /* (c) */
+	uint32_t uid;		  /* (c) */
+	int32_t pid;		  /* (c) */
+	char label[16];		  /* (c) */
+	struct ms_shm *shm;	  /* (c) owned */
 	struct ms_region *region; /* (c) */
 	size_t region_bytes;	  /* (c) */
 	uint16_t num_tx, num_rx;  /* (c) */
 	uint32_t slots, buf_bytes, num_bufs; /* (c) */
-	struct ms_kring *tx, *rx; /* (c) arrays, owned */
-	struct ms_bind *binds;	  /* (b) */
-	uint32_t num_binds;	  /* (b) */
-	uint32_t last_seq;	  /* (b) of its newest bind */
-	struct ms_bind *listed;	  /* (b) where LIST was last, or NULL */
+	struct ms_kring *tx, *rx;	     /* (c) arrays, owned */
+	struct ms_bind *binds;		     /* (b) */
+	uint32_t num_binds;		     /* (b) */
+	uint32_t last_seq;		     /* (b) of its newest bind */
+	struct ms_bind *listed;	       /* (b) where LIST was last, or NULL */
 	struct ms_port *next, **prevp; /* (b) of the switch */
 	struct ms_tap *tap;	       /* (r) taps on this port */
 	struct ms_tap *tapping;	       /* (b) the tap it is the owner of */
@@ -378,14 +386,14 @@ struct ms_nic {
 
 struct ms_switch { /* one namespace of tuples: one host */
 	struct ms_mutex ctl_lock;
-	struct ms_table *table;	 /* (c) owned */
-	struct ms_nic *nics;	 /* (b) */
-	struct ms_port *ports;	 /* (b) */
+	struct ms_table *table;	      /* (c) owned */
+	struct ms_nic *nics;	      /* (b) */
+	struct ms_port *ports;	      /* (b) */
 	uint32_t num_ports, num_nics; /* (b) */
-	uint32_t next_port_id;	 /* (b) */
-	uint32_t next_nic_id;	 /* (b) 0 at first: ms_nic_create adds 1 and
+	uint32_t next_port_id;	      /* (b) */
+	uint32_t next_nic_id;  /* (b) 0 at first: ms_nic_create adds 1 and
 				    takes it */
-	uint64_t flow_key[11];	 /* (c) random: which ring of a port */
+	uint64_t flow_key[11]; /* (c) random: which ring of a port */
 };
 
 int ms_switch_create(struct ms_switch **out);

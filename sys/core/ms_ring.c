@@ -8,10 +8,12 @@
 #include "ms_batch.h"
 
 #define GROUP_DESTS 64 /* rings that are worked on at a time */
-#define AHEAD 8		/* frames between the fetch of a buffer and its use;
+#define AHEAD                                                                  \
+	8 /* frames between the fetch of a buffer and its use;
 			   buffers lie so far apart that few of them share the
 			   first-level cache */
-#define FAR_DESTS 96	/* so many rings in a batch: their buffers are not in
+#define FAR_DESTS                                                              \
+	96 /* so many rings in a batch: their buffers are not in
 			   any cache, and their pages not in the TLB */
 
 /* To the second-level cache, which can hold a group's buffers. */
@@ -19,10 +21,10 @@
 
 _Static_assert(MS_CELLS == 1 << (32 - 23), "ms_deliver_add shifts by 23");
 _Static_assert(offsetof(struct ms_slot, flags) + sizeof(struct ms_meta) ==
-		       sizeof(struct ms_slot),
+		   sizeof(struct ms_slot),
 	       "ms_meta is the end of ms_slot");
 _Static_assert(offsetof(struct ms_kring, counter) + 16 == MS_CACHE_LINE ||
-		       sizeof(struct ms_spin) > 4 || sizeof(void *) < 8,
+		   sizeof(struct ms_spin) > 4 || sizeof(void *) < 8,
 	       "what receiving touches is in one line");
 
 /* ---- life --------------------------------------------------------------- */
@@ -61,8 +63,8 @@ ms_kring_init(struct ms_kring *ring, struct ms_port *port,
 	struct ms_nic *nic = port->nic;
 
 	if (is_rx) {
-		ring->lease_len = ms_os_alloc(port->slots * sizeof(uint32_t));
-		if (ring->lease_len == NULL)
+		ring->note = ms_os_alloc(port->slots * sizeof(*ring->note));
+		if (ring->note == NULL)
 			return -ENOMEM;
 	}
 	ring->shared = shared;
@@ -92,9 +94,9 @@ ms_kring_deinit(struct ms_kring *ring)
 {
 	if (ring->shared == NULL)
 		return;
-	ms_os_free(ring->lease_len);
+	ms_os_free(ring->note);
 	ms_spin_deinit(&ring->lock);
-	ring->lease_len = NULL;
+	ring->note = NULL;
 	ring->shared = NULL;
 }
 
@@ -161,65 +163,70 @@ tail_move(struct ms_kring *ring, uint32_t end)
 void
 ms_ring_publish(struct ms_kring *ring, struct ms_lease *lease)
 {
+	struct ms_note *note;
+
 	lease->published = ms_os_load_acquire(&ring->tail) == lease->first;
 	if (ms_likely(lease->published)) {
 		tail_move(ring, lease->first + lease->slots);
 		return;
 	}
 	ms_spin_lock(&ring->lock);
-	ring->lease_len[lease->first & ring->mask] = lease->slots;
+	note = &ring->note[lease->first & ring->mask];
+	note->first = lease->first;
+	note->slots = lease->slots;
 	ring->waiting++;
 	ms_spin_unlock(&ring->lock);
 }
 
-/* Moves tail over all noted leases that it has come to. Lock held. */
-static void
-collect(struct ms_kring *ring)
-{
-	uint32_t end = ms_os_load_acquire(&ring->tail);
-	uint32_t start = end;
-	uint32_t *len;
-
-	while (ring->waiting != 0) {
-		len = &ring->lease_len[end & ring->mask];
-		if (*len == 0)
-			break;
-		end += *len;
-		*len = 0;
-		ring->waiting--;
-	}
-	if (end != start)
-		tail_move(ring, end);
-}
-
-/* The end of what this lease's holder has published, or has to account for;
-   its start, if that is left to somebody else. */
+/* Moves tail over the noted leases that it has come to; from *start, which is
+   set, to what is returned. */
 static uint32_t
-settle_slow(struct ms_kring *ring, const struct ms_lease *lease)
+collect(struct ms_kring *ring, uint32_t *start)
 {
-	uint32_t now = lease->first;
+	struct ms_note *note;
+	uint32_t end;
 
 	ms_spin_lock(&ring->lock);
-	if (lease->published ||
-	    ring->lease_len[lease->first & ring->mask] != 0) {
-		collect(ring);
-		if (lease->published ||
-		    ring->lease_len[lease->first & ring->mask] == 0)
-			now = ms_os_load_once(&ring->tail);
+	end = ms_os_load_acquire(&ring->tail);
+	*start = end;
+	while (ring->waiting != 0) {
+		note = &ring->note[end & ring->mask];
+		if (note->slots == 0 || note->first != end)
+			break;
+		end += note->slots;
+		note->slots = 0;
+		ring->waiting--;
 	}
+	if (end != *start)
+		tail_move(ring, end);
 	ms_spin_unlock(&ring->lock);
-	return now;
+	return end;
 }
 
+/*
+ * Whoever moved tail owes the wake for all that he moved it over, be it his own
+ * lease or another's. There are noted leases only if somebody has reserved
+ * behind this one: if he did so before barrier E of this context, that shows
+ * here; if after it, he finds tail moved when he looks, after his own E.
+ */
 bool
 ms_ring_settle(struct ms_kring *ring, const struct ms_lease *lease)
 {
 	uint32_t end = lease->first + lease->slots;
+	uint32_t from, to;
+	bool woken = false;
 
 	if (ms_unlikely(!lease->published ||
-			ms_os_load_once(&ring->reserved) != end))
-		end = settle_slow(ring, lease);
-	return ms_ring_wake(ring, lease->first, end);
+			ms_os_load_once(&ring->reserved) != end)) {
+		to = collect(ring, &from);
+		if (from != to) {
+			ms_os_fence(); /* E */
+			woken = ms_ring_wake(ring, from, to);
+		}
+	}
+	if (lease->published && !woken)
+		woken = ms_ring_wake(ring, lease->first, end);
+	return woken;
 }
 
 /* Whether tail went past the user's mark with this step (virtio's rule). */
