@@ -121,6 +121,7 @@ struct msport_s {
 
 	struct ms_tuple *tuples; /* bound, for msport_reopen(); owned */
 	unsigned int num_tuples, max_tuples;
+	bool offered; /* for a handover: they may have gone */
 };
 
 /* Words into err and, if port, into the port. Returns code. */

@@ -110,25 +110,35 @@ tuple_del(msport_t *port, const struct ms_tuple *t)
 		port->tuples[i] = port->tuples[--port->num_tuples];
 }
 
-/* After a handover only the switch knows which they are. */
+/* After a handover only the switch knows which they are. On error it has those
+   that were known. */
 static int
 tuples_reread(msport_t *port, msport_error_t *err)
 {
 	struct ms_cmd_list l = { .size = sizeof l, .what = MS_LIST_TUPLES };
-	int r;
+	unsigned int num = port->num_tuples, max = port->max_tuples;
+	struct ms_tuple *old = port->tuples;
+	int r = 0;
 
-	port->num_tuples = 0;
-	for (;;) {
+	port->tuples = NULL;
+	port->num_tuples = port->max_tuples = 0;
+	while (r == 0) {
 		r = port->ops->command(port, MS_CMD_LIST, &l, sizeof l, err);
-		if (r)
-			return r == -ENOENT ? 0 : r;
-		if (l.port_id != port->info.port_id)
+		if (r || l.port_id != port->info.port_id)
 			continue;
 		r = tuple_room(port);
-		if (r)
-			return r;
-		port->tuples[port->num_tuples++] = l.tuple;
+		if (r == 0)
+			port->tuples[port->num_tuples++] = l.tuple;
 	}
+	if (r == -ENOENT) {
+		free(old);
+		return 0;
+	}
+	free(port->tuples);
+	port->tuples = old;
+	port->num_tuples = num;
+	port->max_tuples = max;
+	return r;
 }
 
 /* ---- commands ----------------------------------------------------------- */
@@ -172,6 +182,8 @@ msport_command(msport_t *port, uint32_t cmd, void *arg)
 	else if (cmd == MS_CMD_HANDOVER && !port->control &&
 		 ((struct ms_cmd_handover *)arg)->op == MS_HANDOVER_ACCEPT)
 		r = tuples_reread(port, err);
+	else if (cmd == MS_CMD_HANDOVER && !port->control)
+		port->offered = true;
 	return r;
 }
 
@@ -423,6 +435,29 @@ msport_close(msport_t *port)
 	free(port);
 }
 
+/* Binds all that the port had. */
+static int
+rebind(msport_t *port)
+{
+	unsigned int i = 0;
+
+	while (i < port->num_tuples) {
+		struct ms_cmd_bind b = { .size = sizeof b,
+					 .tuple = port->tuples[i] };
+		int r = port->ops->command(port, MS_CMD_BIND, &b, sizeof b,
+					   &port->err);
+
+		if (r == -EADDRINUSE && port->offered)
+			port->tuples[i] = port->tuples[--port->num_tuples];
+		else if (r)
+			return r;
+		else
+			i++;
+	}
+	port->offered = false;
+	return 0;
+}
+
 int
 msport_reopen(msport_t *port)
 {
@@ -433,15 +468,13 @@ msport_reopen(msport_t *port)
 				    "this port belongs to process %d, which "
 				    "forked; open another one here",
 				    (int)port->pid);
+	/* Of a switch that is gone we hear when we bind them. */
+	if (port->offered && port->link)
+		(void)tuples_reread(port, &port->err);
 	disconnect(port, -ECONNRESET);
 	r = connect_port(port, &port->err);
-	for (unsigned int i = 0; r == 0 && i < port->num_tuples; i++) {
-		struct ms_cmd_bind b = { .size = sizeof b,
-					 .tuple = port->tuples[i] };
-
-		r = port->ops->command(port, MS_CMD_BIND, &b, sizeof b,
-				       &port->err);
-	}
+	if (r == 0)
+		r = rebind(port);
 	if (r)
 		disconnect(port, -ECONNRESET);
 	return r;

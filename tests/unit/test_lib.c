@@ -91,6 +91,15 @@ is_frame(const uint8_t *got, uint32_t len, uint8_t seed)
 			fail_msg("byte %u of %u is wrong", i, len);
 }
 
+static void
+unbind(msport_t *p, const char *addr, uint16_t number)
+{
+	struct ms_tuple t;
+
+	assert_int_equal(msport_tuple(&t, addr, IPPROTO_UDP, number), 0);
+	assert_int_equal(msport_unbind(p, &t), 0);
+}
+
 /* ---- device strings --------------------------------------------------------- */
 
 static void
@@ -610,6 +619,43 @@ test_ephemeral_ports_survive_reopen(void **state)
 	assert_int_equal(msport_unbind(e->a, &t), 0);
 }
 
+/* One handover while the switch lives, and one of which the offerer cannot
+   hear any more: its interface goes. */
+static void
+test_a_reopened_port_leaves_alone_what_it_handed_over(void **state)
+{
+	struct ms_cmd_attach d = { .size = sizeof d,
+				   .flags = MS_ATTACH_FORCE,
+				   .nic = "p0" };
+	struct ends *e = *state;
+
+	for (int round = 0; round < 2; round++) {
+		struct ms_cmd_handover h = { .size = sizeof h,
+					     .op = MS_HANDOVER_OFFER };
+		msport_t *heir = must_open(A_DEV, NULL);
+
+		must_bind(e->a, A_ADDR, 1001);
+		assert_int_equal(msport_command(e->a, MS_CMD_HANDOVER, &h), 0);
+		h.op = MS_HANDOVER_ACCEPT;
+		assert_int_equal(msport_command(heir, MS_CMD_HANDOVER, &h), 0);
+		assert_int_equal(h.moved, 2);
+		must_bind(e->a, A_ADDR, 1002); /* this one is its own */
+		if (round) {
+			assert_int_equal(
+			    msport_command(heir, MS_CMD_DETACH, &d), 0);
+			assert_int_equal(msport_reopen(heir), 0);
+		}
+		assert_int_equal(msport_reopen(e->a), 0);
+		assert_int_equal(try_bind(heir, A_ADDR, 1002), -EADDRINUSE);
+		assert_int_equal(try_bind(e->a, A_ADDR, 1000), -EADDRINUSE);
+		msport_close(heir);
+		/* Nor does it come back to them later. */
+		assert_int_equal(msport_reopen(e->a), 0);
+		must_bind(e->a, A_ADDR, 1000);
+		unbind(e->a, A_ADDR, 1002);
+	}
+}
+
 static void
 test_a_detached_interface_is_gone(void **state)
 {
@@ -765,6 +811,8 @@ main(void)
 		WITH(setup, test_errors_have_words),
 		WITH(setup, test_a_control_connection_has_no_rings),
 		WITH(setup, test_ephemeral_ports_survive_reopen),
+		WITH(setup,
+		     test_a_reopened_port_leaves_alone_what_it_handed_over),
 		WITH(setup, test_a_detached_interface_is_gone),
 		WITH(setup, test_a_damaged_ring_is_an_error),
 		WITH(setup, test_a_child_cannot_use_the_port),

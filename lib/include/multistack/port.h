@@ -73,6 +73,7 @@ MSPORT_EXTERN void msport_close(msport_t *port);
 /*
  * Opens the port anew, with the options and the tuples (ephemeral ports with
  * their numbers) that it had, after -ECONNRESET or -ENETDOWN, or at any time.
+ * Tuples that it offered for a handover and another port has now stay there.
  * The region is another one: views, buffers, descriptors of msport_fd() and
  * what msport_info() and msport_region() returned are void; frames waiting in
  * the old rings are lost. No other thread uses the port meanwhile. On error
