@@ -57,8 +57,7 @@ ip4_view(struct ip_view *v, uint32_t room, bool inner)
 	v->bytes = ms_be16(v->p + 2);
 	if (v->bytes < hdr_bytes)
 		return false;
-	if (!inner &&
-	    (v->bytes > room || !ip4_options_sum_ok(v->p, hdr_bytes)))
+	if (!inner && (v->bytes > room || !ip4_options_sum_ok(v->p, hdr_bytes)))
 		return false;
 	frag = ms_be16(v->p + 6);
 	/* Ends past 64 KiB: nobody can have sent that. */
@@ -201,6 +200,7 @@ icmp_inner(const struct ip_view *v, struct ms_pkt *pkt)
 	uint32_t end = v->linear < v->bytes ? v->linear : v->bytes;
 	uint32_t ofs = v->l4 + ICMP_HDR_BYTES;
 	struct ip_view in = { 0 };
+	size_t bytes;
 	bool ok;
 
 	if (ofs > end)
@@ -224,14 +224,11 @@ icmp_inner(const struct ip_view *v, struct ms_pkt *pkt)
 	}
 	t->proto = in.proto;
 	t->family = pkt->family;
-	if (pkt->family == 4) {
-		memcpy(t->addr, in.p + 12, 4);
-		pkt->peer = in.p + 16;
-	} else {
-		memcpy(t->addr, in.p + 8, 16);
-		pkt->peer = in.p + 24;
-	}
-	return true;
+	bytes = pkt->family == 4 ? 4 : 16;
+	memcpy(t->addr, in.p + (pkt->family == 4 ? 12 : 8), bytes);
+	pkt->peer = in.p + (pkt->family == 4 ? 16 : 24);
+	/* An error is told to who sent the packet, and to nobody else. */
+	return memcmp(t->addr, pkt->daddr, bytes) == 0;
 }
 
 /* What is behind the IP headers decides what kind of packet it is. */
@@ -248,8 +245,7 @@ classify(const struct ip_view *v, struct ms_pkt *pkt)
 	if (v->proto == (pkt->family == 4 ? MS_PROTO_ICMP : MS_PROTO_ICMP6)) {
 		pkt->kind = MS_PKT_ICMP;
 		if (end - v->l4 >= ICMP_HDR_BYTES &&
-		    icmp_is_error(pkt->family, h[0]) &&
-		    icmp_inner(v, pkt))
+		    icmp_is_error(pkt->family, h[0]) && icmp_inner(v, pkt))
 			pkt->kind = MS_PKT_ICMP_ERROR;
 		return;
 	}
@@ -291,8 +287,7 @@ skip_vlan(const uint8_t *data, uint32_t linear, uint32_t *ofs, uint16_t *vlan)
 }
 
 void
-ms_parse(const uint8_t *data, uint32_t linear, uint32_t len,
-	 struct ms_pkt *pkt)
+ms_parse(const uint8_t *data, uint32_t linear, uint32_t len, struct ms_pkt *pkt)
 {
 	struct ip_view v = { 0 };
 	uint32_t ofs;

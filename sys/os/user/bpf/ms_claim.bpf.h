@@ -173,16 +173,19 @@ ip6_walk(void *ctx, __u32 *ofs, __u8 *next, __u16 *frag, __u32 *id)
 	return -1;
 }
 
-/* Who sent the packet that an ICMP error quotes from `ofs` on? */
+/* Did a claimed tuple send the packet that an ICMP error quotes from `ofs` on?
+   An error is told to who sent the packet, and to nobody else. */
 static __always_inline bool
-inner4(void *ctx, __u32 ofs, const struct ms_bpf_state *st)
+inner4(void *ctx, __u32 ofs, const struct iphdr *outer,
+       const struct ms_bpf_state *st)
 {
 	struct ms_tuple t;
 	struct iphdr ip;
 	__u32 l4;
 
 	if (MS_LOAD(ctx, ofs, &ip, sizeof(ip)) != 0 || ip.version != 4 ||
-	    ip.ihl < 5 || (ip.frag_off & bpf_htons(0x1fff)) != 0)
+	    ip.ihl < 5 || (ip.frag_off & bpf_htons(0x1fff)) != 0 ||
+	    ip.saddr != outer->daddr)
 		return false;
 	__builtin_memset(&t, 0, sizeof(t));
 	t.family = 4;
@@ -197,7 +200,8 @@ inner4(void *ctx, __u32 ofs, const struct ms_bpf_state *st)
 }
 
 static __always_inline bool
-inner6(void *ctx, __u32 ofs, const struct ms_bpf_state *st)
+inner6(void *ctx, __u32 ofs, const struct ipv6hdr *outer,
+       const struct ms_bpf_state *st)
 {
 	__u32 l4 = ofs + sizeof(struct ipv6hdr), id;
 	struct ms_tuple t;
@@ -206,6 +210,11 @@ inner6(void *ctx, __u32 ofs, const struct ms_bpf_state *st)
 	__u8 next;
 
 	if (MS_LOAD(ctx, ofs, &ip, sizeof(ip)) != 0 || ip.version != 6)
+		return false;
+	if (ip.saddr.s6_addr32[0] != outer->daddr.s6_addr32[0] ||
+	    ip.saddr.s6_addr32[1] != outer->daddr.s6_addr32[1] ||
+	    ip.saddr.s6_addr32[2] != outer->daddr.s6_addr32[2] ||
+	    ip.saddr.s6_addr32[3] != outer->daddr.s6_addr32[3])
 		return false;
 	next = ip.nexthdr;
 	if (ip6_walk(ctx, &l4, &next, &frag, &id) != 0 || (frag & 0xfff8) != 0)
@@ -247,7 +256,7 @@ claimed4_slow(void *ctx, __u32 ofs, const struct iphdr *ip,
 			return false;
 		if (type != 3 && type != 4 && type != 11 && type != 12)
 			return false;
-		return inner4(ctx, l4 + 8, st);
+		return inner4(ctx, l4 + 8, ip, st);
 	}
 	__builtin_memset(&t, 0, sizeof(t));
 	__builtin_memcpy(t.addr, &ip->daddr, 4);
@@ -285,7 +294,7 @@ claimed6_slow(void *ctx, __u32 ofs, const struct ipv6hdr *ip,
 	if (next == IPPROTO_ICMPV6) {
 		if (MS_LOAD(ctx, l4, &type, 1) != 0 || type < 1 || type > 4)
 			return false;
-		return inner6(ctx, l4 + 8, st);
+		return inner6(ctx, l4 + 8, ip, st);
 	}
 	__builtin_memset(&t, 0, sizeof(t));
 	__builtin_memcpy(t.addr, &ip->daddr, 16);
