@@ -193,6 +193,11 @@ oracle_quoted(const struct bytes *all, const struct ip *ip, struct ip *inner,
 	if (!inner->good || inner->offset != 0 || inner->proto == 1 ||
 	    inner->proto == 58)
 		return false;
+	/* Only to who sent it. */
+	if (ip->version == 4
+		? memcmp(b.p + inner->at + 12, b.p + ip->at + 16, 4)
+		: memcmp(b.p + inner->at + 8, b.p + ip->at + 24, 16))
+		return false;
 	*ports = 0;
 	if (ported(inner->proto)) {
 		*ports = get(&b, inner->at + inner->header, 4);
