@@ -17,12 +17,12 @@
  * several stores are one step here; they leave the buffer one by one.
  *
  * Mistakes that must be found: NO_E, NO_E_LATER, NO_F (a fence left away),
- * NO_ORDER (publish as soon as finished), NO_LAP (reserve past ring->tail and a
- * whole ring: a noted lease is then taken for the one a lap before it), NO_LOOK
- * (who has noted a lease does not look whether tail came to it meanwhile),
- * OWN_WAKE (wake only for one's own lease, not for older ones moved with it),
- * LATE_LIMIT (the user sees tail before he may move head there), NO_HEAD_CHECK
- * (reserve without asking how far the owner is).
+ * NO_ORDER (publish as soon as finished), NO_LAP (take a noted lease for the
+ * one a lap before it: the user can be ahead of ring->tail), NO_LOOK (who has
+ * noted a lease does not look whether tail came to it meanwhile), OWN_WAKE
+ * (wake only for one's own lease, not for older ones moved with it), LATE_LIMIT
+ * (the user sees tail before he may move head there), NO_HEAD_CHECK (reserve
+ * without asking how far the owner is).
  */
 #define IDX(x) ((x) & 255)
 #define START 254
@@ -63,9 +63,16 @@ chan buffer[CONTEXTS + 1] = [6] of { byte, byte };
 #define MOVE(v) STORE(LIMIT, v); STORE(TAIL, v); STORE(OURS, v)	/* A */
 #endif
 
+#ifdef NO_LAP
+#define COLLECTABLE(i) true
+#else
+#define COLLECTABLE(i) (lease_first[(i) & MASK] == (i))
+#endif
+
 /* the switch's own, only under the lock */
 byte seen_head = START, waiting;
 byte lease_len[SLOTS];
+byte lease_first[SLOTS];	/* whose length it is: not of a lap later */
 
 bool bell;
 byte promised, received;
@@ -107,13 +114,6 @@ active [CONTEXTS] proctype context()
 #else
 			assert(IDX(head - seen_head) <=
 			       IDX(mem[LIMIT] - seen_head));
-#ifndef NO_LAP
-			if	/* not past ring->tail, see refresh_head() */
-			:: IDX(head - seen_head) > IDX(mem[OURS] - seen_head) ->
-				head = mem[OURS]
-			:: else
-			fi;
-#endif
 			seen_head = head;
 #endif
 			first = mem[RESERVED];
@@ -155,6 +155,7 @@ active [CONTEXTS] proctype context()
 			TAKE;
 			d_step {
 				lease_len[first & MASK] = n;
+				lease_first[first & MASK] = first;
 				waiting++
 			}
 			GIVE
@@ -177,7 +178,8 @@ active [CONTEXTS] proctype context()
 			d_step {
 				head = i;
 				do
-				:: waiting != 0 && lease_len[i & MASK] != 0 ->
+				:: waiting != 0 && lease_len[i & MASK] != 0 &&
+				   COLLECTABLE(i) ->
 					n = lease_len[i & MASK];
 					lease_len[i & MASK] = 0;
 					waiting--;
