@@ -28,6 +28,7 @@ CLANG = "clang-16"
 # Parts of a reason for which a test may be skipped in CI too.
 EXPECTED_SKIPS: tuple[str, ...] = (
     "no thread sanitizer",  # whose own thread is not ours to look at
+    "a data race on purpose",  # likewise TSan
     "this kernel has no such protocol",  # SCTP is a module
 )
 

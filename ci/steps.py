@@ -27,6 +27,7 @@ HEARTBEAT_S = 60.0
 TAIL_LINES = 40
 TAIL_COLUMNS = 160
 NAMES_SHOWN = 5
+SUMMARY_NAMES = 25
 
 
 class StepFailed(Exception):
@@ -243,8 +244,10 @@ class Runner:
         count = self.count
         spent = time.monotonic() - self.started
         print(f"\nin {spent / 60:.0f} min {spent % 60:.0f} s")
-        for name in count.failed:
+        for name in count.failed[:SUMMARY_NAMES]:
             print(f"failed: {name}")
+        if len(count.failed) > SUMMARY_NAMES:
+            print(f"and {len(count.failed) - SUMMARY_NAMES} more; see {LOGS}")
         line = f"{count.passed} passed, {len(count.failed)} failed"
         if count.skipped:
             line += f", {len(count.skipped)} skipped"
