@@ -113,8 +113,8 @@ static inline uint32_t
 ms_flow_hash4(const uint64_t *k, uint32_t saddr, uint32_t daddr,
 	      uint32_t ports, uint8_t proto)
 {
-	return (uint32_t)((k[0] + k[1] * saddr + k[2] * daddr + k[3] * ports +
-			   k[4] * proto) >> 32);
+	return ms_hash_end(k[0] + k[1] * saddr + k[2] * daddr + k[3] * ports +
+			   k[4] * proto);
 }
 
 /* The ring that frames of this flow go to, of the port that `value` says. */

@@ -7,6 +7,7 @@
  * the way.
  */
 #include "ms_frag.h"
+#include "ms_table.h"
 
 #define WAYS 4
 #define SETS (MS_FRAG_SLOTS / WAYS)
@@ -72,7 +73,7 @@ train_set(struct ms_fragtable *t, const uint32_t key[KEY_WORDS])
 
 	for (i = 0; i < KEY_WORDS; i++)
 		sum += t->hash_key[i] * key[i];
-	return &t->slot[(size_t)(((sum >> 32) * SETS) >> 32) * WAYS];
+	return &t->slot[(ms_hash_end(sum) / (UINT32_MAX / SETS + 1)) * WAYS];
 }
 
 static bool

@@ -64,7 +64,7 @@ ms_flow_ring(const struct ms_switch *sw, uint64_t value,
 		sum += k[1 + i] * ms_raw32(saddr + 4 * i);
 		sum += k[5 + i] * ms_raw32(daddr + 4 * i);
 	}
-	return rings + ms_flow_pick((uint32_t)(sum >> 32), num);
+	return rings + ms_flow_pick(ms_hash_end(sum), num);
 }
 
 /* ---- interfaces ----------------------------------------------------------- */

@@ -12,7 +12,9 @@
  * Hashing is multilinear (Dietzfelbinger 1996; Thorup 2015, "High speed
  * hashing for integers and strings"): the high 32 bits of k0 + k1*x1 + k2*x2
  * ... mod 2^64 are strongly universal for random 64-bit k. Who does not know
- * the keys cannot choose collisions.
+ * the keys cannot choose collisions. The last step is a bijection, which takes
+ * nothing of that away; it breaks up rows of neighbouring ports and addresses,
+ * which a linear function maps to rows.
  */
 #ifndef MS_TABLE_H
 #define MS_TABLE_H
@@ -57,10 +59,21 @@ struct ms_table {
 	uint64_t key_addr[5];	 /* (c) */
 };
 
+/* Of a multilinear sum. */
+static inline uint32_t
+ms_hash_end(uint64_t sum)
+{
+	uint32_t h = (uint32_t)(sum >> 32);
+
+	h = (h ^ h >> 16) * 0x7feb352du;
+	h = (h ^ h >> 15) * 0x846ca68bu;
+	return h;
+}
+
 static inline uint32_t
 ms_hash2(const uint64_t k[3], uint64_t x)
 {
-	return (uint32_t)((k[0] + k[1] * (uint32_t)x + k[2] * (x >> 32)) >> 32);
+	return ms_hash_end(k[0] + k[1] * (uint32_t)x + k[2] * (x >> 32));
 }
 
 /* addr and port as they lie on the wire, in the machine's own order. */

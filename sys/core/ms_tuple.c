@@ -70,7 +70,7 @@ hash6(const uint64_t k[6], const struct ms_tuple *tuple)
 	}
 	word = (uint32_t)tuple->port_be << 8 | tuple->proto;
 	sum += k[5] * word;
-	return (uint32_t)(sum >> 32);
+	return ms_hash_end(sum);
 }
 
 static uint64_t
@@ -487,7 +487,7 @@ addr_hash(const struct ms_table *t, const uint8_t *addr, uint8_t family)
 		memcpy(&word, addr + 4 * i, sizeof(word));
 		sum += t->key_addr[1 + i] * word;
 	}
-	return (uint32_t)(sum >> 32);
+	return (uint32_t)(sum >> 32); /* ms_table_addr_bit4 takes its top */
 }
 
 static uint64_t
