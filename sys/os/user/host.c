@@ -12,8 +12,6 @@
 
 #include "host.h"
 
-#define VLAN_MAX 4094
-
 int
 ms_err_set(struct ms_err *err, int code, const char *fmt, ...)
 {
@@ -54,25 +52,6 @@ ms__attachment_of(const struct ms_host *host, const struct ms_port *port)
 
 /* ---- detach --------------------------------------------------------- */
 
-/* In any state that attachment_open() can leave it in. attach_lock held. */
-static void
-attachment_close(struct ms_attachment *att)
-{
-	unsigned int i;
-
-	for (i = 0; i < att->num_workers; i++)
-		ms__worker_stop(att->workers[i]);
-	ms_nic_destroy(att->nic);
-	if (att->a != NULL)
-		att->a->ops->destroy(att->a);
-	ms_mutex_lock(&att->host->lock);
-	for (i = 0; i < att->num_workers; i++)
-		ms__worker_put(att->workers[i]);
-	ms_mutex_unlock(&att->host->lock);
-	ms_os_free(att->workers);
-	ms_os_free(att);
-}
-
 static void
 attachment_remove(struct ms_host *host, struct ms_attachment *att)
 {
@@ -83,7 +62,7 @@ attachment_remove(struct ms_host *host, struct ms_attachment *att)
 		;
 	*p = att->next;
 	ms_mutex_unlock(&host->lock);
-	attachment_close(att);
+	ms__attachment_close(att);
 }
 
 static uint32_t
@@ -191,221 +170,52 @@ struct thread_start {
 	struct ms_host *host;
 	void *(*run)(void *);
 	void *arg;
+	sem_t begun;
 };
 
 static void *
 thread_main(void *arg)
 {
-	struct thread_start start = *(struct thread_start *)arg;
+	struct thread_start *start = arg;
+	void *(*run)(void *) = start->run;
 
-	ms_os_free(arg);
-	if (start.host->opt.thread_start != NULL)
-		start.host->opt.thread_start();
-	return start.run(start.arg);
+	arg = start->arg;
+	if (start->host->opt.thread_start != NULL)
+		start->host->opt.thread_start();
+	sem_post(&start->begun); /* and start is gone */
+	return run(arg);
 }
 
 int
 ms__host_thread(struct ms_host *host, pthread_t *thread, void *(*run)(void *),
 		void *arg)
 {
-	struct thread_start *start = ms_os_alloc(sizeof(*start));
+	struct thread_start start = { .host = host, .run = run, .arg = arg };
 	sigset_t all, old;
 	int r;
 
-	if (start == NULL)
-		return -ENOMEM;
-	start->host = host;
-	start->run = run;
-	start->arg = arg;
+	sem_init(&start.begun, 0, 0);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(thread, NULL, thread_main, start);
+	r = -pthread_create(thread, NULL, thread_main, &start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r)
-		ms_os_free(start);
+	while (r == 0 && sem_wait(&start.begun) != 0)
+		;
+	sem_destroy(&start.begun);
 	return r;
 }
 
 /* ---- attach --------------------------------------------------------- */
 
-static const struct ms_attach_ops *const kinds[] = {
-	&ms_attach_pair,
-	&ms_attach_tap,
-	&ms_attach_tc,
-	&ms_attach_xdp,
-};
-
-static bool
-ended(const char *s, size_t bytes)
-{
-	return memchr(s, '\0', bytes) != NULL;
-}
-
 static int
-attach_check(const struct ms_cmd_attach *arg, struct ms_err *err)
+attachment_add(struct ms_host *host, const struct ms_attach_ops *ops,
+	       const struct ms_cmd_attach *arg, struct ms_err *err)
 {
-	if (!ended(arg->nic, sizeof(arg->nic)) ||
-	    !ended(arg->kind, sizeof(arg->kind)) ||
-	    !ended(arg->options, sizeof(arg->options)))
-		return ms_err_set(err, -EINVAL, "a name is too long");
-	if (arg->nic[0] == '\0')
-		return ms_err_set(err, -EINVAL,
-				  "which interface? its name is missing");
-	if ((arg->flags & ~(MS_ATTACH_GENERIC | MS_ATTACH_FORCE)) != 0)
-		return ms_err_set(err, -EINVAL, "unknown flags %#x",
-				  arg->flags);
-	if (arg->vlan > VLAN_MAX)
-		return ms_err_set(err, -EINVAL,
-				  "VLAN %u: there are 1 to %d, 0 is none",
-				  arg->vlan, VLAN_MAX);
-	return 0;
-}
+	struct ms_attachment *att;
+	int r = ms__attachment_open(host, ops, arg, &att, err);
 
-/* Which kind, by name; "" looks at the interface. */
-static int
-choose_kind(const struct ms_cmd_attach *arg, const struct ms_attach_ops **out,
-	    struct ms_err *err)
-{
-	struct ms_link link;
-	size_t i;
-
-	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strcmp(arg->kind, kinds[i]->kind) == 0)
-			*out = kinds[i];
-	if (*out == NULL && arg->kind[0] != '\0')
-		return ms_err_set(err, -EINVAL,
-				  "no kind of attachment '%s'; there are: "
-				  "pair, tap, tc, xdp",
-				  arg->kind);
-	if (*out == &ms_attach_pair || *out == &ms_attach_tap)
-		return 0;
-	if (ms_link_get(arg->nic, &link) != 0)
-		return ms__explain_no_interface(arg->nic, err);
-	if (*out == NULL)
-		*out = link.ether && !link.loopback ? &ms_attach_xdp
-						    : &ms_attach_tc;
-	return 0;
-}
-
-static bool
-is_private(const struct ms_attach *a)
-{
-	static const uint8_t all[16];
-
-	return a->ops->private_addr != NULL && a->ops->private_addr(a, all, 0);
-}
-
-/*
- * Ports of private interfaces may hold wildcards of which the host knows
- * nothing; an interface with the host's addresses must not come to them.
- */
-static int
-check_wildcards(struct ms_switch *sw, struct ms_err *err)
-{
-	static const uint8_t none[16];
-	const struct ms_port *port;
-	const struct ms_bind *b;
-	uint32_t holder = 0;
-
-	ms_mutex_lock(&sw->ctl_lock);
-	for (port = sw->ports; port != NULL && !holder; port = port->next)
-		for (b = port->binds; b != NULL && !holder; b = b->next)
-			if (!ms_resv_is_host(b->resv) &&
-			    memcmp(b->tuple.addr, none, sizeof(none)) == 0)
-				holder = port->id;
-	ms_mutex_unlock(&sw->ctl_lock);
-	if (holder == 0)
-		return 0;
-	return ms_err_set(err, -EBUSY,
-			  "port %u of a private interface is bound to all "
-			  "addresses, which would take the host's too: close "
-			  "it first, or use another switch",
-			  holder);
-}
-
-static int
-create_workers(struct ms_attachment *att, struct ms_err *err)
-{
-	unsigned int n = att->nic->num_queues;
-	int r;
-
-	att->workers = ms_os_alloc(n * sizeof(struct ms_worker *));
-	if (att->workers == NULL)
-		return ms__explain_errno("its workers", -ENOMEM, err);
-	while (att->num_workers < n) {
-		r = ms__worker_create(att, att->num_workers,
-				      &att->workers[att->num_workers], err);
-		if (r)
-			return r;
-		att->num_workers++;
-	}
-	return 0;
-}
-
-/* From here on the switch knows the interface. Undone by attachment_close. */
-static int
-attachment_nic(struct ms_attachment *att, const struct ms_nic *tmpl,
-	       struct ms_err *err)
-{
-	struct ms_host *host = att->host;
-	int r;
-
-	r = ms_nic_create(host->sw, tmpl, &att->nic);
 	if (r)
-		return ms__explain_errno("the interface", r, err);
-	att->a->nic = att->nic;
-	if (is_private(att->a))
-		return 0;
-	r = check_wildcards(host->sw, err);
-	if (r == 0 && !host->monitored) {
-		r = ms_monitor_start(host, err);
-		host->monitored = r == 0;
-	}
-	return r;
-}
-
-static int
-attachment_start(struct ms_attachment *att, struct ms_err *err)
-{
-	unsigned int i;
-	int r;
-
-	r = att->a->ops->start(att->a, err);
-	for (i = 0; i < att->num_workers && r == 0; i++) {
-		r = ms__worker_start(att->workers[i]);
-		if (r)
-			ms__explain_errno("a worker's thread", r, err);
-	}
-	return r;
-}
-
-static int
-attachment_open(struct ms_host *host, const struct ms_attach_ops *ops,
-		const struct ms_cmd_attach *arg, struct ms_err *err)
-{
-	struct ms_attachment *att = ms_os_alloc(sizeof(*att));
-	struct ms_nic tmpl;
-	int r;
-
-	if (att == NULL)
-		return ms__explain_errno("the attachment", -ENOMEM, err);
-	att->host = host;
-	memset(&tmpl, 0, sizeof(tmpl));
-	r = ops->create(host, arg, &tmpl, &att->a, err);
-	if (r == 0) {
-		att->a->ops = ops;
-		att->a->host = host;
-		tmpl.attach = att->a;
-		r = attachment_nic(att, &tmpl, err);
-	}
-	if (r == 0)
-		r = create_workers(att, err);
-	if (r == 0)
-		r = attachment_start(att, err);
-	if (r) {
-		attachment_close(att);
 		return r;
-	}
 	ms_mutex_lock(&host->lock);
 	att->next = host->attachments;
 	host->attachments = att;
@@ -423,7 +233,7 @@ ms_host_attach(struct ms_host *host, const struct ms_cmd_attach *arg,
 	struct ms_err words = { "" };
 	int r;
 
-	r = attach_check(arg, err);
+	r = ms__attach_check(arg, err);
 	if (r)
 		return r;
 	ms_mutex_lock(&host->attach_lock);
@@ -433,12 +243,12 @@ ms_host_attach(struct ms_host *host, const struct ms_cmd_attach *arg,
 			       "first to attach it in another way",
 			       arg->nic);
 	else
-		r = choose_kind(arg, &ops, &words);
+		r = ms__attach_kind(arg, &ops, &words);
 	if (r == 0)
-		r = attachment_open(host, ops, arg, &words);
+		r = attachment_add(host, ops, arg, &words);
 	if (r == -EOPNOTSUPP && ops == &ms_attach_xdp && arg->kind[0] == '\0') {
 		words.text[0] = '\0';
-		r = attachment_open(host, &ms_attach_tc, arg, &words);
+		r = attachment_add(host, &ms_attach_tc, arg, &words);
 	}
 	ms_mutex_unlock(&host->attach_lock);
 	if (r && words.text[0] == '\0')

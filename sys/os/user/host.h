@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * host.h: what host.c, worker.c and explain.c share.
+ * host.h: what host.c, attachment.c, worker.c, doorbell.c and explain.c share.
  *
  * Locks, outermost first: ms_host.attach_lock, for as long as it takes to
  * attach and detach; ms_host.lock, for moments; ms_worker.lock; and then the
@@ -63,9 +63,25 @@ struct ms_worker {
 struct ms_watch {
 	struct ms_waiter waiter; /* first */
 	struct ms_kring *ring;
-	struct ms_worker *worker; /* of a transmit ring: counted */
+	struct ms_worker *worker; /* of a kick_fd: counted */
 	int kick_fd;		  /* of a transmit ring: owned, else -1 */
 };
+
+/* ---- attachment.c --------------------------------------------------- */
+
+/* -EINVAL with words. */
+int ms__attach_check(const struct ms_cmd_attach *arg, struct ms_err *err);
+/* Which kind, by arg->kind; "" looks at the interface. *ops is NULL before.
+   -EINVAL, -ENODEV with words. */
+int ms__attach_kind(const struct ms_cmd_attach *arg,
+		    const struct ms_attach_ops **ops, struct ms_err *err);
+/* Opens the interface and starts its workers. Returned owned; on error with
+   words, or none where the errno says it. host.attach_lock held. */
+int ms__attachment_open(struct ms_host *host, const struct ms_attach_ops *ops,
+			const struct ms_cmd_attach *arg,
+			struct ms_attachment **out, struct ms_err *err);
+/* Ends it and frees it; not in the host's list. host.attach_lock held. */
+void ms__attachment_close(struct ms_attachment *att);
 
 /* ---- worker.c ------------------------------------------------------- */
 
@@ -86,7 +102,8 @@ struct ms_attachment *ms__attachment_of(const struct ms_host *host,
 					const struct ms_port *port);
 /* A worker found its interface gone. No lock of the host held. */
 void ms__host_found_gone(struct ms_worker *w);
-/* Starts a thread that takes no signals and begins with opt.thread_start. */
+/* Starts a thread that takes no signals; returns when it has been through
+   opt.thread_start. */
 int ms__host_thread(struct ms_host *host, pthread_t *thread,
 		    void *(*run)(void *), void *arg);
 
