@@ -57,7 +57,8 @@ static int
 host_new(const struct msport__device *dev, struct shared_host **out,
 	 msport_error_t *err)
 {
-	struct ms_host_options opt = { .flags = MS_HOST_NO_THREADS };
+	struct ms_host_options opt = { .flags = MS_HOST_NO_THREADS |
+						MS_HOST_DIRECT_KICKS };
 	struct ms_err words = { "" };
 	struct shared_host *sh = calloc(1, sizeof *sh);
 	int r;

@@ -20,7 +20,7 @@
 #define WAKE_PIPE_BYTES 4096
 
 static int
-open_doorbells(struct ms_watch *watch)
+open_doorbells(struct ms_watch *watch, bool kicks)
 {
 	int fds[2];
 
@@ -30,7 +30,7 @@ open_doorbells(struct ms_watch *watch)
 	watch->waiter.wake_fd = fds[1];
 	/* One page is plenty, and users have a limit. */
 	(void)fcntl(fds[1], F_SETPIPE_SZ, WAKE_PIPE_BYTES);
-	if (watch->ring->is_rx)
+	if (!kicks)
 		return 0;
 	watch->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return watch->kick_fd < 0 ? -errno : 0;
@@ -55,14 +55,17 @@ watch_ring(struct ms_attachment *att, struct ms_kring *ring)
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 	struct ms_watch *watch = ms_os_alloc(sizeof(*watch));
 	struct ms_worker *w;
+	bool kicks;
 	int r;
 
 	if (watch == NULL)
 		return -ENOMEM;
+	kicks = !ring->is_rx &&
+		(att->host->opt.flags & MS_HOST_DIRECT_KICKS) == 0;
 	watch->ring = ring;
 	watch->waiter.wake_fd = watch->waiter.ring_fd = watch->kick_fd = -1;
-	r = open_doorbells(watch);
-	if (r == 0 && !ring->is_rx) {
+	r = open_doorbells(watch, kicks);
+	if (r == 0 && kicks) {
 		w = att->workers[ring->index % att->num_workers];
 		ev.data.ptr = watch;
 		if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, watch->kick_fd, &ev) != 0)

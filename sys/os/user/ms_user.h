@@ -126,6 +126,9 @@ extern const struct ms_attach_ops ms_attach_xdp;
 /* ---- host: host.c ------------------------------------------------------ */
 
 #define MS_HOST_NO_THREADS (1u << 0) /* the application steps the workers */
+/* The owners of rings are in this process and call ms_kring_tx_ready()
+   themselves: no eventfds, and steps look at none. With NO_THREADS only. */
+#define MS_HOST_DIRECT_KICKS (1u << 1)
 
 struct ms_host_options {
 	uint32_t flags;
@@ -163,7 +166,8 @@ int ms_host_ctl(struct ms_host *host, const struct ms_cred *cred,
  * then nothing is watched; -EALREADY changes nothing.
  * ring_fd: polls readable after a wake-up (struct ms_waiter). kick_fd: of a
  * transmit ring, an eventfd that a client writes to when `doze` is set; only
- * its edges count, nobody reads it; -1 for a receive ring. Borrowed.
+ * its edges count, nobody reads it; -1 for a receive ring, and with
+ * MS_HOST_DIRECT_KICKS. Borrowed.
  */
 int ms_host_port_watch(struct ms_host *host, struct ms_port *port);
 void ms_host_port_unwatch(struct ms_host *host, struct ms_port *port);

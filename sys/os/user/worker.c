@@ -85,7 +85,8 @@ round_once(struct ms_worker *w)
 		return n;
 	if (n < 0)
 		n = 0;
-	take_kicks(w);
+	if ((w->host->opt.flags & MS_HOST_DIRECT_KICKS) == 0)
+		take_kicks(w);
 	return n + (int)transmit(w);
 }
 
