@@ -692,6 +692,20 @@ test_a_second_daemon_names_the_first(void **state)
 }
 
 static void
+test_the_log_says_how_it_attached(void **state)
+{
+	char text[2048];
+	int log = dup(d.log);
+
+	assert_true(log >= 0);
+	(void)daemon_end(SIGTERM);
+	read_log(log, text, sizeof text);
+	close(log);
+	if (!strstr(text, "attached p0 (pair)"))
+		fail_msg("%s", text);
+}
+
+static void
 test_something_else_in_the_sockets_place_stays(void **state)
 {
 	char text[1024];
@@ -1259,6 +1273,7 @@ main(void)
 		WITH(test_daemons_killed_at_random_leave_clients_whole,
 		     teardown),
 		WITH(test_a_second_daemon_names_the_first, teardown),
+		WITH(test_the_log_says_how_it_attached, teardown_hard),
 		WITH(test_something_else_in_the_sockets_place_stays,
 		     teardown_hard),
 		WITH(test_bad_starts_say_why, teardown_hard),

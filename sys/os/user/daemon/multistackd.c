@@ -217,12 +217,29 @@ background_ready(int fd)
 	close(fd);
 }
 
+/* How the interface was attached in the end: "xdp native", "tc", ... */
+static void
+mode_of(struct ms_host *host, const char *nic, char *mode)
+{
+	struct ms_cmd_list l = { .size = sizeof l, .what = MS_LIST_NICS };
+	struct ms_port *none = NULL;
+	struct ms_cred self;
+
+	ms_cred_self(&self);
+	*mode = '\0';
+	while (ms_host_ctl(host, &self, &none, MS_CMD_LIST, &l, sizeof l,
+			   NULL) == 0)
+		if (!strncmp(l.nic, nic, sizeof l.nic))
+			memcpy(mode, l.label, sizeof l.label);
+}
+
 static int
 attach_all(struct ms_host *host, const struct options *opt)
 {
 	for (unsigned int i = 0; i < opt->num_attach; i++) {
 		struct ms_cmd_attach arg;
 		struct ms_err err = { "" };
+		char mode[sizeof((struct ms_cmd_list *)0)->label];
 		int r = ms_attach_spec(opt->attach[i], &arg, &err);
 
 		if (opt->generic)
@@ -235,8 +252,9 @@ attach_all(struct ms_host *host, const struct options *opt)
 				 *err.text ? err.text : strerror(-r));
 			return r;
 		}
-		log_line(LOG_INFO, "attached %s%s%s", opt->attach[i],
-			 *err.text ? "; " : "", err.text);
+		mode_of(host, arg.nic, mode);
+		log_line(LOG_INFO, "attached %.*s (%.*s)", MS_IFNAME_BYTES,
+			 arg.nic, (int)sizeof mode, mode);
 	}
 	return 0;
 }
