@@ -9,7 +9,10 @@
  * for each transmit ring what is readable after a wake-up and the eventfd to
  * kick the switch with, then for each receive ring what is readable after a
  * wake-up (ms_host_ring_fd, ms_host_kick_fd). Closing the connection closes
- * the port, and so does the death of the process that made it.
+ * the port, and so does the death of the process that made it. The switch takes
+ * the frames first that were sent before, as far as the interface has room for
+ * them soon; then the tuples are free, and then the daemon hangs up: whoever
+ * shuts down his side for writing can wait for that.
  *
  * struct ms_msg is the same in all versions of the ABI. A message of another
  * version is answered with -EPROTO and a text, by a ms_msg that has the

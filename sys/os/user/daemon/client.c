@@ -28,7 +28,7 @@ static void
 usage_add(struct usage *u, const struct client *c, const uid_t *uid)
 {
 	for (; c; c = c->next) {
-		if (uid && c->cred.uid != *uid)
+		if (c->sock < 0 || (uid && c->cred.uid != *uid))
 			continue;
 		u->clients++;
 		u->fds += FDS_CLIENT;
