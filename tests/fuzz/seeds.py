@@ -3,7 +3,8 @@
 """Writes the hand-made part of the corpora: one input a case worth having.
 
 `seeds.py [DIR]`, by default corpus/ beside this file. Inputs that fuzzing
-found stand there too, under names of their own, and are left alone.
+found (or that reach code of their own: cov-*) stand there too, and are left
+alone.
 """
 
 from __future__ import annotations
