@@ -17,8 +17,8 @@
 /* Belongs to the one caller of ms_nic_input(). */
 struct ms_rx_batch {
 	uint64_t counter[MS_CTR_MAX];
-	uint64_t key[MS_BATCH_MAX];  /* 0: decided without the table */
-	uint32_t hash[MS_BATCH_MAX]; /* of key */
+	uint64_t key[MS_BATCH_MAX];	     /* 0: decided without the table */
+	uint32_t hash[MS_BATCH_MAX];	     /* of key */
 	struct ms_kring *ring[MS_BATCH_MAX]; /* NULL: the host */
 	struct ms_deliver deliver;
 };
@@ -28,10 +28,10 @@ enum ms_way { MS_WAY_DROP, MS_WAY_NIC, MS_WAY_HOST, MS_WAY_LOCAL };
 
 /* A frame taken from a transmit ring. */
 struct ms_sent {
-	uint32_t slots;	 /* that it takes up */
-	uint8_t way;	 /* enum ms_way */
-	uint8_t reason;	 /* MS_WAY_DROP: enum ms_counter; 0: not refused */
-	uint64_t key;	 /* of a plain frame's source, 0: not plain */
+	uint32_t slots; /* that it takes up */
+	uint8_t way;	/* enum ms_way */
+	uint8_t reason; /* MS_WAY_DROP: enum ms_counter; 0: not refused */
+	uint64_t key;	/* of a plain frame's source, 0: not plain */
 	uint32_t hash;
 	struct ms_kring *ring; /* MS_WAY_LOCAL */
 };
@@ -110,8 +110,8 @@ ms_flow_pick(uint32_t hash, uint32_t rings)
 }
 
 static inline uint32_t
-ms_flow_hash4(const uint64_t *k, uint32_t saddr, uint32_t daddr,
-	      uint32_t ports, uint8_t proto)
+ms_flow_hash4(const uint64_t *k, uint32_t saddr, uint32_t daddr, uint32_t ports,
+	      uint8_t proto)
 {
 	return ms_hash_end(k[0] + k[1] * saddr + k[2] * daddr + k[3] * ports +
 			   k[4] * proto);

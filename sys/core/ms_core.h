@@ -32,9 +32,8 @@
 #include "multistack.h"
 
 #define MS_BATCH_MAX 256 /* frames handled together */
-#define MS_HDR_BYTES                                                           \
-	192		  /* of a sent frame, snapshot and validated; a
-				   longer header chain is refused */
+/* Of a sent frame, snapshot and validated; a longer header chain is refused. */
+#define MS_HDR_BYTES 192
 #define MS_FRAG_SLOTS 512 /* fragment trains remembered per interface */
 #define MS_FRAG_LIFE_NS 30000000000ull /* RFC 791/8200 allow up to 60 s */
 #define MS_DRR_QUANTUM_BYTES 16384

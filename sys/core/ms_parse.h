@@ -54,19 +54,18 @@ ms_raw32(const uint8_t *p)
 	return v;
 }
 
-/* Whether the 20 bytes at p carry a correct IPv4 header checksum. */
+/* Whether the 20 bytes at p, of which some are not 0, carry a correct IPv4
+   header checksum. */
 static inline bool
 ms_ip4_sum_ok(const uint8_t *p)
 {
 	uint64_t sum;
 
+	/* To fold is to take the remainder by 2^16 - 1; that it is 0 costs a
+	   multiplication. The sum is not 0: there is a version in it. */
 	sum = (uint64_t)ms_raw32(p) + ms_raw32(p + 4) + ms_raw32(p + 8) +
 	      ms_raw32(p + 12) + ms_raw32(p + 16);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return sum % 0xffff == 0;
 }
 
 /* Neither multicast, nor broadcast, nor 0/8 ("this network", RFC 1122). */
@@ -106,8 +105,7 @@ ms_parse_plain4(const uint8_t *p, uint32_t linear, uint32_t len)
 
 	if (ms_unlikely(linear < MS_FAST_BYTES))
 		return false;
-	if (ms_unlikely(ms_be32(p + 12) >> 8 !=
-			(MS_ETHERTYPE_IP4 << 8 | 0x45)))
+	if (ms_unlikely(ms_be32(p + 12) >> 8 != (MS_ETHERTYPE_IP4 << 8 | 0x45)))
 		return false;
 	ip_bytes = ms_be16(p + 16);
 	if (ms_unlikely(!ms_ip4_sum_ok(p + 14) ||
@@ -116,10 +114,9 @@ ms_parse_plain4(const uint8_t *p, uint32_t linear, uint32_t len)
 		return false;
 	if (p[23] == MS_PROTO_TCP) {
 		l4_bytes = (uint32_t)(p[46] >> 4) * 4;
-		return ms_likely(l4_bytes >= 20 &&
-				 MS_IP4_BYTES + l4_bytes <= ip_bytes &&
-				 MS_ETHER_BYTES + MS_IP4_BYTES + l4_bytes <=
-					 linear);
+		return ms_likely(
+		    l4_bytes >= 20 && MS_IP4_BYTES + l4_bytes <= ip_bytes &&
+		    MS_ETHER_BYTES + MS_IP4_BYTES + l4_bytes <= linear);
 	}
 	if (p[23] == MS_PROTO_UDP) {
 		l4_bytes = ms_be16(p + 38);

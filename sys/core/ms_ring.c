@@ -8,13 +8,12 @@
 #include "ms_batch.h"
 
 #define GROUP_DESTS 64 /* rings that are worked on at a time */
-#define AHEAD                                                                  \
-	8 /* frames between the fetch of a buffer and its use;
-			   buffers lie so far apart that few of them share the
-			   first-level cache */
-#define FAR_DESTS                                                              \
-	96 /* so many rings in a batch: their buffers are not in
-			   any cache, and their pages not in the TLB */
+/* Frames between the fetch of a buffer and its use: buffers lie so far apart
+   that few of them share the first-level cache. */
+#define AHEAD 8
+/* So many rings in a batch: their buffers are not in any cache, and their
+   pages not in the TLB. */
+#define FAR_DESTS 96
 
 /* To the second-level cache, which can hold a group's buffers. */
 #define prefetch_far(p) __builtin_prefetch((p), 1, 2)
@@ -280,13 +279,17 @@ count_received(struct ms_kring *ring, uint32_t frames, uint64_t bytes)
 
 /* ---- filling ------------------------------------------------------------ */
 
-/* Without touching ring->slots, which lies in another cache line. */
+/* ring->slots, without touching the cache line that this lies in. */
+static inline struct ms_slot *
+ring_slots(const struct ms_kring *ring)
+{
+	return (struct ms_slot *)(void *)(ring->shared + 1);
+}
+
 static inline struct ms_slot *
 ring_slot(const struct ms_kring *ring, uint32_t pos)
 {
-	struct ms_slot *slots = (struct ms_slot *)(void *)(ring->shared + 1);
-
-	return &slots[pos & ring->mask];
+	return &ring_slots(ring)[pos & ring->mask];
 }
 
 /* Where slot `pos` wants its bytes, or NULL if it names no buffer. */
@@ -301,10 +304,8 @@ slot_buf(const struct ms_kring *ring, uint32_t pos)
 }
 
 static inline void
-slot_write(struct ms_kring *ring, uint32_t pos, uint32_t bytes,
-	   const struct ms_meta *meta)
+slot_write(struct ms_slot *slot, uint32_t bytes, const struct ms_meta *meta)
 {
-	struct ms_slot *slot = ring_slot(ring, pos);
 	uint16_t len = (uint16_t)bytes; /* 65536 becomes 0, as it should */
 
 	memcpy(&slot->len, &len, sizeof(len));
@@ -319,7 +320,7 @@ slots_void(struct ms_kring *ring, uint32_t pos, uint32_t slots)
 	static const struct ms_meta none;
 
 	while (slots-- > 0)
-		slot_write(ring, pos++, 0, &none);
+		slot_write(ring_slot(ring, pos++), 0, &none);
 }
 
 /* A place in a frame, for reading it in pieces. */
@@ -404,7 +405,7 @@ fill_slots(struct ms_kring *ring, const struct ms_lease *lease,
 		left -= n;
 		if (left > 0)
 			meta.flags |= MS_SLOT_MORE;
-		slot_write(ring, lease->first + i, n, &meta);
+		slot_write(ring_slot(ring, lease->first + i), n, &meta);
 		memset(&meta, 0, sizeof(meta));
 	}
 	return true;
@@ -552,13 +553,23 @@ static uint32_t
 dest_resolve(struct ms_deliver *d, const struct ms_dest *dest, uint32_t at,
 	     bool far)
 {
+	const struct ms_kring *ring = dest->ring;
+	const struct ms_slot *slots = ring_slots(ring);
+	const uint32_t mask = ring->mask, num_bufs = ring->num_bufs;
+	const uint32_t shift = ring->buf_shift, frames = dest->frames;
+	uint8_t *const bufs = ring->bufs;
 	uint32_t pos = dest->lease.first;
-	uint32_t n;
+	uint8_t *to;
+	uint32_t n, buf;
 
-	for (n = 0; n < dest->frames; n++) {
-		d->dst[at + n] = slot_buf(dest->ring, pos + n);
+	for (n = 0; n < frames; n++, pos++) {
+		buf = MS_USER_READ(slots[pos & mask].buf);
+		to = bufs + ((size_t)buf << shift);
+		if (ms_unlikely(buf >= num_bufs))
+			to = NULL;
 		if (far)
-			prefetch_far(d->dst[at + n]);
+			prefetch_far(to);
+		d->dst[at + n] = to;
 	}
 	return at + n;
 }
@@ -584,32 +595,36 @@ static uint32_t
 dest_fill(struct ms_deliver *d, struct ms_dest *dest, uint32_t at)
 {
 	struct ms_kring *ring = dest->ring;
+	struct ms_slot *slots = ring_slots(ring);
+	const struct ms_frame *f, *frames = d->frames;
+	const uint32_t mask = ring->mask, end = at + dest->frames;
 	uint32_t pos = dest->lease.first;
 	uint32_t i = dest->first;
 	uint64_t bad_bytes = 0;
-	uint32_t n, bad = 0;
-	const struct ms_frame *f;
+	uint32_t bad = 0;
+	uint8_t *to;
 
-	if (ms_unlikely(dest->frames == 0))
+	if (ms_unlikely(at == end))
 		return at;
-	for (n = 0; n < dest->frames; n++, pos++, i = d->next[i]) {
-		f = &d->frames[i];
-		ms_prefetchw(d->dst[at + n + AHEAD]);
-		if (ms_unlikely(d->dst[at + n] == NULL)) {
+	for (; at < end; at++, pos++, i = d->next[i]) {
+		f = &frames[i];
+		to = d->dst[at];
+		ms_prefetchw(d->dst[at + AHEAD]);
+		if (ms_unlikely(to == NULL)) {
 			slots_void(ring, pos, 1);
 			bad_bytes += f->len;
 			bad++;
 			continue;
 		}
-		frame_copy(d->dst[at + n], f);
-		slot_write(ring, pos, f->len, &f->meta);
+		frame_copy(to, f);
+		slot_write(&slots[pos & mask], f->len, &f->meta);
 	}
 	ms_ring_publish(ring, &dest->lease);
 	d->frames_done += dest->frames;
 	d->bytes_done += dest->bytes;
 	if (ms_unlikely(bad != 0))
 		dest_bad(d, dest, bad, bad_bytes);
-	return at + n;
+	return at;
 }
 
 static void

@@ -30,9 +30,9 @@ struct ms_dest {
 	struct ms_kring *ring;
 	uint16_t first, last; /* frames, linked by ms_deliver.next */
 	uint16_t frames;
-	uint16_t cell;	      /* in ms_deliver.cells */
-	uint32_t max_bytes;   /* of one frame */
-	uint32_t bytes;	      /* of all */
+	uint16_t cell;	    /* in ms_deliver.cells */
+	uint32_t max_bytes; /* of one frame */
+	uint32_t bytes;	    /* of all */
 	struct ms_lease lease;
 };
 
@@ -41,8 +41,8 @@ struct ms_dest {
 /* A batch sorted by destination. */
 struct ms_deliver {
 	struct ms_frame *frames;
-	uint64_t *counter; /* of the queue that delivers */
-	uint32_t num;	   /* dests */
+	uint64_t *counter;    /* of the queue that delivers */
+	uint32_t num;	      /* dests */
 	uint32_t frames_done; /* of one run */
 	uint64_t bytes_done;
 	uint16_t next[MS_BATCH_MAX];
@@ -82,21 +82,21 @@ ms_copy(uint8_t *d, const uint8_t *s, uint32_t n)
 }
 
 /*
- * Adds frame i, for `ring`, to a batch. In order: frames of one ring stay in
+ * Adds frame i, of so many bytes, for `ring`, to a batch. In order: frames of one ring stay in
  * the order of the calls. ms_deliver_run() follows, with the same frames.
  */
 static inline void
-ms_deliver_add(struct ms_deliver *d, uint32_t i, struct ms_kring *ring)
+ms_deliver_add(struct ms_deliver *d, uint32_t i, uint32_t bytes,
+	       struct ms_kring *ring)
 {
 	uint32_t cell = (uint32_t)((uintptr_t)ring >> 6) * 0x9e3779b1u;
-	uint32_t bytes = d->frames[i].len;
 	struct ms_dest *dest;
+	uint32_t at;
 
-	for (cell >>= 23;; cell = (cell + 1) % MS_CELLS) {
-		if (d->cells[cell] == 0)
-			break;
-		dest = &d->dest[d->cells[cell] - 1];
-		if (dest->ring != ring)
+	for (cell >>= 23; (at = d->cells[cell]) != 0;
+	     cell = (cell + 1) % MS_CELLS) {
+		dest = &d->dest[at - 1];
+		if (ms_unlikely(dest->ring != ring))
 			continue;
 		d->next[dest->last] = (uint16_t)i;
 		dest->last = (uint16_t)i;

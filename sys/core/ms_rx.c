@@ -100,9 +100,17 @@ static void
 rx_parse(const struct rx_view *v, struct ms_rx_batch *b,
 	 const struct ms_frame *frames, uint32_t n)
 {
+	/* Copies that no store to b can change, for the compiler's sake. */
+	const uint64_t k[3] = { v->table->key4[0], v->table->key4[1],
+				v->table->key4[2] };
+	const struct ms_gen *gen = v->gen;
+	const struct ms_mac mac = v->mac;
+	const uint32_t shift = gen->shift;
+	const bool untagged = v->untagged;
 	const struct ms_frame *f;
 	const uint8_t *p;
-	uint32_t i;
+	uint32_t i, hash;
+	uint64_t key;
 
 	for (i = 0; i < n; i++) {
 		f = &frames[i];
@@ -110,13 +118,15 @@ rx_parse(const struct rx_view *v, struct ms_rx_batch *b,
 		if (ms_likely(i + FETCH < n))
 			ms_prefetch(frames[i + FETCH].data);
 		if (ms_likely(ms_parse_plain4(p, f->linear, f->len) &&
-			      v->untagged && ms_mac_is(&v->mac, p) &&
+			      untagged && ms_mac_is(&mac, p) &&
 			      ms_ip4_ordinary(p + 26) &&
 			      ms_ip4_ordinary(p + 30))) {
-			b->key[i] = ms_key4(ms_raw32(p + 30), ms_raw16(p + 36),
-					    p[23]);
-			b->hash[i] = ms_table_hash4(v->table, b->key[i]);
-			ms_prefetch(ms_gen_bucket(v->gen, b->hash[i]));
+			key = ms_key4(ms_raw32(p + 30), ms_raw16(p + 36),
+				      p[23]);
+			hash = ms_hash2(k, key);
+			b->key[i] = key;
+			b->hash[i] = hash;
+			ms_prefetch(&gen->bucket[hash >> shift]);
 		} else {
 			b->key[i] = 0;
 			b->ring[i] = rx_any(v, f);
@@ -163,7 +173,7 @@ rx_lookup(const struct rx_view *v, struct ms_rx_batch *b,
 			continue;
 		}
 		frames[i].verdict = MS_VERDICT_TAKEN;
-		ms_deliver_add(&b->deliver, i, ring);
+		ms_deliver_add(&b->deliver, i, frames[i].len, ring);
 	}
 	return host;
 }

@@ -55,8 +55,8 @@ ms_flow_ring(const struct ms_switch *sw, uint64_t value,
 	memcpy((uint8_t *)&ports, &pkt->sport_be, 2);
 	memcpy((uint8_t *)&ports + 2, &pkt->dport_be, 2);
 	if (pkt->family == 4) {
-		hash = ms_flow_hash4(k, ms_raw32(saddr), ms_raw32(daddr),
-				     ports, pkt->proto);
+		hash = ms_flow_hash4(k, ms_raw32(saddr), ms_raw32(daddr), ports,
+				     pkt->proto);
 		return rings + ms_flow_pick(hash, num);
 	}
 	sum = k[0] + k[9] * ports + k[10] * pkt->proto;
@@ -194,8 +194,8 @@ port_orphan(struct ms_port *port)
 	struct ms_kring *ring;
 
 	for (i = 0; i < num; i++) {
-		ring = i < port->num_tx ? &port->tx[i] :
-					  &port->rx[i - port->num_tx];
+		ring = i < port->num_tx ? &port->tx[i]
+					: &port->rx[i - port->num_tx];
 		ms_kring_stop(ring);
 		ms_os_store_release(&ring->sched, NULL);
 		MS_USER_WRITE(ring->shared->gone, MS_GONE_NIC);
@@ -203,8 +203,8 @@ port_orphan(struct ms_port *port)
 	ms_os_store_release(&port->nic, NULL);
 	ms_os_fence(); /* E: gone, as if it were a tail */
 	for (i = 0; i < num; i++)
-		ms_os_wake(i < port->num_tx ? &port->tx[i] :
-					      &port->rx[i - port->num_tx]);
+		ms_os_wake(i < port->num_tx ? &port->tx[i]
+					    : &port->rx[i - port->num_tx]);
 }
 
 void

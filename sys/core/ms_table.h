@@ -23,7 +23,8 @@
 
 #define MS_BUCKET_ENTRIES 4
 #define MS_KEY_LIVE (1ull << 56) /* else: empty (0) or a tombstone */
-#define MS_KEY_DEAD (1ull << 57) /* deleted, may still be read; low bits: next
+#define MS_KEY_DEAD                                                            \
+	(1ull << 57)		 /* deleted, may still be read; low bits: next
 				    of the list */
 #define MS_KEY_FREE (1ull << 58) /* deleted, may be used again */
 
@@ -36,12 +37,12 @@ struct ms_bucket {
 	struct ms_entry e[MS_BUCKET_ENTRIES];
 };
 
-struct ms_gen { /* one size of a table */
-	uint32_t shift;	 /* (c) of a hash, to a bucket */
-	uint32_t mask;	 /* (c) buckets - 1 */
-	uint32_t used;	 /* (b) entries not empty */
-	uint32_t live;	 /* (b) */
-	uint64_t dead;	 /* (b) 1 + index of the first of the dead, or 0 */
+struct ms_gen {		/* one size of a table */
+	uint32_t shift; /* (c) of a hash, to a bucket */
+	uint32_t mask;	/* (c) buckets - 1 */
+	uint32_t used;	/* (b) entries not empty */
+	uint32_t live;	/* (b) */
+	uint64_t dead;	/* (b) 1 + index of the first of the dead, or 0 */
 	struct ms_bind **bind; /* (b) of each entry; behind the buckets */
 	uint8_t pad[MS_CACHE_LINE - 24 - sizeof(void *)];
 	struct ms_bucket bucket[];
@@ -50,13 +51,13 @@ struct ms_gen { /* one size of a table */
 struct ms_addrs; /* ms_tuple.c */
 
 struct ms_table {
-	struct ms_gen *gen[2];	 /* (r) IPv4, IPv6 */
-	uint32_t wild[2];	 /* (r) wildcard tuples */
-	uint64_t addr_filter;	 /* (r) one bit for each local address */
-	struct ms_addrs *addrs;	 /* (r) */
-	uint64_t key4[3];	 /* (c) random, as all keys */
-	uint64_t key6[2][6];	 /* (c) [0] bucket and key, [1] key */
-	uint64_t key_addr[5];	 /* (c) */
+	struct ms_gen *gen[2];	/* (r) IPv4, IPv6 */
+	uint32_t wild[2];	/* (r) wildcard tuples */
+	uint64_t addr_filter;	/* (r) one bit for each local address */
+	struct ms_addrs *addrs; /* (r) */
+	uint64_t key4[3];	/* (c) random, as all keys */
+	uint64_t key6[2][6];	/* (c) [0] bucket and key, [1] key */
+	uint64_t key_addr[5];	/* (c) */
 };
 
 /* Of a multilinear sum. */
@@ -70,10 +71,14 @@ ms_hash_end(uint64_t sum)
 	return h;
 }
 
+/* Of an IPv4 key: half of the last step is enough for buckets. */
 static inline uint32_t
 ms_hash2(const uint64_t k[3], uint64_t x)
 {
-	return ms_hash_end(k[0] + k[1] * (uint32_t)x + k[2] * (x >> 32));
+	uint64_t sum = k[0] + k[1] * (uint32_t)x + k[2] * (x >> 32);
+	uint32_t h = (uint32_t)(sum >> 32);
+
+	return (h ^ h >> 15) * 0x2c1b3c6du;
 }
 
 /* addr and port as they lie on the wire, in the machine's own order. */
@@ -140,7 +145,8 @@ ms_table_local4(const struct ms_table *t, const uint8_t *addr)
 
 	memcpy(&a, addr, 4);
 	if (ms_likely((ms_os_load_once(&t->addr_filter) &
-		       ms_table_addr_bit4(t, a)) == 0 && addr[0] != 127))
+		       ms_table_addr_bit4(t, a)) == 0 &&
+		      addr[0] != 127))
 		return false;
 	return ms_table_addr_local(t, addr, 4);
 }

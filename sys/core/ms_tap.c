@@ -20,8 +20,8 @@ port_tap_set(struct ms_port *port, struct ms_tap *tap)
 }
 
 int
-ms_tap_start(struct ms_port *owner, struct ms_port *target,
-	     struct ms_nic *nic, uint32_t snap_bytes)
+ms_tap_start(struct ms_port *owner, struct ms_port *target, struct ms_nic *nic,
+	     uint32_t snap_bytes)
 {
 	struct ms_tap *tap;
 

@@ -18,7 +18,7 @@ struct ms_addr {
 	uint32_t refs;	 /* (b) */
 };
 
-struct ms_addrs { /* open addressing, at most half full */
+struct ms_addrs {      /* open addressing, at most half full */
 	uint32_t mask; /* (c) */
 	uint32_t num;  /* (b) */
 	struct ms_addr e[];
@@ -94,8 +94,8 @@ tuple_key(const struct ms_table *t, const struct ms_tuple *tuple,
 static uint64_t
 bind_entry_value(const struct ms_bind *bind)
 {
-	return bind->tuple.family == 6 ? (uint64_t)(uintptr_t)bind :
-					 bind->value;
+	return bind->tuple.family == 6 ? (uint64_t)(uintptr_t)bind
+				       : bind->value;
 }
 
 /* ---- generations -------------------------------------------------------- */

@@ -103,8 +103,8 @@ frame_take(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t i,
 			s->reason = MS_CTR_DROP_TX_LONG;
 		if (ms_likely(s->reason == 0))
 			frame_append(tx, f, tx->hdr[i],
-				     ring->bufs + ((size_t)slot->buf
-						   << ring->buf_shift),
+				     ring->bufs +
+					 ((size_t)slot->buf << ring->buf_shift),
 				     bytes);
 		if (ms_likely((slot->flags & MS_SLOT_MORE) == 0))
 			return slots;
@@ -125,9 +125,9 @@ is_plain(const struct ms_tx_view *v, const struct ms_frame *f)
 {
 	const uint8_t *p = f->data;
 
-	return ms_parse_plain4(p, f->linear, f->len) &&
-	       f->meta.flags == 0 && f->meta.gso_type == 0 &&
-	       v->nic->vlan == 0 && ms_mac_is(&v->mac, p + 6) && ms_ip4_ordinary(p + 26) &&
+	return ms_parse_plain4(p, f->linear, f->len) && f->meta.flags == 0 &&
+	       f->meta.gso_type == 0 && v->nic->vlan == 0 &&
+	       ms_mac_is(&v->mac, p + 6) && ms_ip4_ordinary(p + 26) &&
 	       f->len - MS_ETHER_BYTES <= v->mtu;
 }
 
@@ -174,8 +174,8 @@ frames_take(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t max,
 		at += s->slots;
 		if (s->reason != 0 || !is_plain(v, f))
 			continue;
-		s->key = ms_key4(ms_raw32(f->data + 26),
-				 ms_raw16(f->data + 34), f->data[23]);
+		s->key = ms_key4(ms_raw32(f->data + 26), ms_raw16(f->data + 34),
+				 f->data[23]);
 		s->hash = ms_table_hash4(v->table, s->key);
 		ms_prefetch(ms_gen_bucket(v->gen, s->hash));
 	}
@@ -306,7 +306,8 @@ send_local(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 	for (i = 0; i < n; i++) {
 		if (tx->sent[i].way != MS_WAY_LOCAL)
 			continue;
-		ms_deliver_add(&tx->deliver, i, tx->sent[i].ring);
+		ms_deliver_add(&tx->deliver, i, tx->frame[i].len,
+			       tx->sent[i].ring);
 		count_sent(v, tx, &tx->frame[i], 1);
 		num++;
 	}

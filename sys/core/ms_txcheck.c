@@ -172,7 +172,7 @@ route_local(const struct ms_tx_view *v, struct ms_sent *s,
 
 void
 ms_tx_decide(const struct ms_tx_view *v, const struct ms_frame *f,
-	   struct ms_sent *s)
+	     struct ms_sent *s)
 {
 	struct ms_pkt pkt;
 
@@ -190,7 +190,7 @@ ms_tx_decide(const struct ms_tx_view *v, const struct ms_frame *f,
 /* The same for a frame that ms_parse_plain4() took, without offloads. */
 void
 ms_tx_decide_plain(const struct ms_tx_view *v, const struct ms_frame *f,
-	     struct ms_sent *s)
+		   struct ms_sent *s)
 {
 	uint64_t value = ms_gen_probe4(v->gen, s->key, s->hash);
 	const uint8_t *p = f->data;

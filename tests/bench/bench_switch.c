@@ -154,8 +154,7 @@ make_ports(struct bench *b)
 	b->bare_mask = slots - 1;
 	ms_cred_self(&cred);
 	b->ports = calloc(cfg->ports, sizeof(b->ports[0]));
-	b->bare = aligned_alloc(MS_CACHE_LINE,
-				cfg->ports * sizeof(b->bare[0]));
+	b->bare = aligned_alloc(MS_CACHE_LINE, cfg->ports * sizeof(b->bare[0]));
 	for (i = 0; i < cfg->ports; i++) {
 		struct ms_cmd_port_create arg = { .size = sizeof(arg),
 						  .slots = slots };
@@ -170,7 +169,7 @@ make_ports(struct bench *b)
 		b->bare[i].tail = 0;
 		/* No first touch of a page in a timed loop. */
 		memset(b->ports[i]->rx[0].bufs +
-			       (size_t)b->bare[i].first_buf * STRIDE,
+			   (size_t)b->bare[i].first_buf * STRIDE,
 		       0xee, (size_t)slots * STRIDE);
 	}
 }
@@ -310,7 +309,7 @@ refill_tx(struct bench *b)
 
 	for (i = 0; i < FRAMES;) {
 		struct ms_bind *bind =
-			&b->binds[next_random(b) % b->cfg->tuples];
+		    &b->binds[next_random(b) % b->cfg->tuples];
 		struct ms_kring *ring = &bind->port->tx[0];
 		uint32_t head = ring->shared->head;
 		struct ms_slot *slot = &ring->slots[head & ring->mask];

@@ -454,7 +454,8 @@ static const struct {
 	{ "sctp4", b_sctp4, { K, 4, 132, 0, 0, 14, 34, 46 } },
 	{ "dccp4", b_dccp4, { K, 4, 33, 0, 0, 14, 34, 46 } },
 	{ "udplite4", b_udplite4, { K, 4, 136, 0, 0, 14, 34, 42 } },
-	{ "portless4", b_portless4,
+	{ "portless4",
+	  b_portless4,
 	  { MS_PKT_PORTLESS, 4, 253, 0, 0, 14, 34, 34 } },
 	{ "padded4", b_padded4, { K, 4, 17, 0, 0, 14, 34, 42 } },
 	{ "vlan", b_vlan, { K, 4, 17, 0, 5, 18, 38, 46 } },
@@ -467,7 +468,8 @@ static const struct {
 	{ "udp6 all", b_udp6_all, { K, 6, 17, 0, 0, 14, 126, 134 } },
 	{ "first6", b_first6, { K, 6, 17, 1, 0, 14, 70, 78 } },
 	{ "later6", b_later6, { MS_PKT_FRAGMENT, 6, 60, 0, 0, 14, 62, 62 } },
-	{ "portless6", b_portless6,
+	{ "portless6",
+	  b_portless6,
 	  { MS_PKT_PORTLESS, 6, 50, 0, 0, 14, 54, 54 } },
 	{ "nonext6", b_nonext6, { MS_PKT_PORTLESS, 6, 59, 0, 0, 14, 54, 54 } },
 	{ "echo4", b_echo4, { MS_PKT_ICMP, 4, 1, 0, 0, 14, 34, 34 } },
@@ -705,8 +707,7 @@ static const struct {
 	{ "no next header", b_udp6_all, 54, 59, MS_PKT_PORTLESS },
 	{ "ICMPv4 over IPv6", b_tcp6, 20, 1, MS_PKT_PORTLESS },
 	{ "ICMPv6 over IPv4", b_tcp4, 23, 58, MS_PKT_PORTLESS },
-	{ "more fragments, but IPv6 whole", b_udp6_all, 121, 1,
-	  MS_PKT_TUPLE },
+	{ "more fragments, but IPv6 whole", b_udp6_all, 121, 1, MS_PKT_TUPLE },
 };
 #undef BAD
 
@@ -762,8 +763,7 @@ test_too_many_extension_headers(void **state)
 		udp(&b, 0);
 		ip6_end(&b, b.l3);
 		parse_edge(&b, b.len, b.len, &pkt);
-		assert_int_equal(pkt.kind,
-				 n <= 16 ? MS_PKT_TUPLE : MS_PKT_BAD);
+		assert_int_equal(pkt.kind, n <= 16 ? MS_PKT_TUPLE : MS_PKT_BAD);
 	}
 }
 
@@ -933,8 +933,7 @@ test_icmp_error_cut(void **state)
 	for (family = 4; family <= 6; family += 2) {
 		struct built b = { .len = 0 };
 
-		inner = family == 4 ? error4(&b, 3, 6, 0, 8) :
-				      error6(&b, 1, 6);
+		inner = family == 4 ? error4(&b, 3, 6, 0, 8) : error6(&b, 1, 6);
 		portful(&b, 4);
 		need = inner + (family == 4 ? 28 : 40) + 4;
 		for (n = b.l3 + (family == 4 ? 28 : 48); n <= b.len; n++) {
@@ -1040,15 +1039,15 @@ test_noise(void **state)
 		struct built b = { .len = 0 };
 
 		whole[(size_t)random() % (sizeof(whole) / sizeof(whole[0]))]
-			.build(&b);
+		    .build(&b);
 		for (i = (uint32_t)random() % 4; i-- > 0;)
 			b.p[12 + (uint32_t)random() % (b.len - 12)] =
-				(uint8_t)random();
+			    (uint8_t)random();
 		if ((random() & 1) != 0 && b.l3 == 14 && b.p[12] == 8)
 			if (14 + (b.p[14] & 15) * 4u <= b.len)
 				sum4(&b, 14);
-		n = (random() & 3) != 0 ? b.len :
-					  (uint32_t)random() % (b.len + 1);
+		n = (random() & 3) != 0 ? b.len
+					: (uint32_t)random() % (b.len + 1);
 		p = parse_edge(&b, n, n, &pkt);
 		check_plain(p, n, n, &pkt);
 		if (pkt.kind == MS_PKT_OTHER || pkt.kind == MS_PKT_BAD)
@@ -1081,7 +1080,7 @@ main(void)
 		cmocka_unit_test(test_icmp_error_cut),
 		cmocka_unit_test(test_icmp_error_about_others),
 		cmocka_unit_test(
-			test_icmp_error_inner_checksum_is_not_looked_at),
+		    test_icmp_error_inner_checksum_is_not_looked_at),
 		cmocka_unit_test(test_noise),
 	};
 

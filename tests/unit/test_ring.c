@@ -331,8 +331,11 @@ test_frame_spans_slots(void **state)
 	struct ms_seg segs[3] = { { frame + 100, 1 },
 				  { frame + 101, 0 },
 				  { frame + 101, 6000 - 101 } };
-	struct ms_frame f = { .data = frame, .linear = 100, .len = 6000,
-			      .segs = segs, .nsegs = 3 };
+	struct ms_frame f = { .data = frame,
+			      .linear = 100,
+			      .len = 6000,
+			      .segs = segs,
+			      .nsegs = 3 };
 	const struct ms_slot *slot;
 	uint32_t i;
 
@@ -342,8 +345,7 @@ test_frame_spans_slots(void **state)
 		frame[i] = (uint8_t)(i >> 5);
 	rig_udp(frame + 34, 9, 5001, "", 0);
 	rig_put16(frame + 38, 6000 - 34);
-	(void)rig_ip4(frame, true, rig_peer_ip, rig_ip, IPPROTO_UDP,
-		      6000 - 34);
+	(void)rig_ip4(frame, true, rig_peer_ip, rig_ip, IPPROTO_UDP, 6000 - 34);
 	f.meta.flags = MS_SLOT_CSUM_PARTIAL;
 	f.meta.gso_type = MS_GSO_UDP;
 	f.meta.gso_size = 1400;
@@ -439,8 +441,7 @@ test_slot_of_64k(void **state)
 	(void)state;
 	assert_int_equal(ms_port_create(rig.nic, &rig_root, &arg, &big), 0);
 	memset(frame, 0x5a, sizeof(frame));
-	assert_int_equal(ms_ring_put(&big->rx[0], &f, 0, &l),
-			 MS_CTR_RX_FRAMES);
+	assert_int_equal(ms_ring_put(&big->rx[0], &f, 0, &l), MS_CTR_RX_FRAMES);
 	assert_int_equal(l.slots, 1);
 	assert_int_equal(big->rx[0].slots[0].len, 0);
 	assert_int_equal(rig_rx(big, 0, out, sizeof(out)), 65536);
@@ -459,8 +460,8 @@ test_wake_rule(void **state)
 		uint32_t step;
 		bool wake;
 	} cases[] = {
-		{ 0, 1, true },	 { 0, 5, true },   { 1, 1, false },
-		{ 1, 2, true },	 { 4, 4, false },  { 4, 5, true },
+		{ 0, 1, true },	  { 0, 5, true },   { 1, 1, false },
+		{ 1, 2, true },	  { 4, 4, false },  { 4, 5, true },
 		{ -1, 1, false }, { -1, 5, false }, { -1000, 5, false },
 	};
 	struct ms_lease l;
@@ -534,8 +535,8 @@ producer(void *arg)
 			uint32_t pay[2] = { q, sent + i };
 
 			f[i].data = data[i];
-			f[i].linear = f[i].len =
-				rig_udp_in(data[i], 9, 5001, pay, 8);
+			f[i].linear = f[i].len = rig_udp_in(data[i], 9, 5001,
+							    pay, 8);
 		}
 		ms_nic_input(rig.nic, q, f, n);
 		sent += n;
@@ -558,9 +559,8 @@ test_queues_fill_one_ring(void **state)
 	(void)state;
 	claim();
 	for (q = 0; q < QUEUES; q++)
-		assert_int_equal(pthread_create(&thread[q], NULL, producer,
-						(void *)q),
-				 0);
+		assert_int_equal(
+		    pthread_create(&thread[q], NULL, producer, (void *)q), 0);
 	for (;;) {
 		if (rig_rx(port, 0, out, sizeof(out)) != 0) {
 			memcpy(pay, out + 42, 8);

@@ -173,9 +173,9 @@ test_addresses_that_are_nobodys(void **state)
 	uint32_t len, i;
 
 	(void)state;
-	assert_int_equal(rig_bind(&rig, &rig_root, port,
-				  rig_tuple4(any, IPPROTO_UDP, 5003)),
-			 0);
+	assert_int_equal(
+	    rig_bind(&rig, &rig_root, port, rig_tuple4(any, IPPROTO_UDP, 5003)),
+	    0);
 	rig_udp(frame + 34, 9, 5003, "0123456789abcdef", 16);
 	len = rig_ip4(frame, true, rig_peer_ip, rig_ip, IPPROTO_UDP, 24);
 	(void)taken(frame, len);
@@ -254,9 +254,9 @@ test_loopback_asks_for_no_mac(void **state)
 	uint32_t len;
 
 	(void)state;
-	assert_int_equal(rig_bind(&rig, &rig_root, port,
-				  rig_tuple4(lo, IPPROTO_UDP, 5001)),
-			 0);
+	assert_int_equal(
+	    rig_bind(&rig, &rig_root, port, rig_tuple4(lo, IPPROTO_UDP, 5001)),
+	    0);
 	rig_udp(frame + 34, 9, 5001, "0123456789abcdef", 16);
 	len = rig_ip4(frame, true, lo, lo, IPPROTO_UDP, 24);
 	memset(frame, 0, 12);
@@ -292,9 +292,8 @@ test_batch_is_sorted_by_port(void **state)
 
 	(void)state;
 	for (i = 0; i < MANY; i++) {
-		assert_int_equal(rig_port_sized(&rig, &rig_root, 1, 1, 64,
-						&ports[i]),
-				 0);
+		assert_int_equal(
+		    rig_port_sized(&rig, &rig_root, 1, 1, 64, &ports[i]), 0);
 		assert_int_equal(rig_bind(&rig, &rig_root, ports[i],
 					  rig_tuple4(rig_ip, IPPROTO_UDP,
 						     (uint16_t)(6000 + i))),
@@ -326,8 +325,7 @@ test_batch_is_sorted_by_port(void **state)
 	}
 	for (i = 0; i < MANY; i++) {
 		assert_int_equal(rig_rx(ports[i], 0, out, sizeof(out)), 0);
-		assert_int_equal(rig_counter(&rig, ports[i],
-					     MS_CTR_RX_FRAMES),
+		assert_int_equal(rig_counter(&rig, ports[i], MS_CTR_RX_FRAMES),
 				 seq[i]);
 	}
 	/* the scratch was left clean */
@@ -391,8 +389,8 @@ test_all_shapes_of_a_flow_meet(void **state)
 		memset(err + 34, 0, 8);
 		err[34] = 3;
 		rig_udp(err + 62, 5001, (uint16_t)(1000 + i), "", 0);
-		(void)rig_ip4(err + 28, false, rig_ip, rig_peer_ip,
-			      IPPROTO_UDP, 8);
+		(void)rig_ip4(err + 28, false, rig_ip, rig_peer_ip, IPPROTO_UDP,
+			      8);
 		err[34] = 3;
 		memset(err + 35, 0, 7);
 		n = rig_ip4(err, true, rig_peer_ip, rig_ip, IPPROTO_ICMP,
@@ -604,9 +602,8 @@ test_protocol_without_ports(void **state)
 	(void)state;
 	len = rig_ip4(frame, true, rig_peer_ip, rig_ip, 253, 20);
 	left(frame, len);
-	assert_int_equal(rig_bind(&rig, &rig_root, port,
-				  rig_tuple4(rig_ip, 253, 0)),
-			 0);
+	assert_int_equal(
+	    rig_bind(&rig, &rig_root, port, rig_tuple4(rig_ip, 253, 0)), 0);
 	(void)taken(frame, len);
 }
 
@@ -620,8 +617,7 @@ tap(struct ms_port *owner, uint32_t scope, uint32_t id, uint32_t snap)
 				  .port_id = id,
 				  .snap_bytes = snap };
 
-	return ms_ctl(rig.sw, &rig_root, &owner, MS_CMD_TAP, &arg,
-		      sizeof(arg));
+	return ms_ctl(rig.sw, &rig_root, &owner, MS_CMD_TAP, &arg, sizeof(arg));
 }
 
 static uint16_t
@@ -742,10 +738,9 @@ test_several_taps(void **state)
 static void
 test_bad_interfaces_are_refused(void **state)
 {
-	struct ms_nic tmpl = { .ops = rig_ops(),
-			       .name = "x0",
-			       .mtu = 1500,
-			       .num_queues = 1 };
+	struct ms_nic tmpl = {
+		.ops = rig_ops(), .name = "x0", .mtu = 1500, .num_queues = 1
+	};
 	static const struct ms_nic_ops no_xmit = { .name = "none" };
 	struct ms_nic bad, *nic;
 	unsigned int n;

@@ -339,20 +339,18 @@ test_many_addresses(void **state)
 
 	(void)state;
 	for (i = 0; i < 500; i++)
-		add_addr(i % 2 ? tuple4(0x0a000000 + i, 0, 0) :
-				 tuple6(i, 0, 0));
+		add_addr(i % 2 ? tuple4(0x0a000000 + i, 0, 0)
+			       : tuple6(i, 0, 0));
 	for (i = 0; i < 1000; i++)
-		assert_int_equal(is_local(i % 2 ?
-						  tuple4(0x0a000000 + i, 0, 0) :
-						  tuple6(i, 0, 0)),
+		assert_int_equal(is_local(i % 2 ? tuple4(0x0a000000 + i, 0, 0)
+						: tuple6(i, 0, 0)),
 				 i < 500);
 	for (i = 0; i < 500; i += 3)
-		del_addr(i % 2 ? tuple4(0x0a000000 + i, 0, 0) :
-				 tuple6(i, 0, 0));
+		del_addr(i % 2 ? tuple4(0x0a000000 + i, 0, 0)
+			       : tuple6(i, 0, 0));
 	for (i = 0; i < 500; i++)
-		assert_int_equal(is_local(i % 2 ?
-						  tuple4(0x0a000000 + i, 0, 0) :
-						  tuple6(i, 0, 0)),
+		assert_int_equal(is_local(i % 2 ? tuple4(0x0a000000 + i, 0, 0)
+						: tuple6(i, 0, 0)),
 				 i % 3 != 0);
 }
 
@@ -504,9 +502,9 @@ pairs(const struct ms_table *t)
 	uint32_t i, hash;
 
 	for (i = 0; i < 6400; i++) {
-		hash = ms_table_hash4(t, ms_key4(htonl(0x0a000000 + i / 100),
-						 htons((uint16_t)(i % 100)),
-						 6));
+		hash = ms_table_hash4(t,
+				      ms_key4(htonl(0x0a000000 + i / 100),
+					      htons((uint16_t)(i % 100)), 6));
 		count[hash >> 26]++;
 	}
 	for (i = 0; i < 64; i++)
