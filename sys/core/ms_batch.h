@@ -28,11 +28,12 @@ enum ms_way { MS_WAY_DROP, MS_WAY_NIC, MS_WAY_HOST, MS_WAY_LOCAL };
 
 /* A frame taken from a transmit ring. */
 struct ms_sent {
-	uint32_t slots; /* that it takes up */
-	uint8_t way;	/* enum ms_way */
-	uint8_t reason; /* MS_WAY_DROP: enum ms_counter; 0: not refused */
-	uint64_t key;	/* of a plain frame's source, 0: not plain */
-	uint32_t hash;
+	uint32_t slots;	 /* that it takes up */
+	uint8_t way;	 /* enum ms_way */
+	uint8_t reason;	 /* MS_WAY_DROP: enum ms_counter; 0: not refused */
+	uint64_t key;	 /* of a plain frame's source, 0: not plain */
+	uint64_t to_key; /* of its destination, 0: not on this host */
+	uint32_t hash, to_hash;
 	struct ms_kring *ring; /* MS_WAY_LOCAL */
 };
 
@@ -115,6 +116,20 @@ ms_flow_hash4(const uint64_t *k, uint32_t saddr, uint32_t daddr, uint32_t ports,
 {
 	return ms_hash_end(k[0] + k[1] * saddr + k[2] * daddr + k[3] * ports +
 			   k[4] * proto);
+}
+
+/* The same for a plain IPv4 frame. */
+static inline struct ms_kring *
+ms_flow_ring4(const struct ms_switch *sw, uint64_t value, const uint8_t *p)
+{
+	struct ms_kring *rings = ms_value_rings(value);
+	uint32_t hash;
+
+	if (ms_likely((value & 63) == 0))
+		return rings;
+	hash = ms_flow_hash4(sw->flow_key, ms_raw32(p + 26), ms_raw32(p + 30),
+			     ms_raw32(p + 34), p[23]);
+	return rings + ms_flow_pick(hash, ms_value_num(value));
 }
 
 /* The ring that frames of this flow go to, of the port that `value` says. */

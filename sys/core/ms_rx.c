@@ -134,17 +134,6 @@ rx_parse(const struct rx_view *v, struct ms_rx_batch *b,
 	}
 }
 
-/* Which of several rings, for a plain frame. */
-static struct ms_kring *
-plain_ring(const struct rx_view *v, uint64_t value, const uint8_t *p)
-{
-	uint32_t hash;
-
-	hash = ms_flow_hash4(v->sw->flow_key, ms_raw32(p + 26),
-			     ms_raw32(p + 30), ms_raw32(p + 34), p[23]);
-	return ms_value_rings(value) + ms_flow_pick(hash, ms_value_num(value));
-}
-
 /* Stage 2: looks up, decides, sorts. Returns how many stay with the host. */
 static uint32_t
 rx_lookup(const struct rx_view *v, struct ms_rx_batch *b,
@@ -161,9 +150,7 @@ rx_lookup(const struct rx_view *v, struct ms_rx_batch *b,
 			if (value == 0)
 				value = ms_table_wild4(v->table, b->key[i],
 						       frames[i].data + 30);
-			ring = ms_value_rings(value);
-			if ((value & 63) != 0)
-				ring = plain_ring(v, value, frames[i].data);
+			ring = ms_flow_ring4(v->sw, value, frames[i].data);
 		} else {
 			ring = b->ring[i];
 		}

@@ -137,16 +137,23 @@ ms_table_addr_bit4(const struct ms_table *t, uint32_t addr)
 	return 1ull << ((t->key_addr[0] + t->key_addr[1] * addr) >> 58);
 }
 
-/* ms_table_addr_local() for IPv4, where nearly all addresses are not. */
+/* Whether an IPv4 address may be local: nearly all others are told here. */
 static inline bool
-ms_table_local4(const struct ms_table *t, const uint8_t *addr)
+ms_table_perhaps4(const struct ms_table *t, const uint8_t *addr)
 {
 	uint32_t a;
 
 	memcpy(&a, addr, 4);
-	if (ms_likely((ms_os_load_once(&t->addr_filter) &
-		       ms_table_addr_bit4(t, a)) == 0 &&
-		      addr[0] != 127))
+	return (ms_os_load_once(&t->addr_filter) & ms_table_addr_bit4(t, a)) !=
+		   0 ||
+	       addr[0] == 127;
+}
+
+/* ms_table_addr_local() for IPv4. */
+static inline bool
+ms_table_local4(const struct ms_table *t, const uint8_t *addr)
+{
+	if (ms_likely(!ms_table_perhaps4(t, addr)))
 		return false;
 	return ms_table_addr_local(t, addr, 4);
 }

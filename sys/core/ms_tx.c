@@ -13,33 +13,44 @@
 
 /* ---- taking frames from the ring ------------------------------------------ */
 
+/* The words of a slot, each read once. */
+static inline void
+slot_read(struct ms_slot *to, const struct ms_slot *from)
+{
+	const uint64_t *w = (const uint64_t *)(const void *)from;
+	uint64_t word[2];
+
+	word[0] = MS_USER_READ(w[0]);
+	word[1] = MS_USER_READ(w[1]);
+	memcpy(to, word, sizeof(*to));
+}
+
+static inline const uint8_t *
+slot_buf(const struct ms_kring *ring, const struct ms_slot *s)
+{
+	return ring->bufs + ((size_t)s->buf << ring->buf_shift);
+}
+
 /* Slot i from v->pos on, of those in tx->slot. Reads it when it is new. */
-static const struct ms_slot *
+static inline const struct ms_slot *
 slot_get(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t i)
 {
 	const struct ms_kring *ring = v->ring;
-	const struct ms_slot *from;
 	struct ms_slot *to;
 
 	while (tx->num_slots <= i) {
-		from = &ring->slots[(v->pos + tx->num_slots) & ring->mask];
-		to = &tx->slot[tx->num_slots++];
-		to->buf = MS_USER_READ(from->buf);
-		to->len = MS_USER_READ(from->len);
-		to->flags = MS_USER_READ(from->flags);
-		to->gso_type = MS_USER_READ(from->gso_type);
-		to->gso_size = MS_USER_READ(from->gso_size);
-		to->csum_start = MS_USER_READ(from->csum_start);
-		to->csum_offset = MS_USER_READ(from->csum_offset);
-		if (to->buf < ring->num_bufs)
-			ms_prefetch(ring->bufs +
-				    ((size_t)to->buf << ring->buf_shift));
+		to = &tx->slot[tx->num_slots];
+		slot_read(to,
+			  &ring->slots[(v->pos + tx->num_slots) & ring->mask]);
+		if (ms_likely(to->buf < ring->num_bufs))
+			ms_prefetch(slot_buf(ring, to));
+		tx->num_slots++;
 	}
 	return &tx->slot[i];
 }
 
 /* Bytes in a slot, or 0 if it is not to be used. */
-static uint32_t
+static inline uint32_t
 slot_bytes(const struct ms_kring *ring, const struct ms_slot *s)
 {
 	uint32_t bytes = s->len != 0 ? s->len : 65536;
@@ -68,6 +79,44 @@ frame_append(struct ms_tx_batch *tx, struct ms_frame *f, uint8_t *hdr,
 		tx->num_segs++;
 		f->nsegs++;
 	}
+}
+
+/* The common case of frame_take(): a frame in one slot, without metadata.
+   False: it is not one. */
+static inline bool
+frame_take_simple(const struct ms_tx_view *v, struct ms_tx_batch *tx,
+		  uint32_t i, uint32_t at)
+{
+	const struct ms_kring *ring = v->ring;
+	const struct ms_slot *slot = slot_get(v, tx, at);
+	uint32_t bytes = slot_bytes(ring, slot);
+	struct ms_frame *f = &tx->frame[i];
+	struct ms_sent *s = &tx->sent[i];
+	const uint8_t *p;
+
+	if (ms_unlikely(bytes == 0 || slot->flags != 0 || slot->gso_type != 0))
+		return false;
+	p = slot_buf(ring, slot);
+	f->data = tx->hdr[i];
+	f->linear = bytes;
+	f->len = bytes;
+	f->segs = &tx->seg[tx->num_segs];
+	f->nsegs = 0;
+	if (bytes > MS_HDR_BYTES) {
+		f->linear = MS_HDR_BYTES;
+		tx->seg[tx->num_segs].p = p + MS_HDR_BYTES;
+		tx->seg[tx->num_segs].bytes = bytes - MS_HDR_BYTES;
+		tx->num_segs++;
+		f->nsegs = 1;
+	}
+	ms_copy(tx->hdr[i], p, f->linear);
+	memset(&f->meta, 0, sizeof(f->meta));
+	f->os = NULL;
+	s->slots = 1;
+	s->reason = 0;
+	s->key = 0;
+	s->to_key = 0;
+	return true;
 }
 
 /*
@@ -102,9 +151,7 @@ frame_take(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t i,
 		else if (ms_unlikely(f->len + bytes > MS_FRAME_BYTES_MAX))
 			s->reason = MS_CTR_DROP_TX_LONG;
 		if (ms_likely(s->reason == 0))
-			frame_append(tx, f, tx->hdr[i],
-				     ring->bufs +
-					 ((size_t)slot->buf << ring->buf_shift),
+			frame_append(tx, f, tx->hdr[i], slot_buf(ring, slot),
 				     bytes);
 		if (ms_likely((slot->flags & MS_SLOT_MORE) == 0))
 			return slots;
@@ -126,9 +173,10 @@ is_plain(const struct ms_tx_view *v, const struct ms_frame *f)
 	const uint8_t *p = f->data;
 
 	return ms_parse_plain4(p, f->linear, f->len) && f->meta.flags == 0 &&
-	       f->meta.gso_type == 0 && v->nic->vlan == 0 &&
-	       ms_mac_is(&v->mac, p + 6) && ms_ip4_ordinary(p + 26) &&
-	       f->len - MS_ETHER_BYTES <= v->mtu;
+	       f->meta.gso_type == 0 && v->untagged &&
+	       ms_mac_is(&v->mac, p + 6) &&
+	       ms_addr_allowed(p + 26, 4, v->loopback) &&
+	       ms_ip4_unicast(p + 30) && f->len - MS_ETHER_BYTES <= v->mtu;
 }
 
 static int64_t
@@ -138,15 +186,13 @@ frame_cost(const struct ms_frame *f)
 }
 
 /*
- * Takes up to `max` frames, of up to `bytes` together, and parses them.
- * Returns how many. *spent: the next one is too long for `bytes`.
+ * Takes up to `max` frames, of up to `bytes` together. Returns how many.
+ * *spent: the next one is too long for `bytes`.
  */
 static uint32_t
 frames_take(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t max,
 	    int64_t bytes, bool *spent)
 {
-	struct ms_frame *f;
-	struct ms_sent *s;
 	uint32_t at = 0;
 	uint32_t n;
 
@@ -158,42 +204,67 @@ frames_take(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t max,
 	if (max > 0)
 		(void)slot_get(v, tx, max - 1);
 	for (n = 0; n < max && at < v->num; n++) {
-		f = &tx->frame[n];
-		s = &tx->sent[n];
 		/* A whole frame more must fit into the scratch. */
 		if (at + MS_FRAME_SLOTS_MAX > MS_TX_SLOTS)
 			break;
-		s->slots = frame_take(v, tx, n, at);
-		if (s->slots == 0)
+		if (ms_unlikely(!frame_take_simple(v, tx, n, at)))
+			tx->sent[n].slots = frame_take(v, tx, n, at);
+		if (tx->sent[n].slots == 0)
 			break;
-		bytes -= frame_cost(f);
+		bytes -= frame_cost(&tx->frame[n]);
 		if (bytes < 0) {
 			*spent = true;
 			break;
 		}
-		at += s->slots;
-		if (s->reason != 0 || !is_plain(v, f))
-			continue;
-		s->key = ms_key4(ms_raw32(f->data + 26), ms_raw16(f->data + 34),
-				 f->data[23]);
-		s->hash = ms_table_hash4(v->table, s->key);
-		ms_prefetch(ms_gen_bucket(v->gen, s->hash));
+		at += tx->sent[n].slots;
 	}
 	return n;
 }
 
+/*
+ * Parses, and asks for the table's lines: of the source, and of the destination
+ * if that may be on this host. Apart from the copying, whose stores are still
+ * under way right behind it.
+ */
 static void
-frames_decide(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
+frames_parse(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 {
+	const uint8_t *p;
 	struct ms_sent *s;
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
 		s = &tx->sent[i];
+		p = tx->hdr[i];
+		if (ms_unlikely(s->reason != 0 || !is_plain(v, &tx->frame[i])))
+			continue;
+		s->key = ms_key4(ms_raw32(p + 26), ms_raw16(p + 34), p[23]);
+		s->hash = ms_table_hash4(v->table, s->key);
+		ms_prefetch(ms_gen_bucket(v->gen, s->hash));
+		if (ms_likely(!ms_table_perhaps4(v->table, p + 30)))
+			continue;
+		s->to_key = ms_key4(ms_raw32(p + 30), ms_raw16(p + 36), p[23]);
+		s->to_hash = ms_table_hash4(v->table, s->to_key);
+		ms_prefetch(ms_gen_bucket(v->gen, s->to_hash));
+	}
+}
+
+/* Decides about all, and says in v->num_way how many go which way. */
+static void
+frames_decide(struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
+{
+	struct ms_sent *s;
+	uint32_t i;
+
+	memset(v->num_way, 0, sizeof(v->num_way));
+	for (i = 0; i < n; i++) {
+		s = &tx->sent[i];
+		s->way = MS_WAY_DROP;
 		if (ms_likely(s->key != 0))
 			ms_tx_decide_plain(v, &tx->frame[i], s);
 		else if (s->reason == 0)
 			ms_tx_decide(v, &tx->frame[i], s);
+		v->num_way[s->way]++;
 	}
 }
 
@@ -245,17 +316,14 @@ frames_fit(const struct ms_tx_view *v, const struct ms_tx_batch *tx, uint32_t n)
 
 /* The frames that go one way, in order. Where all do, they need no moving. */
 static struct ms_frame *
-frames_of_way(struct ms_tx_batch *tx, uint32_t n, enum ms_way way,
-	      uint32_t *num)
+frames_of_way(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n,
+	      enum ms_way way)
 {
-	uint32_t i, k = 0;
+	uint32_t i, k;
 
-	for (i = 0; i < n; i++)
-		k += tx->sent[i].way == way;
-	*num = k;
-	if (k == n)
+	if (v->num_way[way] == n)
 		return tx->frame;
-	for (i = k = 0; i < n && k < *num; i++) {
+	for (i = k = 0; k < v->num_way[way]; i++) {
 		if (tx->sent[i].way == way)
 			tx->out[k++] = tx->frame[i];
 	}
@@ -266,29 +334,32 @@ static void
 send_nic(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n,
 	 bool more)
 {
+	uint32_t num = v->num_way[MS_WAY_NIC];
 	struct ms_frame *frames;
-	uint32_t num, sent;
+	uint32_t sent;
 
-	frames = frames_of_way(tx, n, MS_WAY_NIC, &num);
 	if (num == 0)
 		return;
+	frames = frames_of_way(v, tx, n, MS_WAY_NIC);
 	sent = v->nic->ops->xmit(v->nic, v->q, frames, num, more);
 	if (sent > num)
 		sent = num;
 	count_sent(v, tx, frames, sent);
-	tx_count(v, tx, MS_CTR_DROP_TX_NIC, num - sent);
+	if (ms_unlikely(sent < num))
+		tx_count(v, tx, MS_CTR_DROP_TX_NIC, num - sent);
 }
 
 static void
 send_host(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 {
 	const struct ms_nic_ops *ops = v->nic->ops;
+	uint32_t num = v->num_way[MS_WAY_HOST];
 	struct ms_frame *frames;
-	uint32_t num, sent = 0;
+	uint32_t sent = 0;
 
-	frames = frames_of_way(tx, n, MS_WAY_HOST, &num);
 	if (num == 0)
 		return;
+	frames = frames_of_way(v, tx, n, MS_WAY_HOST);
 	if (ops->to_host != NULL)
 		sent = ops->to_host(v->nic, v->q, frames, num);
 	if (sent > num)
@@ -301,19 +372,21 @@ send_host(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 static void
 send_local(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 {
-	uint32_t i, num = 0;
+	uint64_t bytes = 0;
+	uint32_t i;
 
+	if (v->num_way[MS_WAY_LOCAL] == 0)
+		return;
 	for (i = 0; i < n; i++) {
 		if (tx->sent[i].way != MS_WAY_LOCAL)
 			continue;
 		ms_deliver_add(&tx->deliver, i, tx->frame[i].len,
 			       tx->sent[i].ring);
-		count_sent(v, tx, &tx->frame[i], 1);
-		num++;
+		bytes += tx->frame[i].len;
 	}
-	if (num == 0)
-		return;
-	tx_count(v, tx, MS_CTR_TX_LOCAL, num);
+	tx_count(v, tx, MS_CTR_TX_FRAMES, v->num_way[MS_WAY_LOCAL]);
+	tx_count(v, tx, MS_CTR_TX_BYTES, bytes);
+	tx_count(v, tx, MS_CTR_TX_LOCAL, v->num_way[MS_WAY_LOCAL]);
 	ms_deliver_run(&tx->deliver);
 }
 
@@ -339,17 +412,15 @@ static void
 frames_drop(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 {
 	struct ms_kring *ring = v->ring;
-	uint32_t lost = 0;
+	uint32_t lost = v->num_way[MS_WAY_DROP];
 	uint32_t i;
 
-	for (i = 0; i < n; i++) {
-		if (tx->sent[i].way != MS_WAY_DROP)
-			continue;
-		tx_count(v, tx, tx->sent[i].reason, 1);
-		lost++;
-	}
-	if (lost == 0)
+	if (ms_likely(lost == 0))
 		return;
+	for (i = 0; i < n; i++) {
+		if (tx->sent[i].way == MS_WAY_DROP)
+			tx_count(v, tx, tx->sent[i].reason, 1);
+	}
 	ring->lost += lost;
 	MS_USER_WRITE(ring->shared->lost, ring->lost);
 }
@@ -380,9 +451,12 @@ static uint32_t
 frames_send(struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n, bool more)
 {
 	uint32_t fit = frames_fit(v, tx, n);
+	uint32_t i;
 
 	if (fit == 0)
 		return 0;
+	for (i = fit; i < n; i++)
+		v->num_way[tx->sent[i].way]--;
 	frames_tap(v, tx, fit);
 	send_nic(v, tx, fit, more);
 	send_host(v, tx, fit);
@@ -408,6 +482,8 @@ visit_begin(struct ms_tx_view *v, struct ms_tx_batch *tx, struct ms_nic *nic,
 	v->pos = ring->tail - ring->mask - 1;
 	v->mtu = ms_os_load_once(&nic->mtu);
 	v->mac = ms_nic_mac(nic);
+	v->untagged = nic->vlan == 0;
+	v->loopback = nic->loopback;
 	tx->deliver.frames = tx->frame;
 	tx->deliver.counter = tx->counter;
 	ms_ctr_add(&ring->counter[MS_CTR_TX_SYNCS], 1);
@@ -470,11 +546,14 @@ ms_tx_visit(struct ms_nic *nic, unsigned int q, struct ms_kring *ring,
 		if (*done == budget)
 			return MS_VISIT_BUDGET;
 		head_refresh(&v, tx);
+		if (v.num == 0)
+			return MS_VISIT_EMPTY;
 		n = budget - *done;
 		n = frames_take(&v, tx, n < MS_TX_FRAMES ? n : MS_TX_FRAMES,
 				ring->deficit_bytes, &spent);
 		if (n == 0)
 			return spent ? MS_VISIT_SPENT : MS_VISIT_EMPTY;
+		frames_parse(&v, tx, n);
 		frames_decide(&v, tx, n);
 		sent = frames_send(&v, tx, n, n == MS_TX_FRAMES);
 		if (sent < n) {

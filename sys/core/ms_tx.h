@@ -23,13 +23,17 @@ struct ms_tx_view {
 	uint32_t num; /* slots from pos on that the user has filled */
 	uint32_t mtu;
 	struct ms_mac mac;
+	bool untagged;
+	bool loopback;
+	uint32_t num_way[MS_WAY_LOCAL + 1]; /* frames, of those decided about */
 };
 
 /*
  * Decides about a frame: sets way, and ring or reason. f: its linear part is
  * the snapshot. The second is for a frame that ms_parse_plain4() took, that
  * carries no offloads and passed all rules that need no table; key and hash
- * are set. Read section.
+ * are set, and so are to_key and to_hash if it may be for this host. Read
+ * section.
  */
 void ms_tx_decide(const struct ms_tx_view *v, const struct ms_frame *f,
 		  struct ms_sent *s);

@@ -187,21 +187,43 @@ ms_tx_decide(const struct ms_tx_view *v, const struct ms_frame *f,
 		s->way = MS_WAY_NIC;
 }
 
-/* The same for a frame that ms_parse_plain4() took, without offloads. */
+/* The value of a plain frame's source or destination at addr. */
+static inline uint64_t
+plain_value(const struct ms_tx_view *v, uint64_t key, uint32_t hash,
+	    const uint8_t *addr)
+{
+	uint64_t value = ms_gen_probe4(v->gen, key, hash);
+
+	if (ms_unlikely(value == 0))
+		value = ms_table_wild4(v->table, key, addr);
+	return value;
+}
+
+/* To this host: the same as ms_tx_decide() would say. */
+static void
+route_plain(const struct ms_tx_view *v, const uint8_t *p, struct ms_sent *s)
+{
+	uint64_t value = plain_value(v, s->to_key, s->to_hash, p + 30);
+
+	s->way = MS_WAY_HOST;
+	if (value == 0)
+		return;
+	s->way = MS_WAY_LOCAL;
+	s->ring = ms_flow_ring4(v->sw, value, p);
+}
+
 void
 ms_tx_decide_plain(const struct ms_tx_view *v, const struct ms_frame *f,
 		   struct ms_sent *s)
 {
-	uint64_t value = ms_gen_probe4(v->gen, s->key, s->hash);
 	const uint8_t *p = f->data;
 
-	if (value == 0)
-		value = ms_table_wild4(v->table, s->key, p + 26);
-	s->reason = (uint8_t)owner_reason(v, value);
+	s->reason = (uint8_t)owner_reason(
+	    v, plain_value(v, s->key, s->hash, p + 26));
 	if (ms_unlikely(s->reason != 0))
 		return;
-	if (ms_unlikely(ms_table_local4(v->table, p + 30)))
-		ms_tx_decide(v, f, s);
+	if (s->to_key != 0 && ms_table_addr_local(v->table, p + 30, 4))
+		route_plain(v, p, s);
 	else
 		s->way = MS_WAY_NIC;
 }
