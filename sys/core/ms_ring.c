@@ -309,7 +309,10 @@ slot_write(struct ms_slot *slot, uint32_t bytes, const struct ms_meta *meta)
 	uint16_t len = (uint16_t)bytes; /* 65536 becomes 0, as it should */
 
 	memcpy(&slot->len, &len, sizeof(len));
-	memcpy(&slot->flags, meta, sizeof(*meta));
+	/* All fields from flags on: by their place, for the kernel's fortified
+	   memcpy takes &slot->flags for a word of two bytes. */
+	memcpy((uint8_t *)slot + offsetof(struct ms_slot, flags), meta,
+	       sizeof(*meta));
 }
 
 /* Slots that could not be used are published all the same, with length 0: the

@@ -163,7 +163,7 @@ static void
 test_changes_move_the_generation(void **state)
 {
 	static const char *const changes[] = {
-		"ip route add 192.0.2.0/24 via " THEIR4,
+		("ip route add 192.0.2.0/24 via " THEIR4),
 		"ip route del 192.0.2.0/24",
 		"ip addr add 10.79.0.1/24 dev ms0",
 		"ip addr del 10.79.0.1/24 dev ms0",
