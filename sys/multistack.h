@@ -37,13 +37,13 @@
 #define MS_IFNAME_BYTES 16	    /* as IFNAMSIZ, with its NUL */
 #define MS_CACHE_LINE 64
 
-#define MS_RINGS_MAX 64		/* of each kind in one port */
-#define MS_SLOTS_MIN 8		/* in one ring; a power of two */
+#define MS_RINGS_MAX 64 /* of each kind in one port */
+#define MS_SLOTS_MIN 8	/* in one ring; a power of two */
 #define MS_SLOTS_MAX 65536
-#define MS_BUF_BYTES_MIN 2048	/* a power of two */
+#define MS_BUF_BYTES_MIN 2048 /* a power of two */
 #define MS_BUF_BYTES_MAX 65536
 #define MS_FRAME_BYTES_MAX 65568 /* Ethernet, VLAN and 64 KiB of IP */
-#define MS_FRAME_SLOTS_MAX 40	/* a frame spans at most so many slots */
+#define MS_FRAME_SLOTS_MAX 40	 /* a frame spans at most so many slots */
 
 /*
  * Flags of a slot. On transmit MORE and CSUM_PARTIAL come from the user,
@@ -51,12 +51,13 @@
  * switch. A frame's offload metadata stands in its first slot; in the further
  * slots of a frame only buf, len and MORE have a meaning.
  */
-#define MS_SLOT_MORE 0x0001	    /* the frame goes on in the next slot */
-#define MS_SLOT_CSUM_PARTIAL 0x0002 /* fold the checksum from csum_start on
+#define MS_SLOT_MORE 0x0001 /* the frame goes on in the next slot */
+#define MS_SLOT_CSUM_PARTIAL                                                   \
+	0x0002		       /* fold the checksum from csum_start on
 				       into csum_start + csum_offset */
-#define MS_SLOT_CSUM_OK 0x0004	    /* L4 checksum verified, or not needed */
-#define MS_SLOT_TAP_RX 0x0010	    /* a tap's copy of a received frame */
-#define MS_SLOT_TAP_TX 0x0020	    /* a tap's copy of a sent frame */
+#define MS_SLOT_CSUM_OK 0x0004 /* L4 checksum verified, or not needed */
+#define MS_SLOT_TAP_RX 0x0010  /* a tap's copy of a received frame */
+#define MS_SLOT_TAP_TX 0x0020  /* a tap's copy of a sent frame */
 
 enum ms_gso {
 	MS_GSO_NONE = 0,
@@ -88,10 +89,10 @@ struct ms_ring {
 
 	/* written by the switch */
 	uint32_t tail;
-	uint32_t doze;	 /* not 0: the switch sleeps; kick after moving head */
-	uint32_t lost;	 /* receive: frames dropped because the ring was full;
+	uint32_t doze; /* not 0: the switch sleeps; kick after moving head */
+	uint32_t lost; /* receive: frames dropped because the ring was full;
 			    transmit: frames refused. Modulo 2^32 */
-	uint32_t gone;	 /* not 0: an MS_GONE_*; nothing will come any more */
+	uint32_t gone; /* not 0: an MS_GONE_*; nothing will come any more */
 	uint8_t pad1[MS_CACHE_LINE - 16];
 
 	/* written by the user */
@@ -161,22 +162,26 @@ struct ms_tuple {
 	  "unclaimed, and this attachment has no way back to the host")        \
 	X(DROP_TX_SLOT, "drop_tx_slot", "bad buffer, length or flag in slot")  \
 	X(DROP_TX_SHORT, "drop_tx_short", "shorter than its headers say")      \
-	X(DROP_TX_LONG, "drop_tx_long", "longer than MTU without GSO, or than" \
-					" 64 KiB")                             \
+	X(DROP_TX_LONG, "drop_tx_long",                                        \
+	  "longer than MTU without GSO, or than"                               \
+	  " 64 KiB")                                                           \
 	X(DROP_TX_ETHER, "drop_tx_ether", "neither IPv4 nor IPv6 (ARP, ...)")  \
 	X(DROP_TX_MAC, "drop_tx_mac", "source MAC is not the interface's")     \
 	X(DROP_TX_VLAN, "drop_tx_vlan", "VLAN is not the attachment's")        \
-	X(DROP_TX_HEADER, "drop_tx_header", "malformed IP or transport header" \
-					    " or bad header checksum")         \
+	X(DROP_TX_HEADER, "drop_tx_header",                                    \
+	  "malformed IP or transport header"                                   \
+	  " or bad header checksum")                                           \
 	X(DROP_TX_FRAGMENT, "drop_tx_fragment",                                \
 	  "fragment that follows no first fragment of this port")              \
 	X(DROP_TX_UNBOUND, "drop_tx_unbound", "source tuple bound by nobody")  \
 	X(DROP_TX_FOREIGN, "drop_tx_foreign", "source tuple of another port")  \
-	X(DROP_TX_OFFLOAD, "drop_tx_offload", "bad or unsupported offload"     \
-					      " metadata")                     \
+	X(DROP_TX_OFFLOAD, "drop_tx_offload",                                  \
+	  "bad or unsupported offload"                                         \
+	  " metadata")                                                         \
 	X(DROP_TX_NIC, "drop_tx_nic", "refused by the driver")                 \
-	X(DROP_TX_NOHOST, "drop_tx_nohost", "for the host stack, and this"     \
-					    " attachment has no way to it")    \
+	X(DROP_TX_NOHOST, "drop_tx_nohost",                                    \
+	  "for the host stack, and this"                                       \
+	  " attachment has no way to it")                                      \
 	X(DROP_NOMEM, "drop_nomem", "out of memory on the way")                \
 	X(TAP_FRAMES, "tap_frames", "copies made for taps")                    \
 	X(TAP_LOST, "tap_lost", "copies not made, the tap's ring was full")    \
@@ -232,9 +237,9 @@ struct ms_cmd_port_create {
 	uint32_t size;
 	uint32_t flags; /* 0 */
 	char nic[MS_IFNAME_BYTES];
-	uint16_t tx_rings; /* 0 means 1 */
-	uint16_t rx_rings; /* 0 means 1 */
-	uint32_t slots;	   /* in each ring; 0 means 512; rounded up */
+	uint16_t tx_rings;  /* 0 means 1 */
+	uint16_t rx_rings;  /* 0 means 1 */
+	uint32_t slots;	    /* in each ring; 0 means 512; rounded up */
 	uint32_t buf_bytes; /* 0 means 2048 */
 	uint32_t extra_bufs;
 	char label[16]; /* shown in lists, may be empty */
@@ -263,8 +268,8 @@ struct ms_cmd_bind { /* and unbind */
 };
 
 #define MS_ROUTE_REACHABLE 1 /* dst_mac is valid */
-#define MS_ROUTE_PENDING 2   /* being resolved; ask again when route_gen moved */
-#define MS_ROUTE_LOCAL 3     /* the peer is on this host */
+#define MS_ROUTE_PENDING 2 /* being resolved; ask again when route_gen moved */
+#define MS_ROUTE_LOCAL 3   /* the peer is on this host */
 
 struct ms_cmd_route {
 	uint32_t size;
@@ -288,7 +293,7 @@ struct ms_cmd_sync {
 
 struct ms_cmd_stats {
 	uint32_t size;
-	uint32_t num; /* out: counters filled in */
+	uint32_t num;		   /* out: counters filled in */
 	char nic[MS_IFNAME_BYTES]; /* empty: of the port */
 	uint32_t port_id; /* 0: the caller's own; another's needs its uid or
 			     the administrator */
@@ -306,8 +311,9 @@ struct ms_cmd_tap { /* the caller's receive ring 0 gets copies */
 	uint32_t snap_bytes; /* cut copies to this length; 0: whole */
 };
 
-#define MS_HANDOVER_OFFER 1  /* out: token */
-#define MS_HANDOVER_ACCEPT 2 /* in: token; all tuples of the offerer move to
+#define MS_HANDOVER_OFFER 1 /* out: token */
+#define MS_HANDOVER_ACCEPT                                                     \
+	2 /* in: token; all tuples of the offerer move to
 				the caller's port, atomically each */
 
 struct ms_cmd_handover {
@@ -322,7 +328,7 @@ struct ms_cmd_attach { /* and detach */
 	uint32_t size;
 	uint32_t flags;		   /* MS_ATTACH_* */
 	char nic[MS_IFNAME_BYTES]; /* interface */
-	char kind[16]; /* "" (best), "xdp", "tap", "tc", "pair"; kernel:
+	char kind[16];	   /* "" (best), "xdp", "tap", "tc", "pair"; kernel:
 			  "rx_handler", "xdp" */
 	char options[128]; /* of the kind, "key=value,key=value" */
 	uint16_t vlan;
@@ -346,7 +352,7 @@ struct ms_cmd_list { /* one record a call */
 	uint32_t num;	       /* nics: ports; ports: tuples */
 	struct ms_tuple tuple; /* tuples */
 	char nic[MS_IFNAME_BYTES];
-	char label[16]; /* nics: kind and mode; ports: label */
+	char label[16];	   /* nics: kind and mode; ports: label */
 	uint16_t tx_rings; /* nics: queues */
 	uint16_t rx_rings;
 	uint32_t slots;

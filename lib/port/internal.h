@@ -114,9 +114,9 @@ struct msport_s {
 	struct msport__ring *tx, *rx;
 	unsigned int num_tx, num_rx;
 
-	int dead;	    /* 0, -ECONNRESET or -ENETDOWN: why */
-	const char *text;   /* static words of a ring's call, or NULL */
-	msport_error_t err; /* of the last command */
+	int dead;		   /* 0, -ECONNRESET or -ENETDOWN: why */
+	const char *text;	   /* static words of a ring's call, or NULL */
+	msport_error_t err;	   /* of the last command */
 	char down[160], lost[192]; /* words for either death, made by open */
 
 	struct ms_tuple *tuples; /* bound, for msport_reopen(); owned */

@@ -82,8 +82,8 @@ int ms_os_resv_create(struct ms_nic *nic, const struct ms_cred *cred,
 void ms_os_resv_destroy(struct ms_resv *resv);
 
 enum ms_priv {
-	MS_PRIV_ADMIN,	/* attach, detach, tap an interface */
-	MS_PRIV_RAW,	/* whole IP protocols */
+	MS_PRIV_ADMIN, /* attach, detach, tap an interface */
+	MS_PRIV_RAW,   /* whole IP protocols */
 };
 bool ms_os_cred_has(const struct ms_cred *cred, enum ms_priv priv);
 uint32_t ms_os_cred_uid(const struct ms_cred *cred);

@@ -10,7 +10,7 @@
  * The letters are those of sys/core/ms_core.h. -DNO_A .. -DNO_F leave one
  * barrier away.
  */
-#include "memory.h"
+#include "memory.inc"
 
 #ifndef FRAMES
 #define FRAMES 5

@@ -12,7 +12,7 @@
  * that depend on it, and needs no instruction in this direction.
  */
 #define TAIL0 0 /* START + SLOTS, modulo 256 */
-#include "memory.h"
+#include "memory.inc"
 
 #ifndef FRAMES
 #define FRAMES 4

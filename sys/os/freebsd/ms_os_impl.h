@@ -28,7 +28,7 @@
 
 /* Prints and goes on; panics where the kernel has INVARIANTS. */
 void ms_os_assert_failed(const char *what, const char *file, int line)
-	__attribute__((cold));
+    __attribute__((cold));
 #define MS_ASSERT(x)                                                           \
 	(ms_likely(x) ? (void)0 : ms_os_assert_failed(#x, __FILE__, __LINE__))
 
@@ -69,13 +69,13 @@ ms_be32(const void *p)
 #define MS_WORD32(p) ((volatile uint32_t *)(uintptr_t)(p))
 #define MS_WORD64(p) ((volatile uint64_t *)(uintptr_t)(p))
 #define ms_os_load_acquire(p)                                                  \
-	((__typeof__(*(p)))(sizeof(*(p)) == 8 ?                                \
-				atomic_load_acq_64(MS_WORD64(p)) :             \
-				atomic_load_acq_32(MS_WORD32(p))))
+	((__typeof__(*(p)))(sizeof(*(p)) == 8                                  \
+				? atomic_load_acq_64(MS_WORD64(p))             \
+				: atomic_load_acq_32(MS_WORD32(p))))
 #define ms_os_store_release(p, v)                                              \
-	(sizeof(*(p)) == 8 ?                                                   \
-	     atomic_store_rel_64(MS_WORD64(p), (uint64_t)(v)) :                \
-	     atomic_store_rel_32(MS_WORD32(p), (uint32_t)(uint64_t)(v)))
+	(sizeof(*(p)) == 8                                                     \
+	     ? atomic_store_rel_64(MS_WORD64(p), (uint64_t)(v))                \
+	     : atomic_store_rel_32(MS_WORD32(p), (uint32_t)(uint64_t)(v)))
 
 static inline void
 ms_os_fence(void)

@@ -111,16 +111,14 @@ ms_mutex_deinit(struct ms_mutex *l)
 }
 
 static inline void
-ms_mutex_lock(struct ms_mutex *l)
-	MS_ACQUIRE(l)
+ms_mutex_lock(struct ms_mutex *l) MS_ACQUIRE(l)
 {
 	mutex_lock(&l->m);
 	__acquire(l);
 }
 
 static inline void
-ms_mutex_unlock(struct ms_mutex *l)
-	MS_RELEASE(l)
+ms_mutex_unlock(struct ms_mutex *l) MS_RELEASE(l)
 {
 	mutex_unlock(&l->m);
 	__release(l);
@@ -139,15 +137,13 @@ ms_spin_deinit(struct ms_spin *l)
 }
 
 static inline void
-ms_spin_lock(struct ms_spin *l)
-	MS_ACQUIRE(&l->s)
+ms_spin_lock(struct ms_spin *l) MS_ACQUIRE(&l->s)
 {
 	spin_lock_bh(&l->s);
 }
 
 static inline void
-ms_spin_unlock(struct ms_spin *l)
-	MS_RELEASE(&l->s)
+ms_spin_unlock(struct ms_spin *l) MS_RELEASE(&l->s)
 {
 	spin_unlock_bh(&l->s);
 }

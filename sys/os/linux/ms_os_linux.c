@@ -32,7 +32,8 @@ ms_os_alloc(size_t bytes)
 	if (bytes > INT_MAX)
 		return NULL;
 	if (bytes <= PAGE_SIZE)
-		bytes = roundup_pow_of_two(max_t(size_t, bytes, SMP_CACHE_BYTES));
+		bytes = roundup_pow_of_two(
+		    max_t(size_t, bytes, SMP_CACHE_BYTES));
 	return kvzalloc(bytes, GFP_KERNEL_ACCOUNT);
 }
 
@@ -70,15 +71,13 @@ ms_os_shm_destroy(struct ms_shm *shm)
 }
 
 void
-ms_os_read_enter(struct ms_read *r)
-	__acquires(RCU)
+ms_os_read_enter(struct ms_read *r) __acquires(RCU)
 {
 	rcu_read_lock();
 }
 
 void
-ms_os_read_exit(struct ms_read *r)
-	__releases(RCU)
+ms_os_read_exit(struct ms_read *r) __releases(RCU)
 {
 	rcu_read_unlock();
 }

@@ -28,14 +28,14 @@ struct ms_err {
 /* Fills err (may be NULL) printf-like; returns code, so that
    `return ms_err_set(err, -ENODEV, "no interface '%s'; ...", name)`. */
 int ms_err_set(struct ms_err *err, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- identity of a caller: cred.c ------------------------------------- */
 
 struct ms_cred {
 	uid_t uid;
 	pid_t pid;
-	bool net_admin;	       /* CAP_NET_ADMIN here, in our user namespace */
+	bool net_admin; /* CAP_NET_ADMIN here, in our user namespace */
 	bool net_raw;
 	bool net_bind_service;
 };
@@ -80,7 +80,7 @@ struct ms_attach {
 	const struct ms_attach_ops *ops; /* first member of every kind's own */
 	struct ms_host *host;
 	struct ms_nic *nic; /* set by the host between create and start */
-	int ifindex; /* the kernel's interface, set by create; 0: none */
+	int ifindex;	    /* the kernel's interface, set by create; 0: none */
 };
 
 struct ms_attach_ops {
