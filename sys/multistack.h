@@ -52,9 +52,8 @@
  * slots of a frame only buf, len and MORE have a meaning.
  */
 #define MS_SLOT_MORE 0x0001 /* the frame goes on in the next slot */
-#define MS_SLOT_CSUM_PARTIAL                                                   \
-	0x0002		       /* fold the checksum from csum_start on
-				       into csum_start + csum_offset */
+/* Fold the checksum from csum_start on into csum_start + csum_offset. */
+#define MS_SLOT_CSUM_PARTIAL 0x0002
 #define MS_SLOT_CSUM_OK 0x0004 /* L4 checksum verified, or not needed */
 #define MS_SLOT_TAP_RX 0x0010  /* a tap's copy of a received frame */
 #define MS_SLOT_TAP_TX 0x0020  /* a tap's copy of a sent frame */

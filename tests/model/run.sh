@@ -12,7 +12,7 @@ cd "$(dirname "$0")" || exit 1
 command -v spin >/dev/null || { echo "skipped: no spin (apt install spin)"; exit 77; }
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-cp ./*.pml ./*.h "$dir" && cd "$dir" || exit 1
+cp ./*.pml ./*.inc "$dir" && cd "$dir" || exit 1
 failed=0
 
 # check MODEL VARIANT: 0 holds, 1 fails, 2 could not tell
