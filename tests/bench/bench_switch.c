@@ -80,13 +80,12 @@ die(const char *what, int err)
 	exit(1);
 }
 
-/* The thread's own time: on a busy machine the neighbours' is not measured. */
 static uint64_t
 now_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -97,6 +96,14 @@ next_random(struct bench *b)
 	b->random ^= b->random >> 7;
 	b->random ^= b->random << 17;
 	return b->random;
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
 }
 
 static void *
@@ -387,51 +394,59 @@ tx_copy(struct bench *b)
 	}
 }
 
-static double
-time_rx(struct bench *b, bool copy)
+static void
+refill(struct bench *b, bool rx)
 {
-	uint64_t spent = 0, start, done;
-
-	for (done = 0; done < b->cfg->frames; done += FRAMES) {
+	if (rx)
 		refill_rx(b);
-		start = now_ns();
-		if (copy)
-			rx_copy(b);
-		else
-			rx_switch(b);
-		spent += now_ns() - start;
-	}
-	return (double)spent / (double)done;
-}
-
-static double
-time_tx(struct bench *b, bool copy)
-{
-	uint64_t spent = 0, start, done;
-
-	for (done = 0; done < b->cfg->frames; done += FRAMES) {
+	else
 		refill_tx(b);
-		start = now_ns();
-		if (copy)
-			tx_copy(b);
-		else
-			tx_switch(b);
-		spent += now_ns() - start;
-		if (copy)
-			tx_switch(b); /* untimed: empties the rings */
-	}
-	return (double)spent / (double)done;
 }
 
-/* ---- cases -------------------------------------------------------------------------- */
-
-static int
-by_value(const void *a, const void *b)
+static void
+pass(struct bench *b, bool rx, bool copy)
 {
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
+	if (rx && copy)
+		rx_copy(b);
+	else if (rx)
+		rx_switch(b);
+	else if (copy)
+		tx_copy(b);
+	else
+		tx_switch(b);
 }
+
+/*
+ * Nanoseconds a frame: the median of all intervals of FRAMES frames, so that
+ * those in which the thread was preempted do not count. (Its own CPU time would
+ * not either, but to ask for that is a system call, which costs the code after
+ * it its branch predictions.)
+ */
+static double
+time_frames(struct bench *b, bool rx, bool copy)
+{
+	uint32_t i, n = (uint32_t)(b->cfg->frames / FRAMES);
+	double *ns = calloc(n, sizeof(*ns));
+	uint64_t start;
+	double median;
+
+	if (ns == NULL)
+		die("calloc", -ENOMEM);
+	for (i = 0; i < n; i++) {
+		refill(b, rx);
+		start = now_ns();
+		pass(b, rx, copy);
+		ns[i] = (double)(now_ns() - start) / FRAMES;
+		if (!rx && copy)
+			tx_switch(b); /* empties the rings */
+	}
+	qsort(ns, n, sizeof(ns[0]), by_value);
+	median = ns[n / 2];
+	free(ns);
+	return median;
+}
+
+/* ---- cases -------------------------------------------------------------- */
 
 /* A benchmark that drops measures nothing. */
 static void
@@ -467,16 +482,15 @@ static void
 run(const struct config *cfg)
 {
 	bool rx = strcmp(cfg->dir, "rx") == 0;
-	double (*timed)(struct bench *, bool) = rx ? time_rx : time_tx;
 	struct bench *b = bench_create(cfg);
 	double sw[REPS_MAX], copy[REPS_MAX];
 	uint32_t i;
 
-	timed(b, false);
-	timed(b, true);
+	(void)time_frames(b, rx, false);
+	(void)time_frames(b, rx, true);
 	for (i = 0; i < cfg->reps; i++) {
-		sw[i] = timed(b, false);
-		copy[i] = timed(b, true);
+		sw[i] = time_frames(b, rx, false);
+		copy[i] = time_frames(b, rx, true);
 	}
 	check_counters(b, rx);
 	report(cfg, "switch", sw);
@@ -594,6 +608,8 @@ main(int argc, char **argv)
 			break;
 		case 'f':
 			cfg.frames = number(optarg, UINT32_MAX);
+			if (cfg.frames < FRAMES)
+				usage();
 			break;
 		case 'l':
 			cfg.slots = number(optarg, MS_SLOTS_MAX);
