@@ -426,7 +426,8 @@ void ms_nic_input(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
  */
 void ms_kring_tx_ready(struct ms_kring *ring);
 /* Sends for the rings on the list in fair shares, at most `budget` frames.
-   Returns frames handled; less than budget means nothing is left, or no room.
+   Returns frames handled; less than budget means nothing is left, or no room,
+   budget that there may be more (also after many looks at empty rings).
    If another runner is at it, returns 0 at once. Packet context. */
 uint32_t ms_nic_sched_run(struct ms_nic *nic, unsigned int q, uint32_t budget);
 /*

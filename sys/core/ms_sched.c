@@ -179,6 +179,7 @@ ms_nic_sched_run(struct ms_nic *nic, unsigned int q, uint32_t budget)
 	uint32_t total = 0, idle = 0, done;
 	struct ms_read r;
 	enum ms_visit end;
+	uint64_t looks;
 	bool stays;
 
 	/* Without the lock: nothing on the list is the common answer. */
@@ -189,7 +190,16 @@ ms_nic_sched_run(struct ms_nic *nic, unsigned int q, uint32_t budget)
 		ms_os_read_exit(&r);
 		return 0;
 	}
+	/*
+	 * Each ring on the list may be found empty once. Whoever kicks for
+	 * nothing all the time gets no more looks than others get frames.
+	 */
+	looks = (uint64_t)ms_os_load_once(&s->num) + budget;
 	while (total < budget) {
+		if (looks-- == 0) {
+			total = budget;
+			break;
+		}
 		ring = sched_next(s, &idle);
 		if (ring == NULL)
 			break;
