@@ -98,7 +98,9 @@ struct ms_pkt {
 	uint8_t family;		/* 4 or 6 */
 	uint8_t proto;		/* after all extension headers */
 	uint8_t first_fragment; /* has ports, and more fragments follow */
-	uint16_t vlan;		/* 0 for none and for priority tags */
+	uint8_t deep_ports; /* first fragment, and a later one can overlap its
+			       ports: eight bytes or more are before them */
+	uint16_t vlan;	    /* 0 for none and for priority tags */
 	uint16_t l3_ofs;
 	uint16_t l4_ofs;
 	uint16_t sport_be, dport_be;  /* MS_PKT_TUPLE */

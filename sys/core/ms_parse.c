@@ -25,6 +25,7 @@ struct ip_view {
 	uint8_t proto;
 	bool fragment; /* not the first */
 	bool more;     /* first fragment, and others follow */
+	bool deep;     /* and extension headers stand before its ports */
 };
 
 static bool
@@ -100,6 +101,7 @@ ip6_walk(struct ip_view *v)
 			return false;
 		e = v->p + v->l4;
 		ext_bytes = ((uint32_t)e[1] + 1) * 8;
+		v->deep |= v->more;
 		if (v->proto == MS_PROTO_AH)
 			ext_bytes = ((uint32_t)e[1] + 2) * 4;
 		if (v->proto == MS_PROTO_FRAGMENT) {
@@ -252,6 +254,7 @@ classify(const struct ip_view *v, struct ms_pkt *pkt)
 	if (!l4_sound(v))
 		return;
 	pkt->first_fragment = v->more;
+	pkt->deep_ports = v->deep;
 	pkt->kind = MS_PKT_PORTLESS;
 	if (has_ports(v->proto)) {
 		pkt->kind = MS_PKT_TUPLE;

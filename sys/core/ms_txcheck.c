@@ -115,6 +115,9 @@ source_reason(const struct ms_tx_view *v, struct ms_pkt *pkt)
 	if (pkt->kind == MS_PKT_FRAGMENT &&
 	    !ms_frag_find(frags, MS_DIR_SRC, pkt))
 		return MS_CTR_DROP_TX_FRAGMENT;
+	/* Who reassembles without RFC 5722 would take other ports from it. */
+	if (pkt->deep_ports)
+		return MS_CTR_DROP_TX_FRAGMENT;
 	tuple.proto = pkt->proto;
 	tuple.port_be = pkt->sport_be;
 	memcpy(tuple.addr, pkt->saddr, pkt->family == 6 ? 16 : 4);

@@ -638,6 +638,31 @@ test_forged_fragments_are_refused(void **state)
 	assert_int_equal(rig.wire.frames, 2);
 }
 
+/* RFC 5722: a fragment at offset 8 would replace ports that stand deeper. */
+static void
+test_ports_cannot_be_overlapped(void **state)
+{
+	struct ms_port *port = bound(&rig_alice,
+				     rig_tuple6(rig_ip6, IPPROTO_UDP, 5001));
+	uint8_t frame[256] = { 0 };
+	uint32_t len;
+
+	(void)state;
+	frame[54] = IPPROTO_UDP;
+	rig_put16(frame + 56, 1); /* first, and more follow */
+	rig_udp(frame + 62, 5001, 9, "12345678", 8);
+	len = rig_ip6_hdr(frame, false, rig_ip6, rig_peer_ip6, 44, 24);
+	assert_int_equal(rig_send(&rig, port, frame, len), 0);
+	assert_int_equal(rig.wire.frames, 1);
+	/* the same behind destination options */
+	frame[54] = 60;
+	memset(frame + 62, 0, 8);
+	frame[62] = IPPROTO_UDP;
+	rig_udp(frame + 70, 5001, 9, "12345678", 8);
+	len = rig_ip6_hdr(frame, false, rig_ip6, rig_peer_ip6, 44, 32);
+	refused(port, frame, len, MS_CTR_DROP_TX_FRAGMENT);
+}
+
 /* ---- a miss delivered to port 0 ---------------------------------------------------------------- */
 
 static void
@@ -759,6 +784,7 @@ main(void)
 		TEST(test_ip_options_shift_the_ports),
 		TEST(test_fragments_follow_the_first),
 		TEST(test_forged_fragments_are_refused),
+		TEST(test_ports_cannot_be_overlapped),
 		TEST(test_miss_goes_to_the_host),
 		TEST(test_destroyed_port_leaves_nothing),
 		TEST(test_empty_ring_does_not_end_the_round),
