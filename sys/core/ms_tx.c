@@ -278,6 +278,20 @@ tx_count(const struct ms_tx_view *v, struct ms_tx_batch *tx,
 	ms_ctr_add(&tx->counter[which], n);
 }
 
+/* n frames come to nothing; the user sees the sum in the ring. */
+static void
+tx_lose(const struct ms_tx_view *v, struct ms_tx_batch *tx,
+	enum ms_counter which, uint32_t n)
+{
+	struct ms_kring *ring = v->ring;
+
+	if (ms_likely(n == 0))
+		return;
+	tx_count(v, tx, which, n);
+	ring->lost += n;
+	MS_USER_WRITE(ring->shared->lost, ring->lost);
+}
+
 static void
 count_sent(const struct ms_tx_view *v, struct ms_tx_batch *tx,
 	   const struct ms_frame *frames, uint32_t n)
@@ -346,7 +360,7 @@ send_nic(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n,
 		sent = num;
 	count_sent(v, tx, frames, sent);
 	if (ms_unlikely(sent < num))
-		tx_count(v, tx, MS_CTR_DROP_TX_NIC, num - sent);
+		tx_lose(v, tx, MS_CTR_DROP_TX_NIC, num - sent);
 }
 
 static void
@@ -366,7 +380,7 @@ send_host(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 		sent = num;
 	count_sent(v, tx, frames, sent);
 	tx_count(v, tx, MS_CTR_TX_HOST, sent);
-	tx_count(v, tx, MS_CTR_DROP_TX_NOHOST, num - sent);
+	tx_lose(v, tx, MS_CTR_DROP_TX_NOHOST, num - sent);
 }
 
 static void
@@ -407,22 +421,18 @@ frames_tap(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 	}
 }
 
-/* Counts what was refused, by reason; the user sees the sum in the ring. */
+/* Counts what was refused, by reason. */
 static void
 frames_drop(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 {
-	struct ms_kring *ring = v->ring;
-	uint32_t lost = v->num_way[MS_WAY_DROP];
 	uint32_t i;
 
-	if (ms_likely(lost == 0))
+	if (ms_likely(v->num_way[MS_WAY_DROP] == 0))
 		return;
 	for (i = 0; i < n; i++) {
 		if (tx->sent[i].way == MS_WAY_DROP)
-			tx_count(v, tx, tx->sent[i].reason, 1);
+			tx_lose(v, tx, tx->sent[i].reason, 1);
 	}
-	ring->lost += lost;
-	MS_USER_WRITE(ring->shared->lost, ring->lost);
 }
 
 /* Gives the slots of n frames back to the user. */
