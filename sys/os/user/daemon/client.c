@@ -468,16 +468,19 @@ client_drop(struct client *c)
 	if (c->dead)
 		return;
 	c->dead = true;
-	if (c->pidfd >= 0)
+	/* Taken out by hand: a closed descriptor stays in the set as long as
+	   anybody, such as a child about to exec, has another of its file. */
+	(void)epoll_ctl(srv->epoll_fd, EPOLL_CTL_DEL, c->sock, NULL);
+	if (c->pidfd >= 0) {
+		(void)epoll_ctl(srv->epoll_fd, EPOLL_CTL_DEL, c->pidfd, NULL);
 		close(c->pidfd);
+	}
 	c->pidfd = -1;
 	linger(c);
 	if (c->busy)
 		slow_cancel(srv->slow, c);
 	if (!c->busy && !lingers(c))
 		client_end(c, srv);
-	else if (!c->busy)
-		(void)epoll_ctl(srv->epoll_fd, EPOLL_CTL_DEL, c->sock, NULL);
 	*c->prevp = c->next;
 	if (c->next)
 		c->next->prevp = c->prevp;
