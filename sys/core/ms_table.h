@@ -110,20 +110,28 @@ ms_bucket_has_empty(const struct ms_bucket *b)
 	       ms_os_load_once(&b->e[3].key) == 0;
 }
 
-/* The value of exactly this key, or 0. Read section. */
+/*
+ * The value of exactly this key, or 0. All entries of a bucket are compared and
+ * the one that fits is picked by masks: which one it is, no branch predictor
+ * could know. Read section.
+ */
 static inline uint64_t
 ms_gen_probe4(const struct ms_gen *g, uint64_t key, uint32_t hash)
 {
 	uint32_t i = hash >> g->shift;
 	const struct ms_bucket *b;
+	uint64_t found, fits;
 	unsigned int j;
 
 	for (;;) {
 		b = &g->bucket[i];
+		found = 0;
 		for (j = 0; j < MS_BUCKET_ENTRIES; j++) {
-			if (ms_os_load_acquire(&b->e[j].key) == key)
-				return ms_os_load_once(&b->e[j].value);
+			fits = ms_os_load_acquire(&b->e[j].key) == key;
+			found |= ms_os_load_once(&b->e[j].value) & (0 - fits);
 		}
+		if (ms_likely(found != 0))
+			return found;
 		if (ms_likely(ms_bucket_has_empty(b)))
 			return 0;
 		i = (i + 1) & g->mask;

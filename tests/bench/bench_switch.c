@@ -184,21 +184,31 @@ make_ports(struct bench *b)
 	}
 }
 
+/* Tuple i, which is port i % ports': from its number, so that the refills leave
+   the caches alone. */
+static inline void
+nth_tuple(uint32_t i, struct ms_tuple *t)
+{
+	uint32_t addr = htobe32(0x0a630001 + (i >> 14));
+
+	memset(t, 0, sizeof(*t));
+	memcpy(t->addr, &addr, 4);
+	t->port_be = htobe16((uint16_t)(1024 + (i & 16383) * 3));
+	t->proto = 6;
+	t->family = 4;
+}
+
 static void
 make_tuples(struct bench *b)
 {
-	uint32_t i, addr;
+	uint32_t i;
 	int r;
 
 	b->binds = calloc(b->cfg->tuples, sizeof(b->binds[0]));
+	if (b->binds == NULL)
+		die("calloc", -ENOMEM);
 	for (i = 0; i < b->cfg->tuples; i++) {
-		struct ms_tuple *t = &b->binds[i].tuple;
-
-		addr = htobe32(0x0a630001 + (i >> 14));
-		memcpy(t->addr, &addr, 4);
-		t->port_be = htobe16((uint16_t)(1024 + (i & 16383) * 3));
-		t->proto = 6;
-		t->family = 4;
+		nth_tuple(i, &b->binds[i].tuple);
 		b->binds[i].port = b->ports[i % b->cfg->ports];
 		r = ms_table_insert(b->sw->table, &b->binds[i]);
 		if (r != 0)
@@ -298,12 +308,13 @@ write_frame(uint8_t *p, uint32_t size, const struct ms_tuple *t, bool rx)
 static void
 refill_rx(struct bench *b)
 {
+	struct ms_tuple t;
 	uint32_t i;
 
-	for (i = 0; i < FRAMES; i++)
-		write_frame(b->in + (size_t)i * STRIDE, b->cfg->size,
-			    &b->binds[next_random(b) % b->cfg->tuples].tuple,
-			    true);
+	for (i = 0; i < FRAMES; i++) {
+		nth_tuple((uint32_t)(next_random(b) % b->cfg->tuples), &t);
+		write_frame(b->in + (size_t)i * STRIDE, b->cfg->size, &t, true);
+	}
 	for (i = 0; i < b->cfg->ports; i++) {
 		struct ms_kring *ring = &b->ports[i]->rx[0];
 
@@ -315,23 +326,28 @@ refill_rx(struct bench *b)
 static void
 refill_tx(struct bench *b)
 {
-	uint32_t i, room;
+	uint32_t i, n, room;
+	struct ms_tuple t;
 
 	b->num_kicks = 0;
 	for (i = 0; i < FRAMES;) {
-		struct ms_bind *bind =
-		    &b->binds[next_random(b) % b->cfg->tuples];
-		struct ms_kring *ring = &bind->port->tx[0];
-		uint32_t head = ring->shared->head;
-		struct ms_slot *slot = &ring->slots[head & ring->mask];
-		uint8_t *p = ring->bufs + (size_t)slot->buf * STRIDE;
+		struct ms_kring *ring;
+		struct ms_slot *slot;
+		uint32_t head;
+		uint8_t *p;
 
+		n = (uint32_t)(next_random(b) % b->cfg->tuples);
+		nth_tuple(n, &t);
+		ring = &b->ports[n % b->cfg->ports]->tx[0];
+		head = ring->shared->head;
+		slot = &ring->slots[head & ring->mask];
+		p = ring->bufs + (size_t)slot->buf * STRIDE;
 		room = ring->shared->tail - head;
 		if (room == 0)
 			continue;
 		if (room == ring->mask + 1)
 			b->kicks[b->num_kicks++] = ring;
-		write_frame(p, b->cfg->size, &bind->tuple, false);
+		write_frame(p, b->cfg->size, &t, false);
 		slot->len = (uint16_t)b->cfg->size;
 		b->sent[i++] = p;
 		ms_os_store_release(&ring->shared->head, head + 1);
