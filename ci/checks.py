@@ -163,8 +163,18 @@ def fuzz(step: Step, match: str = "") -> Count:
             step.run(argv, env=SANITIZER_OPTIONS)
             count.passed += 1
         except CommandFailed:
-            count.failed.append(f"fuzz/{name}: input kept in {found}")
+            count.failed.append(f"fuzz/{name}: {_why(step.log)}; input kept in {found}")
     return count
+
+
+def _why(log: Path) -> str:
+    """What the program that ended last said of its end."""
+    said = log.read_text(errors="replace").rpartition("\n$ ")[2].splitlines()
+    for mark in ("does not hold", "SUMMARY: ", "ERROR: "):
+        for line in reversed(said):
+            if mark in line:
+                return line
+    return "the log has no reason"
 
 
 # ---- Python ----------------------------------------------------------------

@@ -21,6 +21,15 @@
 #include "daemon/daemon.h"
 #include "fuzz.h"
 
+/* A call that libFuzzer's own alarm interrupts is made again. */
+#define RETRY(call)                                                            \
+	({                                                                     \
+		ssize_t n_;                                                    \
+		do                                                             \
+			n_ = (call);                                           \
+		while (n_ < 0 && errno == EINTR);                              \
+		n_;                                                            \
+	})
 #define CLIENTS 4
 #define ANSWER_S 10
 #define STEPS_MAX 40
@@ -96,7 +105,8 @@ dial(void)
 	FUZZ_CHECK(s >= 0);
 	FUZZ_CHECK(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) ==
 		   0);
-	FUZZ_CHECK(connect(s, (struct sockaddr *)&address, address_bytes) == 0);
+	FUZZ_CHECK(
+	    RETRY(connect(s, (struct sockaddr *)&address, address_bytes)) == 0);
 	return s;
 }
 
@@ -119,7 +129,7 @@ hear(int s, struct answer *a)
 	unsigned int i, num;
 	ssize_t n;
 
-	n = recvmsg(s, &mh, MSG_CMSG_CLOEXEC);
+	n = RETRY(recvmsg(s, &mh, MSG_CMSG_CLOEXEC));
 	if (n < 0) {
 		FUZZ_CHECK(errno == ECONNRESET); /* not: it took too long */
 		return 0;
@@ -188,7 +198,7 @@ ask(int s, struct fuzz_in *in)
 		temper((void *)m.arg);
 	}
 	m.msg.bytes = (uint16_t)bytes;
-	if (send(s, &m, sizeof(m.msg) + bytes, MSG_NOSIGNAL) < 0)
+	if (RETRY(send(s, &m, sizeof(m.msg) + bytes, MSG_NOSIGNAL)) < 0)
 		return false;
 	return answered(s, m.msg.cmd);
 }
@@ -258,7 +268,7 @@ check_server(void)
 		m.msg.abi = MS_ABI_VERSION;
 		m.msg.cmd = MS_CMD_INFO;
 		m.msg.bytes = m.info.size = sizeof(m.info);
-		FUZZ_CHECK(send(s, &m, sizeof(m), MSG_NOSIGNAL) > 0);
+		FUZZ_CHECK(RETRY(send(s, &m, sizeof(m), MSG_NOSIGNAL)) > 0);
 		FUZZ_CHECK(hear(s, &a) ==
 			   (ssize_t)(sizeof(m.msg) + sizeof(m.info)));
 		memcpy(&m.info, a.rest, sizeof(m.info));
