@@ -156,6 +156,7 @@ struct utcp__port {
 	utcp_udp_t *udp;       /* borrowed; NULL */
 	bool v6only;
 	bool bound_alone; /* bound by utcp_bind, by a socket still open */
+	bool shared;	  /* ephemeral, of connections only */
 };
 
 struct utcp__table {
@@ -231,20 +232,28 @@ uint64_t utcp__siphash(const uint64_t key[2], const void *data, size_t len);
 struct utcp__timer {
 	uint64_t at_ns; /* in the heap for; UTCP_NEVER: not in it */
 	uint32_t pos;
+	uint32_t order; /* of insertion, modulo 2^32 */
 };
 
 struct utcp__heap {
 	struct utcp__heap_slot {
 		uint64_t at_ns;
-		uint64_t order;
 		struct utcp__timer *t;
 	} *slots;
 	uint32_t num, room;
-	uint64_t order;
+	uint32_t order;
 };
 
-/* Goes off at at_ns, or already earlier. -ENOMEM. */
-int utcp__timer_at(utcp_t *u, struct utcp__timer *t, uint64_t at_ns);
+static inline void
+utcp__timer_init(struct utcp__timer *t)
+{
+	t->at_ns = UTCP_NEVER;
+}
+
+/* Room for so many timers in all; so timer_at cannot fail. -ENOMEM. */
+int utcp__heap_reserve(utcp_t *u, uint32_t num);
+/* Goes off at at_ns, or already earlier. */
+void utcp__timer_at(utcp_t *u, struct utcp__timer *t, uint64_t at_ns);
 void utcp__timer_stop(utcp_t *u, struct utcp__timer *t);
 /* Takes the earliest that is due at u->now_ns out; NULL. */
 struct utcp__timer *utcp__timer_due(utcp_t *u);
@@ -268,6 +277,9 @@ enum utcp__tm {
 /* Sets a timer of a connection, to UTCP_NEVER: stops it. */
 void utcp__tm_set(utcp_sock_t *s, enum utcp__tm tm, uint64_t at_ns);
 static inline void utcp__tm_clear(utcp_sock_t *s, enum utcp__tm tm);
+/* Puts the earliest of s->due[] into the heap (utcp_advance does it behind
+   utcp__tcp_timers, in a later instant than now). */
+void utcp__tm_rearm(utcp_sock_t *s);
 /* tcp_timer.c: what is due of this connection. It may be freed by this. */
 void utcp__tcp_timers(utcp_sock_t *s);
 
@@ -369,6 +381,11 @@ void utcp__out_end(struct utcp__out *o, uint8_t proto, uint8_t tos, uint8_t ttl,
 int utcp__ctl(utcp_t *u, const struct utcp__key *k, uint8_t proto,
 	      const void *l4, uint32_t l4_bytes, uint16_t csum_offset,
 	      uint8_t tos, uint8_t ttl);
+/* What struct utcp__ctl_pkt (ctl.c) takes at most: the pool's size. */
+#define UTCP__CTL_PKT_BYTES (UTCP__CTL_BYTES + 96)
+/* Writes queued control packets; true: there was no room for all of them. */
+bool utcp__ctl_output(utcp_t *u, struct utcp__out *o);
+void utcp__ctl_deinit(utcp_t *u);
 /* Whether an answer to nobody's packet may be sent now (token bucket of
    config.icmp_per_s); of challenge ACKs. Counts what may not. */
 bool utcp__allow_answer(utcp_t *u);
@@ -513,7 +530,8 @@ struct utcp__rblk {
 /* ---- options, shared by the sockets that have the same ---------------------------------------------- */
 
 struct utcp__opts {
-	uint32_t refs;
+	struct utcp__opts *next; /* in u->opts */
+	uint32_t refs, hash;
 	const struct utcp__cc_mod *cc;
 	int64_t v[UTCP_OPT_MAX];
 };
@@ -596,6 +614,10 @@ struct utcp_sock_s {
 	bool dsack_round : 1;
 	bool pmtu_probing : 1;
 	bool keep_probing : 1;
+	bool tlp_owed : 1;   /* output is to send a tail loss probe */
+	bool probe_owed : 1; /* ... a keepalive or zero window probe */
+	bool syn_owed : 1;   /* ... the SYN again */
+	bool bound : 1; /* by utcp_bind: port->bound_alone is ours */
 
 	/* send sequence space (RFC 9293 section 3.3.1) */
 	uint32_t iss;
@@ -735,11 +757,14 @@ struct utcp_s {
 	struct utcp__heap heap;
 	struct utcp__pool pools[UTCP__POOL_MAX];
 	uint64_t mem_bytes, buffered_bytes;
-	struct utcp__link ports[256]; /* utcp__port by port number */
+	struct utcp__link *ports; /* utcp__port by port number: port_mask + 1 */
+	uint32_t port_mask, num_ports;
+	uint16_t port_next[32]; /* RFC 6056 section 3.3.4 */
 	struct utcp__link socks, ready, outq, held, dead;
 	struct utcp__link udps, udp_ready, udp_outq;
 	uint32_t num_socks, num_syns, num_timewaits;
 	struct utcp__opts *dflt; /* options of a new socket */
+	struct utcp__opts *opts[32]; /* all sets, by their hash (sockopt.c) */
 	struct utcp__cc_mod *ccs;
 	utcp_addr_t addrs[16];
 	unsigned int num_addrs;
@@ -758,7 +783,15 @@ struct utcp_s {
 				      ssthresh: bounded (tcp_hosts.c) */
 	uint64_t ctr[UTCP_CTR_MAX];
 	uint32_t depth; /* inside a public call that must not free sockets */
+	utcp_buf_t *done_first, *done_last; /* acknowledged, `done` to call;
+					       the status is in seq_ */
 };
+
+static inline void
+utcp__enter(utcp_t *u)
+{
+	u->depth++;
+}
 
 #define COUNT(u, NAME) ((u)->ctr[UTCP_CTR_##NAME]++)
 #define COUNT_N(u, NAME, n) ((u)->ctr[UTCP_CTR_##NAME] += (n))
@@ -776,6 +809,15 @@ void utcp__set_state(utcp_sock_t *s, enum utcp_state state);
  * the end of the public call (utcp__reap); else it stays until utcp_close.
  */
 void utcp__sock_dead(utcp_sock_t *s, int error);
+/*
+ * Ends it with a reset, where RFC 9293 section 3.10.5 asks for one (put into the
+ * queue of control packets at once), and utcp__sock_dead(s, error).
+ */
+void utcp__sock_abort(utcp_sock_t *s, int error);
+/* Public calls that may end sockets or buffers begin and end with these; at the
+   end of the outermost `done` hooks run and u->dead is freed. */
+static inline void utcp__enter(utcp_t *u);
+void utcp__leave(utcp_t *u);
 /* Frees those in u->dead; called last by public calls, when depth is 0. */
 void utcp__reap(utcp_t *u);
 /* Its readiness may have changed: has utcp_events tell it. */
@@ -797,6 +839,11 @@ utcp__opts_get(struct utcp__opts *o)
 	return o;
 }
 
+/* sockopt.c: 0, -ENOPROTOOPT, -EINVAL (out of range). */
+int utcp__opt_check(int opt, int64_t value);
+/* Defaults into u->dflt. */
+int utcp__opts_init(utcp_t *u);
+
 /* ---- sockbuf.c: what the user wrote, what he may read ------------------------------------------------------------ */
 
 /* Appends len bytes of the stream, from stream offset ofs on, to the packet. */
@@ -817,6 +864,12 @@ int utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg);
 /* Moves a block of the reassembly queue, in order now, behind the queue. */
 void utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b);
 void utcp__rblk_free(utcp_t *u, struct utcp__rblk *b);
+/* Bytes of memory that b takes, all told. */
+static inline uint32_t
+utcp__rblk_cost(const struct utcp__rblk *b)
+{
+	return (uint32_t)sizeof(*b) + (b->room ? b->room + 16 : 0);
+}
 /* A block that owns a copy of seg's data. NULL. */
 struct utcp__rblk *utcp__rblk_copy(utcp_t *u, const struct utcp__seg_in *seg);
 void utcp__rcv_drop(utcp_sock_t *s); /* queue and reassembly, unread */
@@ -911,6 +964,47 @@ uint32_t utcp__rcv_window(utcp_sock_t *s);
 void utcp__window_update(utcp_sock_t *s);
 /* mss from pmtu, peer_mss, MAXSEG; tells the congestion control. */
 void utcp__set_mss(utcp_sock_t *s);
+/* The window scale to offer, by RCVBUF_MAX or RCVBUF; -1: none. */
+int utcp__wscale_offer(const struct utcp__opts *opts);
+/* The MSS option's value, by the interface's MTU and MAXSEG. */
+uint16_t utcp__mss_offer(const utcp_t *u, const struct utcp__opts *opts,
+			 uint8_t family);
+/* Stream offset of seq, which is snd_una or later. */
+static inline uint64_t
+utcp__ofs_of(const utcp_sock_t *s, uint32_t seq)
+{
+	/* The SYN counts one, as long as it is not acknowledged. */
+	return s->una_ofs + (seq - s->snd_una) -
+	       (s->una_ofs == 0 && s->snd_una == s->iss && seq != s->iss);
+}
+
+/* tcp_segment.c: one segment, into the caller's buffers. */
+struct utcp__seg_out {
+	uint32_t seq, len; /* data bytes */
+	uint16_t flags;	   /* TH_* */
+	uint16_t gso_size; /* 0: one segment */
+	bool ect;	   /* ECN-capable: new data only (RFC 3168 6.1.5) */
+	bool probe;	   /* no ACK state changes: RST, zero window probe */
+};
+/* Bytes of options on the next segment, SACK blocks included. */
+uint32_t utcp__opts_now(const utcp_sock_t *s);
+/* false: no room; nothing has happened. hdr and data of seg are written; ends
+   it only when `o` is told so by utcp__segment_end: in between utcp__seg_sent
+   may fail. */
+bool utcp__segment(utcp_sock_t *s, struct utcp__out *o,
+		   const struct utcp__seg_out *seg);
+/* SYN or SYN-ACK, first or again. false: no room, or no memory. */
+bool utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
+
+/* tcp_pace.c */
+/* Bytes a second to keep to, 0: none; also in s->pace_rate. */
+uint64_t utcp__pace_rate(utcp_sock_t *s);
+/* When the next packet may leave: now or earlier, if not later. */
+bool utcp__pace_blocked(utcp_sock_t *s);
+void utcp__pace_sent(utcp_sock_t *s, uint32_t bytes);
+/* Bytes for one packet, a multiple of mss (GSO), at least one. */
+uint32_t utcp__burst_bytes(utcp_sock_t *s, uint32_t mss);
+
 /* Bytes of options on every segment. */
 static inline uint32_t
 utcp__opt_bytes(const utcp_sock_t *s)
@@ -977,6 +1071,8 @@ void utcp__rtt_sample(utcp_sock_t *s, uint64_t rtt_ns);
 
 /* Sends what is queued; returns true if there is more than room. */
 bool utcp__udp_output(utcp_udp_t *s, struct utcp__out *o);
+/* The same for all of u->udp_outq, in turns. */
+bool utcp__udp_flush(utcp_t *u, struct utcp__out *o);
 void utcp__udp_retain(utcp_t *u);
 void utcp__udp_destroy_all(utcp_t *u);
 int utcp__udp_events(utcp_t *u, utcp_event_t *ev, unsigned int n);
