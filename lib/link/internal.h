@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * internal.h: the inside of a link.
+ *
+ *	link.c	    opening, closing, what links of one port share
+ *	claim.c	    ports that the stack takes, in the switch's namespace
+ *	io.c	    batches between rings and stack, and sleeping
+ *	neigh.c	    who is where on the Ethernet
+ *
+ * Several threads' links share a port. Each has a ring for itself; commands
+ * (bind, route) are made under the group's lock.
+ */
+#ifndef MSLINK_INTERNAL_H
+#define MSLINK_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include <multistack/link.h>
+
+#define MSLINK__BATCH 256u   /* views of one call */
+#define MSLINK__NEIGHS 1024u /* a power of two */
+#define MSLINK__HOLD_MAX 64u /* frames that wait for their neighbour */
+
+/* A tuple bound by links of this port. */
+struct mslink__claim {
+	struct mslink__claim *next;
+	struct ms_tuple tuple;
+	unsigned int refs;
+	bool both; /* IPv6 wildcard: the IPv4 one is bound beside it */
+};
+
+struct mslink__group {
+	pthread_mutex_t lock;
+	msport_t *port;
+	mslink_options_t opt;
+	utcp_addr_t *addrs; /* owned, opt.addrs */
+	unsigned int rings, refs;
+	uint64_t ring_used;		   /* bit by ring */
+	struct mslink__claim *claims[256]; /* by port number */
+};
+
+enum mslink__neigh_state {
+	NEIGH_NONE,
+	NEIGH_LEARNT, /* by a frame from there */
+	NEIGH_ROUTED, /* the switch's routes say so */
+	NEIGH_PENDING,
+};
+
+struct mslink__neigh {
+	uint8_t addr[16];
+	uint8_t family;
+	uint8_t state; /* enum mslink__neigh_state */
+	uint8_t mac[6];
+	uint32_t gen;	   /* region's route_gen of this knowledge */
+	uint64_t asked_ns; /* last question for a route */
+};
+
+/* A frame that waits. */
+struct mslink__held {
+	struct mslink__held *next;
+	uint64_t until_ns;
+	utcp_pkt_t meta; /* of its first element */
+	uint32_t len;
+	uint8_t data[];
+};
+
+struct mslink_s {
+	struct mslink__group *group;
+	msport_t *port;
+	unsigned int ring;
+	utcp_t *u;
+	uint32_t l2_bytes;
+	uint8_t mac[6];
+	uint16_t vlan;
+	const uint32_t *route_gen; /* in the region */
+	uint32_t gen;		   /* that the MTU was asked at */
+	uint32_t mtu;
+
+	unsigned int unreleased; /* views that the stack may still refer to */
+	unsigned int last_out;	 /* views of the last flush */
+	bool want_room;		 /* the transmit ring was full */
+	msport_view_t rx[MSLINK__BATCH];
+	msport_view_t tx[MSLINK__BATCH];
+
+	struct mslink__neigh *neighs;
+	struct mslink__neigh *last_neigh;
+	struct mslink__held *held, **held_end;
+	unsigned int num_held;
+	uint64_t held_next_ns;
+
+	uint64_t ctr[MSLINK_CTR_MAX];
+};
+
+#define COUNT(l, NAME) ((l)->ctr[MSLINK_CTR_##NAME]++)
+#define COUNT_N(l, NAME, n) ((l)->ctr[MSLINK_CTR_##NAME] += (n))
+
+/* ---- claim.c: config.claim, config.unclaim; arg is the link ------------- */
+
+int mslink__claim(void *arg, utcp_addr_t *local, uint8_t proto);
+void mslink__unclaim(void *arg, const utcp_addr_t *local, uint8_t proto);
+void mslink__claims_free(struct mslink__group *g);
+
+/* ---- neigh.c --------------------------------------------------------------- */
+
+int mslink__neigh_init(mslink_t *l);
+void mslink__neigh_deinit(mslink_t *l);
+/* The first element of a frame that came: who sent it is where it came from. */
+void mslink__learn(mslink_t *l, const msport_view_t *v);
+/*
+ * Fills the Ethernet header of the frame that starts at v. 0; -EAGAIN: its
+ * neighbour is being asked for; -EHOSTUNREACH.
+ */
+int mslink__address(mslink_t *l, msport_view_t *v, uint64_t now_ns);
+/* Asks the switch, under the group's lock. */
+int mslink__route(mslink_t *l, const uint8_t *addr, uint8_t family,
+		  struct ms_cmd_route *r);
+/* Keeps a frame of n views until its neighbour answers. */
+void mslink__hold(mslink_t *l, const msport_view_t *v, unsigned int n,
+		  uint64_t now_ns);
+/* Puts frames whose neighbour is known now into views (n, with room); returns
+   how many views were filled. */
+unsigned int mslink__unhold(mslink_t *l, msport_view_t *v, unsigned int n,
+			    uint64_t now_ns);
+
+/* ---- link.c ---------------------------------------------------------------- */
+
+/* What the port says of itself, after open and reopen. */
+void mslink__refresh(mslink_t *l);
+/* route_gen moved: the MTU may have. */
+void mslink__routes_moved(mslink_t *l);
+
+#endif /* MSLINK_INTERNAL_H */

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* link.c: opening and closing; what is not hot. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "internal.h"
+
+#define SLOTS 1024
+
+static int
+fail(msport_error_t *err, int code, const char *text)
+{
+	if (err) {
+		err->code = code;
+		strncpy(err->text, text, sizeof err->text - 1);
+		err->text[sizeof err->text - 1] = '\0';
+	}
+	return code;
+}
+
+/* ---- what links of one port share ----------------------------------------- */
+
+static void
+group_put(struct mslink__group *g)
+{
+	bool last;
+
+	pthread_mutex_lock(&g->lock);
+	last = --g->refs == 0;
+	pthread_mutex_unlock(&g->lock);
+	if (!last)
+		return;
+	mslink__claims_free(g);
+	msport_close(g->port);
+	pthread_mutex_destroy(&g->lock);
+	free(g->addrs);
+	free(g);
+}
+
+static int
+group_addrs(struct mslink__group *g)
+{
+	size_t bytes = g->opt.num_addrs * sizeof *g->addrs;
+
+	if (bytes == 0)
+		return 0;
+	g->addrs = malloc(bytes);
+	if (!g->addrs)
+		return -ENOMEM;
+	memcpy(g->addrs, g->opt.addrs, bytes);
+	return 0;
+}
+
+static int
+group_new(struct mslink__group **out, const char *device,
+	  const mslink_options_t *opt, msport_error_t *err)
+{
+	msport_options_t p = { 0 };
+	struct mslink__group *g = calloc(1, sizeof *g);
+	int r;
+
+	if (!g)
+		return fail(err, -ENOMEM, "out of memory");
+	if (opt)
+		memcpy(&g->opt, opt,
+		       opt->size < sizeof *opt ? opt->size : sizeof *opt);
+	g->rings = g->opt.rings ? g->opt.rings : 1;
+	g->refs = 1;
+	p.tx_rings = p.rx_rings = (uint16_t)g->rings;
+	p.slots = g->opt.slots ? g->opt.slots : SLOTS;
+	p.buf_bytes = g->opt.buf_bytes;
+	memcpy(p.label, g->opt.label, sizeof p.label);
+	pthread_mutex_init(&g->lock, NULL);
+	r = group_addrs(g);
+	if (r)
+		fail(err, r, "out of memory");
+	else
+		r = msport_open(&g->port, device, &p, err);
+	if (r) {
+		group_put(g);
+		return r;
+	}
+	*out = g;
+	return 0;
+}
+
+/* ---- a stack on a ring ------------------------------------------------------- */
+
+static uint32_t
+offloads(const struct ms_cmd_port_create *info)
+{
+	uint32_t o = 0;
+
+	if (info->features & MS_FEATURE_CSUM_TX)
+		o |= UTCP_OFFLOAD_CSUM;
+	if ((info->features & MS_FEATURE_GSO_TCP) && o)
+		o |= UTCP_OFFLOAD_GSO_TCP;
+	if ((info->features & MS_FEATURE_GSO_UDP) && (o & UTCP_OFFLOAD_CSUM))
+		o |= UTCP_OFFLOAD_GSO_UDP;
+	return o;
+}
+
+void
+mslink__refresh(mslink_t *l)
+{
+	const struct ms_cmd_port_create *info = msport_info(l->port);
+
+	memcpy(l->mac, info->mac, 6);
+	l->vlan = info->vlan;
+	l->l2_bytes = info->vlan ? 18 : 14;
+	l->route_gen = &msport_region(l->port)->route_gen;
+	l->gen = __atomic_load_n(l->route_gen, __ATOMIC_ACQUIRE);
+	l->mtu = info->mtu;
+}
+
+static int
+seed(utcp_config_t *c)
+{
+	static const uint8_t none[sizeof c->seed];
+
+	if (memcmp(c->seed, none, sizeof none) != 0)
+		return 0;
+	return getrandom(c->seed, sizeof c->seed, 0) == sizeof c->seed ? 0
+								       : -errno;
+}
+
+static int
+stack_new(mslink_t *l, bool reseed)
+{
+	const struct mslink__group *g = l->group;
+	utcp_config_t c = { 0 };
+	uint32_t given = g->opt.config.size;
+	int r;
+
+	memcpy(&c, &g->opt.config, given < sizeof c ? given : sizeof c);
+	c.size = sizeof c;
+	if (reseed)
+		memset(c.seed, 0, sizeof c.seed);
+	r = seed(&c);
+	if (r)
+		return r;
+	c.now_ns = mslink_now_ns();
+	c.l2_bytes = l->l2_bytes;
+	c.offloads |= offloads(msport_info(l->port));
+	c.offloads &= ~g->opt.no_offloads;
+	if (!(c.offloads & UTCP_OFFLOAD_CSUM))
+		c.offloads &= ~(UTCP_OFFLOAD_GSO_TCP | UTCP_OFFLOAD_GSO_UDP);
+	if (c.mtu == 0)
+		c.mtu = l->mtu;
+	c.claim = mslink__claim;
+	c.unclaim = mslink__unclaim;
+	c.claim_arg = l;
+	return utcp_create(&l->u, &c);
+}
+
+/* The source that the host would take; documentation's addresses (RFC 5737,
+   RFC 3849) stand for everywhere. */
+static void
+addr_ask(mslink_t *l, uint8_t family)
+{
+	static const uint8_t everywhere[2][16] = {
+		{ 192, 0, 2, 1 },
+		{ 0x20, 0x01, 0x0d, 0xb8, [15] = 1 },
+	};
+	struct ms_cmd_route r;
+	utcp_addr_t a;
+
+	if (mslink__route(l, everywhere[family == 6], family, &r))
+		return;
+	memcpy(&a, &r.src, sizeof a);
+	(void)utcp_address(l->u, &a, 1);
+}
+
+static int
+addrs_set(mslink_t *l)
+{
+	const struct mslink__group *g = l->group;
+	int r = 0;
+
+	for (unsigned int i = 0; i < g->opt.num_addrs && r == 0; i++)
+		r = utcp_address(l->u, &g->addrs[i], 1);
+	if (g->opt.num_addrs == 0) {
+		addr_ask(l, 4);
+		addr_ask(l, 6);
+	}
+	return r;
+}
+
+/* Takes a reference of g, also if it fails. */
+static int
+link_new(mslink_t **out, struct mslink__group *g, unsigned int ring)
+{
+	mslink_t *l = calloc(1, sizeof *l);
+	int r;
+
+	if (!l) {
+		group_put(g);
+		return -ENOMEM;
+	}
+	l->group = g;
+	l->port = g->port;
+	l->ring = ring;
+	l->last_out = MSLINK__BATCH / 4;
+	mslink__refresh(l);
+	r = mslink__neigh_init(l);
+	if (r == 0)
+		r = stack_new(l, ring > 0);
+	if (r == 0)
+		r = addrs_set(l);
+	if (r) {
+		mslink_close(l);
+		return r;
+	}
+	g->ring_used |= 1ull << ring;
+	*out = l;
+	return 0;
+}
+
+int
+mslink_open(mslink_t **out, const char *device, const mslink_options_t *opt,
+	    msport_error_t *err)
+{
+	struct mslink__group *g;
+	int r;
+
+	if (!out || !device || (opt && opt->size == 0))
+		return fail(err, -EINVAL, "mslink_open: no device or no size");
+	*out = NULL;
+	r = group_new(&g, device, opt, err);
+	if (r)
+		return r;
+	r = link_new(out, g, 0);
+	if (r == -EINVAL)
+		return fail(err, r, "the stack refuses its configuration");
+	return r ? fail(err, r, strerror(-r)) : 0;
+}
+
+int
+mslink_open_ring(mslink_t **out, mslink_t *first, unsigned int ring)
+{
+	struct mslink__group *g;
+
+	if (!out || !first)
+		return -EINVAL;
+	*out = NULL;
+	g = first->group;
+	if (ring >= g->rings)
+		return -EINVAL;
+	pthread_mutex_lock(&g->lock);
+	if (g->ring_used & 1ull << ring) {
+		pthread_mutex_unlock(&g->lock);
+		return -EBUSY;
+	}
+	g->refs++;
+	pthread_mutex_unlock(&g->lock);
+	return link_new(out, g, ring);
+}
+
+void
+mslink_close(mslink_t *l)
+{
+	struct mslink__group *g;
+
+	if (!l)
+		return;
+	g = l->group;
+	if (l->u)
+		(void)mslink_flush(l);
+	utcp_destroy(l->u);
+	mslink__neigh_deinit(l);
+	pthread_mutex_lock(&g->lock);
+	g->ring_used &= ~(1ull << l->ring);
+	pthread_mutex_unlock(&g->lock);
+	free(l);
+	group_put(g);
+}
+
+int
+mslink_reopen(mslink_t *l)
+{
+	struct mslink__group *g;
+	int r;
+
+	if (!l)
+		return -EINVAL;
+	g = l->group;
+	if (g->refs > 1)
+		return -EBUSY;
+	utcp_retain(l->u);
+	l->unreleased = 0;
+	l->want_room = false;
+	r = msport_reopen(l->port);
+	if (r)
+		return r;
+	mslink__refresh(l);
+	memset(l->neighs, 0, MSLINK__NEIGHS * sizeof *l->neighs);
+	l->last_neigh = l->neighs;
+	if (g->opt.config.mtu == 0)
+		(void)utcp_set_mtu(l->u, l->mtu);
+	return 0;
+}
+
+void
+mslink__routes_moved(mslink_t *l)
+{
+	struct ms_cmd_route r;
+
+	l->gen = __atomic_load_n(l->route_gen, __ATOMIC_ACQUIRE);
+	if (l->last_neigh->family == 0 || l->group->opt.config.mtu ||
+	    mslink__route(l, l->last_neigh->addr, l->last_neigh->family, &r))
+		return;
+	if (r.mtu && r.mtu != l->mtu && utcp_set_mtu(l->u, r.mtu) == 0)
+		l->mtu = r.mtu;
+}
+
+/* ---- small calls -------------------------------------------------------------- */
+
+int
+mslink_connect(mslink_t *l, utcp_sock_t *s, const utcp_addr_t *peer)
+{
+	struct ms_cmd_route r;
+	utcp_addr_t a;
+	int e;
+
+	if (!l || !s || !peer)
+		return -EINVAL;
+	if (peer->family != 4 && peer->family != 6)
+		return -EAFNOSUPPORT;
+	if (l->group->opt.num_addrs == 0) {
+		e = mslink__route(l, peer->addr, peer->family, &r);
+		if (e)
+			return e;
+		memcpy(&a, &r.src, sizeof a);
+		(void)utcp_address(l->u, &a, 1);
+	}
+	return utcp_connect(s, peer);
+}
+
+int
+mslink_addr(utcp_addr_t *addr, const char *text, uint16_t port)
+{
+	struct ms_tuple t;
+	int r;
+
+	if (!addr || !text)
+		return -EINVAL;
+	r = msport_tuple(&t, text, IPPROTO_TCP, port);
+	if (r == 0)
+		memcpy(addr, &t, sizeof *addr);
+	return r;
+}
+
+utcp_t *
+mslink_stack(const mslink_t *l)
+{
+	return l->u;
+}
+
+msport_t *
+mslink_port(const mslink_t *l)
+{
+	return l->port;
+}
+
+static const char *const counters[][2] = {
+#define ROW(NAME, name, meaning) { name, meaning },
+	MSLINK_COUNTERS(ROW)
+#undef ROW
+};
+
+unsigned int
+mslink_counters(const mslink_t *l, uint64_t *values, unsigned int n)
+{
+	if (n > MSLINK_CTR_MAX)
+		n = MSLINK_CTR_MAX;
+	memcpy(values, l->ctr, n * sizeof *values);
+	return n;
+}
+
+const char *
+mslink_counter_name(unsigned int i)
+{
+	return i < MSLINK_CTR_MAX ? counters[i][0] : NULL;
+}
+
+const char *
+mslink_counter_text(unsigned int i)
+{
+	return i < MSLINK_CTR_MAX ? counters[i][1] : NULL;
+}
