@@ -209,6 +209,8 @@ struct utcp__pool {
 
 /* Zeroed. NULL: out of memory. Accounted in u->mem_bytes. */
 void *utcp__alloc(utcp_t *u, size_t bytes);
+/* Not zeroed. */
+void *utcp__alloc_raw(utcp_t *u, size_t bytes);
 void utcp__free(utcp_t *u, void *mem, size_t bytes);
 /* An object of the pool, zeroed; NULL. Idle objects are kept. */
 void *utcp__pool_get(utcp_t *u, enum utcp__pool_id id);
@@ -218,6 +220,8 @@ void utcp__pools_deinit(utcp_t *u);
 
 /* Random, from the seed (ChaCha or the like, not predictable from outside). */
 uint64_t utcp__random(utcp_t *u);
+void utcp__random_init(utcp_t *u, const uint8_t seed[32]);
+void utcp__chacha_block(const uint32_t in[16], uint32_t out[16]);
 /* Keyed with the stack's secret: SipHash-2-4 of the bytes. */
 uint64_t utcp__siphash(const uint64_t key[2], const void *data, size_t len);
 
