@@ -988,13 +988,12 @@ struct utcp__seg_out {
 	uint16_t flags;	   /* TH_* */
 	uint16_t gso_size; /* 0: one segment */
 	bool ect;	   /* ECN-capable: new data only (RFC 3168 6.1.5) */
-	bool probe;	   /* no ACK state changes: RST, zero window probe */
+	bool fresh;	   /* sent for the first time: utcp__seg_sent */
+	uint16_t mark;	   /* with these SEG_* */
 };
 /* Bytes of options on the next segment, SACK blocks included. */
 uint32_t utcp__opts_now(const utcp_sock_t *s);
-/* false: no room; nothing has happened. hdr and data of seg are written; ends
-   it only when `o` is told so by utcp__segment_end: in between utcp__seg_sent
-   may fail. */
+/* Writes one. false: no room or no memory; nothing has happened. */
 bool utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 		   const struct utcp__seg_out *seg);
 /* SYN or SYN-ACK, first or again. false: no room, or no memory. */
@@ -1019,6 +1018,9 @@ utcp__opt_bytes(const utcp_sock_t *s)
 /* tcp_timer.c */
 void utcp__rto_restart(utcp_sock_t *s); /* data in flight: from now on */
 void utcp__keep_restart(utcp_sock_t *s);
+/* Nothing is in flight and the window is shut: probes; no longer. */
+void utcp__persist_start(utcp_sock_t *s);
+void utcp__persist_stop(utcp_sock_t *s);
 
 /* tcp_mtu.c */
 void utcp__mtu_told(utcp_sock_t *s, uint32_t mtu, uint32_t seq); /* by ICMP */

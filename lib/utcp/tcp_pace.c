@@ -1,2 +1,92 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* How fast packets leave, and how large. */
 #include "internal.h"
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#define BURST_MIN_SEGS 2
+#define UNPACED_SEGS 10 /* an initial window leaves as it is */
+
+/* What cwnd and the round trip time come to; 0: not known. */
+static uint64_t
+natural_rate(const utcp_sock_t *s)
+{
+	uint64_t rate;
+
+	if (s->cc.pacing_rate)
+		return s->cc.pacing_rate;
+	if (!s->srtt_ns)
+		return 0;
+	/* cwnd < 2^32 and SEC < 2^30: no overflow. */
+	rate = (uint64_t)s->cc.cwnd * SEC / s->srtt_ns;
+	/* Slow start doubles in a round trip; after it some headroom, so that
+	   the pace is not what holds cwnd down. */
+	return s->cc.cwnd < s->cc.ssthresh / 2 ? 2 * rate : rate + rate / 5;
+}
+
+uint64_t
+utcp__pace_rate(utcp_sock_t *s)
+{
+	uint64_t rate = 0, most = (uint64_t)OPT(s, MAX_PACING_RATE);
+	bool asked = s->cc_mod && (s->cc_mod->ops.flags & UTCP_CC_PACES);
+
+	if (OPT(s, PACING) == 2 || (OPT(s, PACING) == 1 && asked))
+		rate = natural_rate(s);
+	if (OPT(s, PACING) && most && (!rate || rate > most))
+		rate = most;
+	s->pace_rate = rate;
+	return rate;
+}
+
+bool
+utcp__pace_blocked(utcp_sock_t *s)
+{
+	if (s->pace_next_ns <= s->u->now_ns)
+		return false;
+	if (!utcp__pace_rate(s)) {
+		s->pace_next_ns = 0; /* switched off meanwhile */
+		return false;
+	}
+	if (s->due[UTCP__TM_PACE] != s->pace_next_ns)
+		utcp__tm_set(s, UTCP__TM_PACE, s->pace_next_ns);
+	return true;
+}
+
+void
+utcp__pace_sent(utcp_sock_t *s, uint32_t bytes)
+{
+	uint64_t rate = utcp__pace_rate(s), now = s->u->now_ns;
+	uint64_t len_ns, late_ns;
+
+	if (!rate || s->bytes_sent < UNPACED_SEGS * (uint64_t)s->mss)
+		return;
+	len_ns = bytes * SEC / rate;
+	/* A late start is made up for, by half of this packet's time at
+	   most: timers are coarse, and that must not cost rate. */
+	late_ns = s->pace_next_ns ? now - MIN(s->pace_next_ns, now) : 0;
+	len_ns -= MIN(late_ns, len_ns / 2);
+	s->pace_next_ns = MAX(s->pace_next_ns, now) + len_ns;
+}
+
+uint32_t
+utcp__burst_bytes(utcp_sock_t *s, uint32_t mss)
+{
+	uint32_t most = s->u->cfg.gso_max_bytes, bytes;
+	uint64_t rate;
+
+	if (!(s->u->cfg.offloads & UTCP_OFFLOAD_GSO_TCP))
+		return mss;
+	most = MIN(most ? most : 65535u, 65535u);
+	most -= MIN(most, 40u + 20u + 40u); /* headers, at their longest */
+	if (s->cc.gso_max)
+		most = MIN(most, s->cc.gso_max);
+	rate = natural_rate(s);
+	bytes = most;
+	/* A millisecond's worth, so that a burst holds nobody up; on paths so
+	   short that the millisecond is long, all that fits. */
+	if (rate && s->min_rtt_ns > MSEC / 2 && rate / 1024 < most)
+		bytes = (uint32_t)(rate / 1024);
+	bytes = MIN(MAX(bytes, BURST_MIN_SEGS * mss), most);
+	return bytes < mss ? mss : bytes - bytes % mss;
+}

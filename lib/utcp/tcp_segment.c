@@ -1,2 +1,255 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* One TCP segment (or what GSO makes several of), into the caller's buffers. */
 #include "internal.h"
+
+#define TCP_BYTES 20
+#define TCP_PROTO 6
+#define TCP_CSUM 16 /* where the checksum stands */
+#define OPTS_MAX 40
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+uint32_t
+utcp__opts_now(const utcp_sock_t *s)
+{
+	uint32_t bytes = utcp__opt_bytes(s), blocks = s->num_sacks;
+
+	if (s->dsack.start != s->dsack.end)
+		blocks++;
+	if (!blocks || !(s->negotiated & UTCP_GOT_SACK))
+		return bytes;
+	return bytes + 4 + 8 * MIN(blocks, (OPTS_MAX - bytes - 4) / 8);
+}
+
+/* Options of a segment after the SYN; bytes. */
+static unsigned int
+write_options(utcp_sock_t *s, uint8_t *to)
+{
+	struct utcp__opt_out op = {0};
+	uint32_t want = utcp__opts_now(s), ts = utcp__opt_bytes(s);
+
+	if (!want)
+		return 0;
+	op.ts_val = utcp__ts_now(s->u, s->ts_ofs);
+	op.ts_ecr = s->ts_recent;
+	if (want == 12 && ts) {
+		/* Most segments: two NOPs, and the timestamps
+		   (RFC 7323 appendix A). */
+		put32(to, 0x0101080a);
+		put32(to + 4, op.ts_val);
+		put32(to + 8, op.ts_ecr);
+		return 12;
+	}
+	if (ts)
+		op.opts |= TO_TS;
+	op.num_sacks = (uint8_t)utcp__sack_report(s, op.sacks,
+						  (want - ts - 4) / 8);
+	if (op.num_sacks)
+		op.opts |= TO_SACK;
+	return utcp__tcp_options(to, &op);
+}
+
+static void
+write_header(const utcp_sock_t *s, uint8_t *h, const struct utcp__seg_out *seg,
+	     uint32_t opt_bytes, uint32_t wnd)
+{
+	memcpy(h, &s->ent.key.lport_be, 2);
+	memcpy(h + 2, &s->ent.key.rport_be, 2);
+	put32(h + 4, seg->seq);
+	put32(h + 8, seg->flags & TH_ACK ? s->rcv_nxt : 0);
+	h[12] = (uint8_t)((TCP_BYTES + opt_bytes) << 2 |
+			  (seg->flags & TH_AE ? 1 : 0));
+	h[13] = (uint8_t)seg->flags;
+	put16(h + 14, wnd);
+	memset(h + 16, 0, 4); /* checksum, urgent pointer */
+}
+
+static void
+end(utcp_sock_t *s, struct utcp__out *o, bool ect, uint16_t gso_size)
+{
+	uint8_t tos = (uint8_t)(OPT(s, DSCP) << 2 | (ect ? 2 : 0));
+
+	utcp__out_end(o, TCP_PROTO, tos, (uint8_t)OPT(s, TTL),
+		      OPT(s, PMTUD) != 0, TCP_CSUM, gso_size);
+	s->segs_out++;
+}
+
+/* An acknowledgement of all that came leaves, with this window. */
+static void
+acked(utcp_sock_t *s, uint32_t wnd_bytes)
+{
+	s->ack_now = false;
+	utcp__tm_clear(s, UTCP__TM_DELACK);
+	s->rcv_acked = s->rcv_nxt;
+	if (s->quick_acks)
+		s->quick_acks--;
+	if (seq_lt(s->rcv_adv, s->rcv_nxt + wnd_bytes))
+		s->rcv_adv = s->rcv_nxt + wnd_bytes;
+}
+
+bool
+utcp__segment(utcp_sock_t *s, struct utcp__out *o,
+	      const struct utcp__seg_out *seg)
+{
+	const struct utcp__sackblk dsack = s->dsack;
+	struct utcp__seg_out now = *seg;
+	uint8_t options[OPTS_MAX];
+	unsigned int opt_bytes = write_options(s, options);
+	uint32_t wnd = utcp__rcv_window(s) >> s->rcv_wscale;
+	uint8_t *h;
+
+	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, seg->len);
+	if (!h) {
+		s->dsack = dsack; /* has not left */
+		return false;
+	}
+	/* RFC 3168 section 6.1.3: until the peer says CWR. */
+	if (s->ece_owed && !(now.flags & TH_RST))
+		now.flags |= TH_ECE;
+	write_header(s, h, &now, opt_bytes, wnd);
+	memcpy(h + TCP_BYTES, options, opt_bytes);
+	if (seg->len)
+		utcp__snd_copy(s, utcp__ofs_of(s, seg->seq), seg->len, o);
+	if (seg->fresh &&
+	    utcp__seg_sent(s, seg->seq,
+			   seg->len + (seg->flags & TH_FIN ? 1 : 0),
+			   seg->mark) < 0) {
+		s->dsack = dsack;
+		return false;
+	}
+	end(s, o, seg->ect, seg->gso_size);
+	acked(s, wnd << s->rcv_wscale);
+	return true;
+}
+
+/* ---- SYN ---------------------------------------------------------------------- */
+
+/* Fast Open on our SYN (RFC 7413 section 4.1.2): sets the option, and returns
+   how many bytes of data may go with it, before options are taken off. */
+static uint32_t
+fastopen(utcp_sock_t *s, struct utcp__opt_out *op)
+{
+	const struct utcp__key *k = &s->ent.key;
+	uint32_t mss = k->family == 4 ? 536 : 1220;
+	struct utcp__host *h = utcp__host(s->u, k->raddr, k->family, false);
+
+	/* It was in the way before: section 4.1.3.1. */
+	if (h && h->fastopen_bad_ns > s->u->now_ns)
+		return 0;
+	if (h && h->mss)
+		mss = h->mss;
+	if (OPT(s, FASTOPEN_NOCOOKIE))
+		return mss;
+	op->opts |= TO_FASTOPEN;
+	if (!h || !h->cookie_len)
+		return 0; /* asks for one */
+	op->cookie = h->cookie;
+	op->cookie_len = h->cookie_len;
+	op->exp_fastopen = h->cookie_exp;
+	return mss;
+}
+
+static void
+syn_options(utcp_sock_t *s, struct utcp__opt_out *op)
+{
+	bool answer = s->state != UTCP_SYN_SENT;
+	int scale = utcp__wscale_offer(s->opts);
+
+	op->opts = TO_MSS;
+	op->mss = utcp__mss_offer(s->u, s->opts, s->ent.key.family);
+	op->ts_val = utcp__ts_now(s->u, s->ts_ofs);
+	if (!answer) {
+		s->rcv_wscale = scale < 0 ? 0 : (uint8_t)scale;
+		if (OPT(s, TIMESTAMPS))
+			op->opts |= TO_TS;
+		if (OPT(s, SACK))
+			op->opts |= TO_SACK_OK;
+		if (scale >= 0)
+			op->opts |= TO_WSCALE;
+	} else {
+		/* Only what the other's SYN had too. */
+		op->ts_ecr = s->ts_recent;
+		if (s->negotiated & UTCP_GOT_TIMESTAMPS)
+			op->opts |= TO_TS;
+		if (s->negotiated & UTCP_GOT_SACK)
+			op->opts |= TO_SACK_OK;
+		if (s->negotiated & UTCP_GOT_WSCALE)
+			op->opts |= TO_WSCALE;
+		if (s->cookie) {
+			op->opts |= TO_FASTOPEN;
+			op->cookie_len = s->cookie[0];
+			op->cookie = s->cookie + 1;
+		}
+	}
+	op->wscale = s->rcv_wscale;
+}
+
+/* The flags of RFC 3168 section 6.1.1. A SYN that got no answer is sent again
+   without: something may have taken offence (6.1.1.1). */
+static uint16_t
+syn_flags(const utcp_sock_t *s, bool first)
+{
+	if (s->state != UTCP_SYN_SENT)
+		return TH_SYN | TH_ACK |
+		       (s->negotiated & UTCP_GOT_ECN ? TH_ECE : 0);
+	return TH_SYN | (first && OPT(s, ECN) == 2 ? TH_ECE | TH_CWR : 0);
+}
+
+/* Notes that the SYN, with len bytes of data, has left. */
+static int
+syn_sent(utcp_sock_t *s, bool first, uint32_t len)
+{
+	int err;
+
+	s->syn_owed = false;
+	if (!first) {
+		utcp__seg_resent(
+		    s, CONTAINER(s->segs.next, struct utcp__seg, link));
+		return 0;
+	}
+	err = utcp__seg_sent(s, s->iss, 1, SEG_SYN);
+	if (!err && len) {
+		s->bytes_sent += len;
+		COUNT(s->u, OUT_SEGS);
+		s->last_snd_ns = s->u->now_ns;
+		/* Without memory the data counts as not sent: it is sent
+		   again, which does no harm. */
+		(void)utcp__seg_sent(s, s->iss + 1, len, 0);
+	}
+	return err;
+}
+
+bool
+utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
+{
+	bool first = s->snd_nxt == s->iss;
+	struct utcp__seg_out seg = {.seq = s->iss};
+	struct utcp__opt_out op = {0};
+	uint8_t options[OPTS_MAX], *h;
+	unsigned int opt_bytes;
+	uint32_t wnd, len = 0;
+
+	syn_options(s, &op);
+	seg.flags = syn_flags(s, first);
+	/* The SYN is sent again bare: RFC 7413 section 4.1.3.1. */
+	if (first && s->state == UTCP_SYN_SENT && OPT(s, FASTOPEN_CONNECT))
+		len = fastopen(s, &op);
+	opt_bytes = utcp__tcp_options(options, &op);
+	len = MIN(len, op.mss);
+	len = len > opt_bytes ? MIN(len - opt_bytes, utcp__snd_unsent(s)) : 0;
+
+	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, len);
+	if (!h)
+		return false;
+	wnd = MIN(utcp__rcv_window(s), 65535u); /* never scaled on a SYN */
+	write_header(s, h, &seg, opt_bytes, wnd);
+	memcpy(h + TCP_BYTES, options, opt_bytes);
+	if (len)
+		utcp__snd_copy(s, 0, len, o);
+	if (syn_sent(s, first, len) < 0)
+		return false;
+	end(s, o, false, 0);
+	if (seg.flags & TH_ACK)
+		acked(s, wnd);
+	return true;
+}

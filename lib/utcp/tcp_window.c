@@ -1,2 +1,126 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* What we offer: receive window, segment size, window scale. */
 #include "internal.h"
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Headers of IP and TCP without options. */
+static uint32_t
+header_bytes(uint8_t family)
+{
+	return family == 4 ? 40 : 60;
+}
+
+int
+utcp__wscale_offer(const struct utcp__opts *opts)
+{
+	int64_t most = opts->v[UTCP_OPT_WSCALE];
+	int64_t buf = opts->v[UTCP_OPT_RCVBUF], clamp;
+	int scale = 0;
+
+	if (most < 0)
+		return -1;
+	if (!buf)
+		buf = opts->v[UTCP_OPT_RCVBUF_MAX];
+	clamp = opts->v[UTCP_OPT_WINDOW_CLAMP];
+	if (clamp && clamp < buf)
+		buf = clamp;
+	while (scale < most && (int64_t)65535 << scale < buf)
+		scale++;
+	return scale;
+}
+
+uint16_t
+utcp__mss_offer(const utcp_t *u, const struct utcp__opts *opts, uint8_t family)
+{
+	/* RFC 6691: fixed headers only. */
+	uint32_t mss = u->cfg.mtu - header_bytes(family);
+	int64_t most = opts->v[UTCP_OPT_MAXSEG];
+
+	if (most && most < mss)
+		mss = (uint32_t)most;
+	return (uint16_t)MIN(mss, 65535u);
+}
+
+void
+utcp__set_mss(utcp_sock_t *s)
+{
+	uint8_t family = s->ent.key.family;
+	uint32_t pmtu = s->pmtu ? s->pmtu : s->u->cfg.mtu;
+	uint32_t mss = pmtu - header_bytes(family);
+	/* Who did not say can take the default: RFC 9293 section 3.7.1. */
+	uint32_t peer = s->peer_mss ? s->peer_mss : family == 4 ? 536 : 1220;
+
+	mss = MIN(mss, peer);
+	if (OPT(s, MAXSEG))
+		mss = MIN(mss, (uint32_t)OPT(s, MAXSEG));
+	/* Less is an attack on our time more than a network. */
+	mss = MAX(mss, 48u);
+	mss -= utcp__opt_bytes(s);
+	if (s->mss == mss)
+		return;
+	s->mss = (uint16_t)mss;
+	if (!s->cc_mod)
+		return;
+	utcp__cc_refresh(s);
+	if (s->cc_mod->ops.event)
+		s->cc_mod->ops.event(&s->cc, UTCP_CC_MSS);
+}
+
+/* Bytes of the window that the peer still has from us. */
+static uint32_t
+offered(const utcp_sock_t *s)
+{
+	return seq_lt(s->rcv_nxt, s->rcv_adv) ? s->rcv_adv - s->rcv_nxt : 0;
+}
+
+uint32_t
+utcp__rcv_window(utcp_sock_t *s)
+{
+	uint32_t unit = 1u << s->rcv_wscale, now = offered(s);
+	uint32_t most = 65535u << s->rcv_wscale;
+	uint32_t space = utcp__rcv_space(s), step;
+
+	if (OPT(s, WINDOW_CLAMP))
+		space = MIN(space, (uint32_t)OPT(s, WINDOW_CLAMP));
+	space = MIN(space, most) & ~(unit - 1);
+	/*
+	 * The right edge goes forward by a segment or half the buffer, not by
+	 * less (RFC 9293 section 3.8.6.2.2), and never back (3.8.6.2.1; what
+	 * the scale cannot express is rounded up, RFC 7323 section 2.4).
+	 */
+	step = MIN((uint32_t)s->rcv_mss, s->rcvbuf / 2);
+	if (space < now + MAX(step, 1u))
+		space = (now + unit - 1) & ~(unit - 1);
+	return MIN(space, most);
+}
+
+void
+utcp__window_update(utcp_sock_t *s)
+{
+	uint32_t wnd, now;
+
+	switch (s->state) {
+	case UTCP_SYN_RECEIVED:
+	case UTCP_ESTABLISHED:
+	case UTCP_FIN_WAIT_1:
+	case UTCP_FIN_WAIT_2:
+		break;
+	default:
+		return; /* nothing more will come */
+	}
+	now = offered(s);
+	/* Only one who is running short needs to be told; the rest goes with
+	   the acknowledgements. */
+	if (now >= s->rcvbuf / 2)
+		return;
+	wnd = utcp__rcv_window(s);
+	if (wnd <= now)
+		return;
+	if (wnd - now >= s->rcvbuf / 2 ||
+	    (wnd - now >= 2u * s->rcv_mss && wnd >= 2 * now)) {
+		s->ack_now = true;
+		utcp__want_output(s);
+	}
+}
