@@ -185,6 +185,13 @@ utcp_udp_t *utcp__find_udp(utcp_t *u, const struct utcp__key *k);
 int utcp__port_take(utcp_t *u, utcp_addr_t *addr, uint8_t proto,
 		    const struct utcp__key *rkey, bool v6only, bool reuse,
 		    struct utcp__port **out);
+/* For a connection from k, whose local port is written: one that makes the
+   tuple unique. 0; 1: a TIME-WAIT made way and *iss is to be used;
+   -EADDRNOTAVAIL, -ENOMEM, or what config.claim says. */
+int utcp__port_connect(utcp_t *u, struct utcp__key *k, struct utcp__port **out,
+		       uint32_t *iss);
+/* Whether the tuple is free: 0, 1 (as above), -EADDRINUSE. */
+int utcp__port_tuple(utcp_t *u, const struct utcp__key *k, uint32_t *iss);
 struct utcp__port *utcp__port_get(struct utcp__port *p);
 void utcp__port_put(struct utcp__port *p);
 
@@ -613,7 +620,10 @@ struct utcp_sock_s {
 	bool peer_ts_bad : 1;
 	bool tlp_retrans : 1; /* the probe was a retransmission */
 	bool frto : 1;	      /* RFC 5682 in progress */
+	bool frto_new : 1;    /* its step 2b: new data goes first */
 	bool undo_armed : 1;
+	bool undo_sent : 1; /* something was retransmitted since: retrans_ts */
+	bool loss_seen : 1; /* lost data that no reduction answers for yet */
 	bool reo_seen : 1; /* RFC 8985 reordering seen */
 	bool dsack_round : 1;
 	bool pmtu_probing : 1;
@@ -653,10 +663,14 @@ struct utcp_sock_s {
 	uint32_t sacked_bytes, lost_bytes, retrans_bytes;
 	uint32_t high_seq;    /* snd_nxt when recovery began */
 	uint32_t fack;	      /* highest SACKed + 1 */
+	uint32_t sacked_segs; /* segments of sacked_bytes */
+	struct utcp__sackcache *sackc; /* tcp_sack.c; NULL: no SACK came */
 	uint32_t undo_una;    /* snd_una when recovery began */
 	int32_t undo_retrans; /* retransmissions not yet DSACKed */
 	uint32_t prior_cwnd, prior_ssthresh;
-	uint32_t prr_delivered, prr_out; /* RFC 6937 */
+	uint32_t prr_delivered, prr_out, prr_fs; /* RFC 6937, 9937 */
+	uint32_t retrans_ts; /* timestamp clock at the first retransmission */
+	uint32_t cwnd_used, cwnd_used_seq; /* most in flight, of this round */
 	uint16_t dupacks;
 	uint16_t reordering; /* segments */
 	/* RACK (RFC 8985) */
