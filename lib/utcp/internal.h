@@ -468,6 +468,15 @@ struct utcp__opt_out {
 	struct utcp__sackblk sacks[4];
 };
 unsigned int utcp__tcp_options(uint8_t *to, const struct utcp__opt_out *o);
+/* What a SYN or SYN-ACK with these options offers: TO_*; the shift, so that the
+   largest receive buffer can be told; the MSS, by MTU and MAXSEG. */
+struct utcp__opts;
+uint16_t utcp__offer(const struct utcp__opts *o);
+uint8_t utcp__offer_wscale(const struct utcp__opts *o);
+uint16_t utcp__offer_mss(const utcp_t *u, const struct utcp__opts *o,
+			 uint8_t family);
+/* The window of a SYN or SYN-ACK, never scaled (RFC 7323 section 2.2). */
+uint16_t utcp__offer_window(const struct utcp__opts *o);
 
 /* ---- TCP: a segment that left (tcp_sack.c owns these) -------------------------------------- */
 
@@ -512,6 +521,8 @@ struct utcp__syn {
 	uint8_t retries, tos;
 	bool ecn;
 	bool acked; /* deferred accept: completed, waits for data */
+	bool exp_fastopen; /* the cookie goes by the experimental option */
+	bool cookie_due;   /* the SYN-ACK carries a Fast Open cookie */
 };
 
 /* ---- TCP: TIME-WAIT (tcp_timewait.c) ----------------------------------------------------------- */
@@ -702,6 +713,8 @@ struct utcp_sock_s {
 	uint32_t rcvbuf;     /* bytes, now */
 	uint32_t rcvq_bytes; /* in rcvq, unread */
 	uint32_t reass_bytes;
+	uint32_t reass_blks;
+	uint32_t last_data_ms; /* when data came last; 0: never */
 	uint16_t rcv_mss;   /* estimate */
 	uint8_t num_sacks;  /* of what came out of order, newest first */
 	uint8_t quick_acks; /* ACKs to send at once at the start */
@@ -842,6 +855,12 @@ void utcp__reap(utcp_t *u);
 void utcp__wake(utcp_sock_t *s);
 /* It has, or may have, something to send. */
 void utcp__want_output(utcp_sock_t *s);
+static inline void
+utcp__ack_soon(utcp_sock_t *s)
+{
+	s->ack_now = true;
+	utcp__want_output(s);
+}
 /* A connection accepted from a listener: hashed in place of `syn` (or new,
    NULL), SYN_RECEIVED, sequence numbers and options from seg and syn, not yet
    in the accept queue. NULL: out of memory. (tcp_syn.c uses it) */
@@ -902,6 +921,17 @@ void utcp__tcp_input(utcp_t *u, struct utcp__in *in);
 /* RFC 9293 section 3.10.7.2 on, for a socket: seg is parsed and verified. The
    socket may be dead after it. */
 void utcp__tcp_segment(utcp_sock_t *s, struct utcp__seg_in *seg);
+/* tcp_data.c: data and FIN of seg, which may begin before or behind rcv_nxt and
+   reach out of the window (RFC 9293 section 3.10.7.4, seventh and eighth). The
+   acknowledgement is scheduled. The socket may be dead after it. */
+void utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg);
+/* The same for in-order data that fits into the window, nothing missing. */
+void utcp__tcp_data_fast(utcp_sock_t *s, struct utcp__seg_in *seg);
+/* Acknowledge at once. */
+static inline void utcp__ack_soon(utcp_sock_t *s);
+/* An ACK that answers something odd: of data always, else at most one in 500 ms
+   of a connection, against ACK loops. */
+void utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg);
 /* A reset for a segment that is nobody's (section 3.10.7.1), rate limited. */
 void utcp__tcp_refuse(utcp_t *u, const struct utcp__seg_in *seg);
 /* RFC 5961: an ACK of what we have, rate limited. */
@@ -938,6 +968,9 @@ void utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg);
 void utcp__syn_timer(utcp_t *u);
 void utcp__syn_drop(struct utcp__syn *syn);
 void utcp__listen_end(utcp_sock_t *listener); /* its half open ones */
+/* A SYN that may take a TIME-WAIT's place, whose successor begins at iss. */
+void utcp__listen_reopen(utcp_sock_t *listener, struct utcp__seg_in *seg,
+			 uint32_t iss);
 
 /* tcp_timewait.c: s goes to TIME-WAIT: becomes a utcp__tw and is dead (told
    without error). */
@@ -952,6 +985,22 @@ bool utcp__timewait_reuse(utcp_t *u, struct utcp__tw *tw, uint32_t *iss);
 /* tcp_fastopen.c */
 void utcp__fastopen_cookie(utcp_t *u, const struct utcp__key *k,
 			   uint8_t cookie[8]);
+/* A SYN with TO_FASTOPEN (or data, without cookies) for a listener: true if a
+   connection was made of it, with its data in the receive queue. */
+bool utcp__fastopen_accept(utcp_sock_t *listener, struct utcp__seg_in *seg,
+			   uint32_t iss);
+/* A Fast Open connection leaves SYN_RECEIVED (established, or sock_dead): the
+   listener may take another. Harmless for any other socket. */
+void utcp__fastopen_done(utcp_sock_t *s);
+/* Client, before the SYN: s->cookie from what is known of the peer: [0] is the
+   length (0: ask for one) | 0x80 if by the experimental option; NULL: leave the
+   option out. True: data may go with the SYN. */
+bool utcp__fastopen_prepare(utcp_sock_t *s);
+/* The SYN-ACK came: cookie learnt, s->cookie freed. */
+void utcp__fastopen_synack(utcp_sock_t *s, const struct utcp__seg_in *seg);
+/* Client: the RTO went off for a SYN with the option: send it without from now
+   on (RFC 7413 section 4.1.3.1: and stay away from it for a while). */
+void utcp__fastopen_timeout(utcp_sock_t *s);
 /* What is known of the peer (tcp_hosts.c); bounded, least recently used. */
 struct utcp__host {
 	uint8_t cookie[16];
