@@ -6,7 +6,16 @@
 #include "internal.h"
 
 #define CTL_MAX 4096
-#define NO_CSUM 0xffff
+
+struct utcp__ctl_pkt {
+	struct utcp__ctl_pkt *next;
+	struct utcp__key key;
+	uint16_t csum_offset, l4_bytes;
+	uint8_t tos, ttl;
+	uint8_t l4[UTCP__CTL_BYTES];
+};
+_Static_assert(sizeof(struct utcp__ctl_pkt) <= UTCP__CTL_PKT_BYTES,
+	       "the pool's objects are as large");
 
 int
 utcp__ctl(utcp_t *u, const struct utcp__key *k, uint8_t proto, const void *l4,
@@ -53,9 +62,8 @@ pop(utcp_t *u)
 }
 
 bool
-utcp__ctl_output(struct utcp__out *o)
+utcp__ctl_output(utcp_t *u, struct utcp__out *o)
 {
-	utcp_t *u = o->u;
 	struct utcp__ctl_pkt *p;
 	uint32_t head;
 	uint8_t *l4;
@@ -82,7 +90,7 @@ utcp__ctl_output(struct utcp__out *o)
 }
 
 void
-utcp__ctl_drop(utcp_t *u)
+utcp__ctl_deinit(utcp_t *u)
 {
 	while (u->ctl_first != NULL)
 		pop(u);
@@ -121,8 +129,8 @@ utcp__allow_answer(utcp_t *u)
 bool
 utcp__allow_challenge(utcp_t *u)
 {
-	uint32_t budget =
-	    u->cfg.challenge_per_s != 0 ? u->cfg.challenge_per_s : 1000;
+	uint32_t budget = u->cfg.challenge_per_s != 0 ? u->cfg.challenge_per_s
+						      : 1000;
 
 	/* RFC 5961 section 10 */
 	return allow(u, &u->challenges_ns, &u->challenges, budget, 2);

@@ -249,7 +249,7 @@ utcp__sum_pseudo(const struct utcp__key *k, uint8_t proto, uint32_t l4_bytes)
 	/* RFC 9293 section 3.1 and RFC 8200 section 8.1: the same sum, since
 	   what is wider in the latter is zeros. */
 	uint32_t n = k->family == 4 ? 4 : 16;
-	uint8_t rest[8] = {0};
+	uint8_t rest[8] = { 0 };
 	uint64_t sum;
 
 	put32(rest, l4_bytes);

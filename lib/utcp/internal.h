@@ -361,6 +361,10 @@ struct utcp__out {
 	uint64_t sum;	     /* of the payload */
 	bool odd;	     /* payload so far has an odd length */
 	bool offload;	     /* the checksum is the device's to finish */
+	/* a fragment, set by the caller before utcp__out_begin: only udp.c */
+	bool frag, frag_more;
+	uint16_t frag_ofs; /* bytes of L4 before this one, a multiple of 8 */
+	uint32_t frag_id;
 };
 
 /*
@@ -609,6 +613,8 @@ struct utcp_sock_s {
 	uint8_t told;	     /* readiness last told, UTCP_* */
 	int16_t error;	     /* positive errno that ended it; 0 */
 	uint16_t negotiated; /* UTCP_GOT_* */
+	int16_t soft_error;  /* last soft ICMP error, positive; told instead of
+				ETIMEDOUT (RFC 1122 section 4.2.3.9); 0 */
 
 	/* conditions */
 	bool orphan : 1;     /* closed by the user; freed at the end */
@@ -753,6 +759,7 @@ struct utcp_sock_s {
 
 	/* path MTU (tcp_mtu.c), RFC 4821 */
 	uint16_t probe_low, probe_high;
+	uint16_t probe_size; /* IP bytes of the probe sent or to be sent */
 	uint32_t probe_seq;
 	uint64_t probe_at_ns;
 
@@ -792,7 +799,7 @@ struct utcp_s {
 	uint32_t port_mask, num_ports;
 	uint16_t port_next[32]; /* RFC 6056 section 3.3.4 */
 	struct utcp__link socks, ready, outq, held, dead;
-	struct utcp__link udps, udp_ready, udp_outq;
+	struct utcp__link udps, udp_ready, udp_outq, udp_held;
 	uint32_t num_socks, num_syns, num_timewaits;
 	struct utcp__opts *dflt; /* options of a new socket */
 	struct utcp__opts *opts[32]; /* all sets, by their hash (sockopt.c) */
@@ -1086,9 +1093,17 @@ void utcp__persist_start(utcp_sock_t *s);
 void utcp__persist_stop(utcp_sock_t *s);
 
 /* tcp_mtu.c */
+/* MTU of the path to this peer as far as it is known: the interface's, or what
+   was learnt in the last ten minutes. For s->pmtu at the beginning. */
+uint32_t utcp__path_mtu(utcp_t *u, const uint8_t *raddr, uint8_t family);
+/* Whether its segments carry IPv4's don't-fragment: not below the least path
+   MTU that we believe in, so that narrower paths work still. */
+bool utcp__df(const utcp_sock_t *s);
 void utcp__mtu_told(utcp_sock_t *s, uint32_t mtu, uint32_t seq); /* by ICMP */
 void utcp__mtu_changed(utcp_sock_t *s); /* the interface's */
-/* Length of a probe to send now instead of an mss of data; 0: none. */
+/* Data bytes of a probe to send now, as one segment, instead of an mss of data;
+   0: none. Who sends it sets s->pmtu_probing and s->probe_seq (its first
+   sequence number) and marks the segment SEG_PROBE. */
 uint32_t utcp__mtu_probe(utcp_sock_t *s);
 void utcp__mtu_probe_acked(utcp_sock_t *s);
 void utcp__mtu_probe_lost(utcp_sock_t *s);
