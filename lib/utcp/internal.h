@@ -472,13 +472,9 @@ struct utcp__opt_out {
 	struct utcp__sackblk sacks[4];
 };
 unsigned int utcp__tcp_options(uint8_t *to, const struct utcp__opt_out *o);
-/* What a SYN or SYN-ACK with these options offers: TO_*; the shift, so that the
-   largest receive buffer can be told; the MSS, by MTU and MAXSEG. */
+/* What a SYN or SYN-ACK with these options offers, besides ECN: TO_*. */
 struct utcp__opts;
 uint16_t utcp__offer(const struct utcp__opts *o);
-uint8_t utcp__offer_wscale(const struct utcp__opts *o);
-uint16_t utcp__offer_mss(const utcp_t *u, const struct utcp__opts *o,
-			 uint8_t family);
 /* The window of a SYN or SYN-ACK, never scaled (RFC 7323 section 2.2). */
 uint16_t utcp__offer_window(const struct utcp__opts *o);
 
@@ -1063,11 +1059,11 @@ struct utcp__seg_out {
 };
 /* Bytes of options on the next segment, SACK blocks included. */
 uint32_t utcp__opts_now(const utcp_sock_t *s);
-/* Writes one. false: no room or no memory; nothing has happened. */
-bool utcp__segment(utcp_sock_t *s, struct utcp__out *o,
+/* Writes one. -ENOBUFS (no room), -ENOMEM: nothing has happened. */
+int utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 		   const struct utcp__seg_out *seg);
-/* SYN or SYN-ACK, first or again. false: no room, or no memory. */
-bool utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
+/* SYN or SYN-ACK, first or again; likewise. */
+int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
 
 /* tcp_pace.c */
 /* Bytes a second to keep to, 0: none; also in s->pace_rate. */

@@ -87,7 +87,7 @@ acked(utcp_sock_t *s, uint32_t wnd_bytes)
 		s->rcv_adv = s->rcv_nxt + wnd_bytes;
 }
 
-bool
+int
 utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 	      const struct utcp__seg_out *seg)
 {
@@ -101,7 +101,7 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, seg->len);
 	if (!h) {
 		s->dsack = dsack; /* has not left */
-		return false;
+		return -ENOBUFS;
 	}
 	/* RFC 3168 section 6.1.3: until the peer says CWR. */
 	if (s->ece_owed && !(now.flags & TH_RST))
@@ -115,11 +115,11 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 			   seg->len + (seg->flags & TH_FIN ? 1 : 0),
 			   seg->mark) < 0) {
 		s->dsack = dsack;
-		return false;
+		return -ENOMEM;
 	}
 	end(s, o, seg->ect, seg->gso_size);
 	acked(s, wnd << s->rcv_wscale);
-	return true;
+	return 0;
 }
 
 /* ---- SYN ---------------------------------------------------------------------- */
@@ -219,7 +219,7 @@ syn_sent(utcp_sock_t *s, bool first, uint32_t len)
 	return err;
 }
 
-bool
+int
 utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 {
 	bool first = s->snd_nxt == s->iss;
@@ -240,16 +240,16 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 
 	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, len);
 	if (!h)
-		return false;
+		return -ENOBUFS;
 	wnd = MIN(utcp__rcv_window(s), 65535u); /* never scaled on a SYN */
 	write_header(s, h, &seg, opt_bytes, wnd);
 	memcpy(h + TCP_BYTES, options, opt_bytes);
 	if (len)
 		utcp__snd_copy(s, 0, len, o);
 	if (syn_sent(s, first, len) < 0)
-		return false;
+		return -ENOMEM;
 	end(s, o, false, 0);
 	if (seg.flags & TH_ACK)
 		acked(s, wnd);
-	return true;
+	return 0;
 }
