@@ -316,6 +316,20 @@ struct utcp__in {
 
 /* ip_input.c: one packet of n elements. Verifies, reassembles, dispatches. */
 void utcp__ip_input(utcp_t *u, const utcp_pkt_t *pkt, unsigned int n);
+/* Cuts the IP payload to its first l4_bytes. */
+void utcp__in_trim(struct utcp__in *in, uint32_t l4_bytes);
+/* To who handles proto, or the IPv6 extension headers before it. `whole`: no
+   fragment header may come (any more). */
+void utcp__ip_upper(utcp_t *u, struct utcp__in *in, uint8_t proto, bool whole);
+/* ip_reass.c: a fragment; `in` is its payload. The last one delivers. */
+struct utcp__frag {
+	uint32_t id;
+	uint32_t ofs; /* bytes */
+	uint8_t proto;
+	bool more;
+};
+void utcp__reass_input(utcp_t *u, struct utcp__in *in,
+		       const struct utcp__frag *frag);
 void utcp__reass_tick(utcp_t *u); /* fragments that waited too long */
 void utcp__reass_deinit(utcp_t *u);
 /* L4 checksum over all parts and the pseudo header; true: right. */
@@ -325,6 +339,10 @@ void utcp__icmp_input(utcp_t *u, struct utcp__in *in, int version);
 /* An ICMP error about `in` (port unreachable, ...), rate limited. */
 void utcp__icmp_error(utcp_t *u, const struct utcp__in *in, uint8_t type4,
 		      uint8_t code4, uint8_t type6, uint8_t code6);
+/* The same with the word behind the checksum (a pointer), for the version of
+   `in` alone. */
+void utcp__icmp_send(utcp_t *u, const struct utcp__in *in, uint8_t type,
+		     uint8_t code, uint32_t rest);
 /* udp.c */
 void utcp__udp_input(utcp_t *u, struct utcp__in *in);
 void utcp__udp_error(utcp_udp_t *s, int err);
