@@ -1084,9 +1084,7 @@ int utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
 
 /* tcp_pace.c */
-/* Bytes a second to keep to, 0: none; also in s->pace_rate. */
-uint64_t utcp__pace_rate(utcp_sock_t *s);
-/* When the next packet may leave: now or earlier, if not later. */
+/* Whether the next packet has to wait for its time (PACE is set then). */
 bool utcp__pace_blocked(utcp_sock_t *s);
 void utcp__pace_sent(utcp_sock_t *s, uint32_t bytes);
 /* Bytes for one packet, a multiple of mss (GSO), at least one. */

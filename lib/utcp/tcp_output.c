@@ -348,7 +348,7 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 static enum hold
 send_mtu_probe(utcp_sock_t *s, struct utcp__out *o, uint32_t unsent)
 {
-	uint32_t need = (PROBE_SEGS + 2) * (uint32_t)s->mss, n;
+	uint32_t need = (PROBE_SEGS + 2) * (uint32_t)s->mss, n, seq;
 	int err;
 
 	if (unsent < need || s->recovery != REC_OPEN || s->num_sacks ||
@@ -357,8 +357,13 @@ send_mtu_probe(utcp_sock_t *s, struct utcp__out *o, uint32_t unsent)
 	n = utcp__mtu_probe(s);
 	if (!n || n > need)
 		return HOLD_NOT;
+	seq = s->snd_nxt;
 	err = send_data(s, o, n, n, SEG_PROBE);
-	return err < 0 ? hold_of(err) : HOLD_NOT;
+	if (err < 0)
+		return hold_of(err);
+	s->pmtu_probing = true;
+	s->probe_seq = seq;
+	return HOLD_NOT;
 }
 
 static enum hold
@@ -469,9 +474,9 @@ note_limits(utcp_sock_t *s, enum hold why, uint64_t sent_before)
 		s->cwnd_limited = true;
 		return;
 	}
+	if (s->bytes_sent == sent_before && s->app_limited)
+		return;
 	room = utcp__cwnd_room(s);
-	if (s->bytes_sent != sent_before)
-		s->cwnd_limited = room < s->mss;
 	if (why != HOLD_TURN && why != HOLD_PACE && room >= s->mss)
 		utcp__rate_app_limited(s);
 }

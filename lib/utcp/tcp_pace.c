@@ -25,26 +25,12 @@ natural_rate(const utcp_sock_t *s)
 	return s->cc.cwnd < s->cc.ssthresh / 2 ? 2 * rate : rate + rate / 5;
 }
 
-uint64_t
-utcp__pace_rate(utcp_sock_t *s)
-{
-	uint64_t rate = 0, most = (uint64_t)OPT(s, MAX_PACING_RATE);
-	bool asked = s->cc_mod && (s->cc_mod->ops.flags & UTCP_CC_PACES);
-
-	if (OPT(s, PACING) == 2 || (OPT(s, PACING) == 1 && asked))
-		rate = natural_rate(s);
-	if (OPT(s, PACING) && most && (!rate || rate > most))
-		rate = most;
-	s->pace_rate = rate;
-	return rate;
-}
-
 bool
 utcp__pace_blocked(utcp_sock_t *s)
 {
 	if (s->pace_next_ns <= s->u->now_ns)
 		return false;
-	if (!utcp__pace_rate(s)) {
+	if (!s->pace_rate) {
 		s->pace_next_ns = 0; /* switched off meanwhile */
 		return false;
 	}
@@ -56,7 +42,7 @@ utcp__pace_blocked(utcp_sock_t *s)
 void
 utcp__pace_sent(utcp_sock_t *s, uint32_t bytes)
 {
-	uint64_t rate = utcp__pace_rate(s), now = s->u->now_ns;
+	uint64_t rate = s->pace_rate, now = s->u->now_ns;
 	uint64_t len_ns, late_ns;
 
 	if (!rate || s->bytes_sent < UNPACED_SEGS * (uint64_t)s->mss)
@@ -81,7 +67,7 @@ utcp__burst_bytes(utcp_sock_t *s, uint32_t mss)
 	most -= MIN(most, 40u + 20u + 40u); /* headers, at their longest */
 	if (s->cc.gso_max)
 		most = MIN(most, s->cc.gso_max);
-	rate = natural_rate(s);
+	rate = s->pace_rate ? s->pace_rate : natural_rate(s);
 	bytes = most;
 	/* A millisecond's worth, so that a burst holds nobody up; on paths so
 	   short that the millisecond is long, all that fits. */

@@ -70,7 +70,7 @@ end(utcp_sock_t *s, struct utcp__out *o, bool ect, uint16_t gso_size)
 	uint8_t tos = (uint8_t)(OPT(s, DSCP) << 2 | (ect ? 2 : 0));
 
 	utcp__out_end(o, TCP_PROTO, tos, (uint8_t)OPT(s, TTL),
-		      OPT(s, PMTUD) != 0, TCP_CSUM, gso_size);
+		      utcp__df(s), TCP_CSUM, gso_size);
 	s->segs_out++;
 }
 
@@ -81,8 +81,6 @@ acked(utcp_sock_t *s, uint32_t wnd_bytes)
 	s->ack_now = false;
 	utcp__tm_clear(s, UTCP__TM_DELACK);
 	s->rcv_acked = s->rcv_nxt;
-	if (s->quick_acks)
-		s->quick_acks--;
 	if (seq_lt(s->rcv_adv, s->rcv_nxt + wnd_bytes))
 		s->rcv_adv = s->rcv_nxt + wnd_bytes;
 }
@@ -124,29 +122,20 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 
 /* ---- SYN ---------------------------------------------------------------------- */
 
-/* Fast Open on our SYN (RFC 7413 section 4.1.2): sets the option, and returns
-   how many bytes of data may go with it, before options are taken off. */
+/* Fast Open (RFC 7413 section 4.1.2): how many bytes of data may go with our
+   SYN, before options are taken off. */
 static uint32_t
-fastopen(utcp_sock_t *s, struct utcp__opt_out *op)
+fastopen_bytes(utcp_sock_t *s)
 {
 	const struct utcp__key *k = &s->ent.key;
-	uint32_t mss = k->family == 4 ? 536 : 1220;
-	struct utcp__host *h = utcp__host(s->u, k->raddr, k->family, false);
+	struct utcp__host *h;
 
-	/* It was in the way before: section 4.1.3.1. */
-	if (h && h->fastopen_bad_ns > s->u->now_ns)
+	if (!utcp__fastopen_prepare(s))
 		return 0;
+	h = utcp__host(s->u, k->raddr, k->family, false);
 	if (h && h->mss)
-		mss = h->mss;
-	if (OPT(s, FASTOPEN_NOCOOKIE))
-		return mss;
-	op->opts |= TO_FASTOPEN;
-	if (!h || !h->cookie_len)
-		return 0; /* asks for one */
-	op->cookie = h->cookie;
-	op->cookie_len = h->cookie_len;
-	op->exp_fastopen = h->cookie_exp;
-	return mss;
+		return h->mss;
+	return k->family == 4 ? 536 : 1220;
 }
 
 static void
@@ -175,11 +164,12 @@ syn_options(utcp_sock_t *s, struct utcp__opt_out *op)
 			op->opts |= TO_SACK_OK;
 		if (s->negotiated & UTCP_GOT_WSCALE)
 			op->opts |= TO_WSCALE;
-		if (s->cookie) {
-			op->opts |= TO_FASTOPEN;
-			op->cookie_len = s->cookie[0];
-			op->cookie = s->cookie + 1;
-		}
+	}
+	if (s->cookie) {
+		op->opts |= TO_FASTOPEN;
+		op->cookie_len = s->cookie[0] & 0x7f;
+		op->exp_fastopen = s->cookie[0] >> 7;
+		op->cookie = s->cookie + 1;
 	}
 	op->wscale = s->rcv_wscale;
 }
@@ -229,11 +219,10 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 	unsigned int opt_bytes;
 	uint32_t wnd, len = 0;
 
+	if (first && s->state == UTCP_SYN_SENT && OPT(s, FASTOPEN_CONNECT))
+		len = fastopen_bytes(s);
 	syn_options(s, &op);
 	seg.flags = syn_flags(s, first);
-	/* The SYN is sent again bare: RFC 7413 section 4.1.3.1. */
-	if (first && s->state == UTCP_SYN_SENT && OPT(s, FASTOPEN_CONNECT))
-		len = fastopen(s, &op);
 	opt_bytes = utcp__tcp_options(options, &op);
 	len = MIN(len, op.mss);
 	len = len > opt_bytes ? MIN(len - opt_bytes, utcp__snd_unsent(s)) : 0;

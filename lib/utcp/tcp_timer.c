@@ -5,7 +5,7 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-#define R1 3		 /* RFC 9293 section 3.8.3: doubt the path */
+#define R1 2		 /* RFC 9293 section 3.8.3: doubt the path */
 #define ORPHAN_RETRIES 8 /* nobody waits for the outcome */
 #define BACKOFF_MAX 30
 #define RTO_FALLBACK (3 * SEC) /* RFC 6298 section 5.7 */
@@ -55,13 +55,18 @@ utcp__rto_restart(utcp_sock_t *s)
 	utcp__tm_set(s, UTCP__TM_REXMT, at);
 }
 
-/* It ends for want of answers. */
+/* What to tell of a connection that ends for want of answers: if the network
+   gave a reason, that (RFC 1122 section 4.2.3.9). */
+static int
+verdict(const utcp_sock_t *s)
+{
+	return s->soft_error ? s->soft_error : ETIMEDOUT;
+}
+
 static void
 give_up(utcp_sock_t *s)
 {
-	if (s->state == UTCP_SYN_SENT)
-		COUNT(s->u, CONNECT_FAILS);
-	utcp__sock_dead(s, ETIMEDOUT);
+	utcp__sock_dead(s, verdict(s));
 }
 
 /* Retransmissions of the SYN or SYN-ACK: R2 of RFC 9293 section 3.8.3. */
@@ -75,8 +80,10 @@ syn_timeout(utcp_sock_t *s)
 		give_up(s);
 		return;
 	}
+	if (s->state == UTCP_SYN_SENT && s->cookie)
+		utcp__fastopen_timeout(s);
 	s->retries++;
-	s->backoff = MIN(s->backoff + 1, BACKOFF_MAX);
+	s->backoff = (uint8_t)MIN(s->backoff + 1, BACKOFF_MAX);
 	s->syn_owed = true;
 	utcp__rto_restart(s);
 	utcp__want_output(s);
@@ -188,23 +195,6 @@ utcp__keep_restart(utcp_sock_t *s)
 		     MAX(since + (uint64_t)OPT(s, KEEPIDLE_NS), s->u->now_ns));
 }
 
-/* A reset for the peer, in case that it lives after all. */
-static void
-tell_reset(utcp_sock_t *s)
-{
-	uint8_t h[20] = {0};
-
-	memcpy(h, &s->ent.key.lport_be, 2);
-	memcpy(h + 2, &s->ent.key.rport_be, 2);
-	put32(h + 4, s->snd_nxt);
-	put32(h + 8, s->rcv_nxt);
-	h[12] = 5 << 4;
-	h[13] = TH_RST | TH_ACK;
-	if (utcp__ctl(s->u, &s->ent.key, 6, h, sizeof(h), 16,
-		      (uint8_t)(OPT(s, DSCP) << 2), (uint8_t)OPT(s, TTL)) == 0)
-		COUNT(s->u, RESETS_OUT);
-}
-
 static void
 keep_timeout(utcp_sock_t *s)
 {
@@ -229,8 +219,7 @@ keep_timeout(utcp_sock_t *s)
 	/* RFC 5482 section 4: the user timeout overrides the count. */
 	if (limit ? idle_ns >= limit && s->probes
 		  : s->probes >= OPT(s, KEEPCNT)) {
-		tell_reset(s);
-		give_up(s);
+		utcp__sock_abort(s, verdict(s)); /* in case it lives */
 		return;
 	}
 	s->probes++;
@@ -254,8 +243,10 @@ run(utcp_sock_t *s, enum utcp__tm tm)
 			rexmt_timeout(s);
 		break;
 	case UTCP__TM_TLP:
+		/* RFC 8985 section 7.3: the RTO starts anew with the probe. */
 		if (s->out_bytes) {
 			s->tlp_owed = true;
+			utcp__rto_restart(s);
 			utcp__want_output(s);
 		}
 		break;
@@ -291,13 +282,18 @@ run(utcp_sock_t *s, enum utcp__tm tm)
 void
 utcp__tcp_timers(utcp_sock_t *s)
 {
+	/* What puts the RTO off comes before it. */
+	static const uint8_t order[UTCP__TM_MAX] = {
+		UTCP__TM_DELACK, UTCP__TM_REO,	 UTCP__TM_TLP,
+		UTCP__TM_REXMT,	 UTCP__TM_PACE,	 UTCP__TM_CORK,
+		UTCP__TM_KEEP,	 UTCP__TM_END,	 UTCP__TM_EXT,
+	};
 	unsigned int i;
 
 	for (i = 0; i < UTCP__TM_MAX && !s->dead; i++) {
-		if (s->due[i] > s->u->now_ns)
+		if (s->due[order[i]] > s->u->now_ns)
 			continue;
-		s->due[i] = UTCP_NEVER;
-		run(s, (enum utcp__tm)i);
+		s->due[order[i]] = UTCP_NEVER;
+		run(s, (enum utcp__tm)order[i]);
 	}
-	utcp__tm_rearm(s);
 }
