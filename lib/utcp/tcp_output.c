@@ -5,8 +5,8 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-#define TURN_BYTES 65536	  /* then the others */
-#define CORK_NS (200 * MSEC)	  /* as long as a cork holds */
+#define TURN_BYTES 65536     /* then the others */
+#define CORK_NS (200 * MSEC) /* as long as a cork holds */
 #define NOMEM_RETRY_NS (10 * MSEC)
 #define PROBE_SEGS 4 /* beside a path MTU probe, so that its loss shows */
 
@@ -35,10 +35,11 @@ syn_unacked(const utcp_sock_t *s)
 	return s->una_ofs == 0 && s->snd_una == s->iss;
 }
 
+/* Not in SYN-RECEIVED: utcp__established goes on from there. */
 static bool
 fin_waits(const utcp_sock_t *s)
 {
-	return s->fin_wanted && !s->fin_sent;
+	return s->fin_wanted && !s->fin_sent && s->state >= UTCP_ESTABLISHED;
 }
 
 /* Bytes of the peer's window from seq on. */
@@ -82,7 +83,7 @@ bare_seq(const utcp_sock_t *s)
 static int
 send_bare(utcp_sock_t *s, struct utcp__out *o, uint32_t seq, uint16_t flags)
 {
-	struct utcp__seg_out seg = {.seq = seq, .flags = flags};
+	struct utcp__seg_out seg = { .seq = seq, .flags = flags };
 
 	return utcp__segment(s, o, &seg);
 }
@@ -284,7 +285,7 @@ static void
 fin_left(utcp_sock_t *s)
 {
 	s->fin_sent = true;
-	if (s->state == UTCP_ESTABLISHED || s->state == UTCP_SYN_RECEIVED)
+	if (s->state == UTCP_ESTABLISHED)
 		utcp__set_state(s, UTCP_FIN_WAIT_1);
 	else if (s->state == UTCP_CLOSE_WAIT)
 		utcp__set_state(s, UTCP_LAST_ACK);
@@ -308,6 +309,8 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 	};
 	int err;
 
+	if (s->persist)
+		utcp__persist_stop(s);
 	if (!s->out_bytes) {
 		if (n && s->last_snd_ns &&
 		    s->u->now_ns - s->last_snd_ns > s->rto_ns)
@@ -451,8 +454,6 @@ send_probe(utcp_sock_t *s, struct utcp__out *o)
 			window_from(s, s->snd_nxt));
 	if (n) {
 		err = send_data(s, o, n, full, 0);
-		if (err == 0)
-			s->persist = false;
 	} else {
 		err = send_bare(s, o, s->snd_una - 1, TH_ACK);
 	}
@@ -477,7 +478,8 @@ note_limits(utcp_sock_t *s, enum hold why, uint64_t sent_before)
 	if (s->bytes_sent == sent_before && s->app_limited)
 		return;
 	room = utcp__cwnd_room(s);
-	if (why != HOLD_TURN && why != HOLD_PACE && room >= s->mss)
+	if ((why == HOLD_NOT || why == HOLD_NAGLE || why == HOLD_CORK) &&
+	    room >= s->mss)
 		utcp__rate_app_limited(s);
 }
 
@@ -500,8 +502,7 @@ settle(utcp_sock_t *s, enum hold why)
 	if (why == HOLD_CORK && s->due[UTCP__TM_CORK] == UTCP_NEVER)
 		utcp__tm_set(s, UTCP__TM_CORK, s->u->now_ns + CORK_NS);
 	if (why == HOLD_NOMEM)
-		utcp__tm_set(s, UTCP__TM_PACE,
-			     s->u->now_ns + NOMEM_RETRY_NS);
+		utcp__tm_set(s, UTCP__TM_PACE, s->u->now_ns + NOMEM_RETRY_NS);
 	if (why == HOLD_NOT) {
 		s->push = false;
 		utcp__tm_clear(s, UTCP__TM_CORK);

@@ -61,7 +61,8 @@ utcp__burst_bytes(utcp_sock_t *s, uint32_t mss)
 	uint32_t most = s->u->cfg.gso_max_bytes, bytes;
 	uint64_t rate;
 
-	if (!(s->u->cfg.offloads & UTCP_OFFLOAD_GSO_TCP))
+	if (!(s->u->cfg.offloads & UTCP_OFFLOAD_GSO_TCP) ||
+	    !(s->u->cfg.offloads & UTCP_OFFLOAD_CSUM))
 		return mss;
 	most = MIN(most ? most : 65535u, 65535u);
 	most -= MIN(most, 40u + 20u + 40u); /* headers, at their longest */

@@ -25,7 +25,7 @@ utcp__opts_now(const utcp_sock_t *s)
 static unsigned int
 write_options(utcp_sock_t *s, uint8_t *to)
 {
-	struct utcp__opt_out op = {0};
+	struct utcp__opt_out op = { 0 };
 	uint32_t want = utcp__opts_now(s), ts = utcp__opt_bytes(s);
 
 	if (!want)
@@ -69,8 +69,8 @@ end(utcp_sock_t *s, struct utcp__out *o, bool ect, uint16_t gso_size)
 {
 	uint8_t tos = (uint8_t)(OPT(s, DSCP) << 2 | (ect ? 2 : 0));
 
-	utcp__out_end(o, TCP_PROTO, tos, (uint8_t)OPT(s, TTL),
-		      utcp__df(s), TCP_CSUM, gso_size);
+	utcp__out_end(o, TCP_PROTO, tos, (uint8_t)OPT(s, TTL), utcp__df(s),
+		      TCP_CSUM, gso_size);
 	s->segs_out++;
 }
 
@@ -213,8 +213,8 @@ int
 utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 {
 	bool first = s->snd_nxt == s->iss;
-	struct utcp__seg_out seg = {.seq = s->iss};
-	struct utcp__opt_out op = {0};
+	struct utcp__seg_out seg = { .seq = s->iss };
+	struct utcp__opt_out op = { 0 };
 	uint8_t options[OPTS_MAX], *h;
 	unsigned int opt_bytes;
 	uint32_t wnd, len = 0;

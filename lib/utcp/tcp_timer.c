@@ -284,9 +284,9 @@ utcp__tcp_timers(utcp_sock_t *s)
 {
 	/* What puts the RTO off comes before it. */
 	static const uint8_t order[UTCP__TM_MAX] = {
-		UTCP__TM_DELACK, UTCP__TM_REO,	 UTCP__TM_TLP,
-		UTCP__TM_REXMT,	 UTCP__TM_PACE,	 UTCP__TM_CORK,
-		UTCP__TM_KEEP,	 UTCP__TM_END,	 UTCP__TM_EXT,
+		UTCP__TM_DELACK, UTCP__TM_REO,	UTCP__TM_TLP,
+		UTCP__TM_REXMT,	 UTCP__TM_PACE, UTCP__TM_CORK,
+		UTCP__TM_KEEP,	 UTCP__TM_END,	UTCP__TM_EXT,
 	};
 	unsigned int i;
 
