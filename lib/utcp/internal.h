@@ -872,6 +872,12 @@ static inline void utcp__enter(utcp_t *u);
 void utcp__leave(utcp_t *u);
 /* Frees those in u->dead; called last by public calls, when depth is 0. */
 void utcp__reap(utcp_t *u);
+/* The user will write no more: fin_wanted, and the state that follows. */
+void utcp__sock_fin(utcp_sock_t *s);
+/* What a connection begins with; its key is set. */
+void utcp__conn_init(utcp_sock_t *s);
+/* It is bound, or listening, no more (a reference to the port stays). */
+void utcp__sock_unname(utcp_sock_t *s);
 /* Its readiness may have changed: has utcp_events tell it. */
 void utcp__wake(utcp_sock_t *s);
 /* It has, or may have, something to send. */
@@ -931,6 +937,11 @@ utcp__rblk_cost(const struct utcp__rblk *b)
 /* A block that owns a copy of seg's data. NULL. */
 struct utcp__rblk *utcp__rblk_copy(utcp_t *u, const struct utcp__seg_in *seg);
 void utcp__rcv_drop(utcp_sock_t *s); /* queue and reassembly, unread */
+void utcp__reass_drop(utcp_sock_t *s); /* the reassembly queue */
+void utcp__rcv_forget(utcp_sock_t *s); /* the user reads no more */
+void utcp__bufs_init(utcp_sock_t *s);  /* sizes of both buffers */
+/* Copies what is borrowed (utcp_retain); the connection may be dead then. */
+void utcp__rcv_retain(utcp_sock_t *s);
 /* Free bytes to offer as the window, before silly window avoidance. */
 uint32_t utcp__rcv_space(const utcp_sock_t *s);
 /* Grows the receive buffer (dynamic right-sizing), after data was read. */
@@ -942,6 +953,8 @@ void utcp__tcp_input(utcp_t *u, struct utcp__in *in);
 /* RFC 9293 section 3.10.7.2 on, for a socket: seg is parsed and verified. The
    socket may be dead after it. */
 void utcp__tcp_segment(utcp_sock_t *s, struct utcp__seg_in *seg);
+/* tcp_open.c: 3.10.7.3. */
+void utcp__syn_sent_input(utcp_sock_t *s, struct utcp__seg_in *seg);
 /* tcp_data.c: data and FIN of seg, which may begin before or behind rcv_nxt and
    reach out of the window (RFC 9293 section 3.10.7.4, seventh and eighth). The
    acknowledgement is scheduled. The socket may be dead after it. */
@@ -977,6 +990,8 @@ utcp__ts_now(const utcp_t *u, uint32_t ofs)
    moved because blocks became in order. */
 void utcp__reass_insert(utcp_sock_t *s, struct utcp__seg_in *seg);
 bool utcp__reass_deliver(utcp_sock_t *s);
+/* Frees all that is out of order, and forgets the SACK blocks. */
+void utcp__reass_drop(utcp_sock_t *s);
 /* [start, end) came again: reported as DSACK (RFC 2883). */
 void utcp__dsack(utcp_sock_t *s, uint32_t start, uint32_t end);
 /* Blocks for the next ACK, DSACK first; returns how many, at most max. */

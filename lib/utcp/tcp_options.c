@@ -321,32 +321,15 @@ utcp__offer(const struct utcp__opts *o)
 	return opts;
 }
 
-uint8_t
-utcp__offer_wscale(const struct utcp__opts *o)
+uint16_t
+utcp__offer_window(const struct utcp__opts *o)
 {
-	uint64_t space = (uint64_t)o->v[UTCP_OPT_RCVBUF];
-	int64_t most = o->v[UTCP_OPT_WSCALE];
-	uint64_t clamp = (uint64_t)o->v[UTCP_OPT_WINDOW_CLAMP];
-	uint8_t shift = 0;
+	int64_t space = o->v[UTCP_OPT_RCVBUF];
+	int64_t clamp = o->v[UTCP_OPT_WINDOW_CLAMP];
 
-	if (space == 0)
-		space = (uint64_t)o->v[UTCP_OPT_RCVBUF_MAX];
+	if (space == 0 || space > 65535)
+		space = 65535;
 	if (clamp != 0 && clamp < space)
 		space = clamp;
-	/* RFC 7323 section 2.3: the whole of it can be told in 16 bits. */
-	while (shift < most && (space >> shift) > 0xffff)
-		shift++;
-	return shift;
-}
-
-uint16_t
-utcp__offer_mss(const utcp_t *u, const struct utcp__opts *o, uint8_t family)
-{
-	uint32_t headers = family == 4 ? 40 : 60;
-	uint32_t mss = u->cfg.mtu > headers ? u->cfg.mtu - headers : 0;
-	uint32_t most = (uint32_t)o->v[UTCP_OPT_MAXSEG];
-
-	if (most != 0 && most < mss)
-		mss = most;
-	return (uint16_t)(mss > 65495 ? 65495 : mss);
+	return (uint16_t)space;
 }
