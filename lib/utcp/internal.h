@@ -348,6 +348,8 @@ void utcp__udp_input(utcp_t *u, struct utcp__in *in);
 void utcp__udp_error(utcp_udp_t *s, int err);
 /* The `mtu` of the path to this peer was told (from icmp.c). */
 void utcp__udp_mtu(utcp_udp_t *s, uint32_t mtu);
+/* Whether s, found by k, takes packets of this remote end. */
+bool utcp__udp_takes(const utcp_udp_t *s, const struct utcp__key *k);
 
 /* ---- checksums (in_cksum.c) ---------------------------------------------------------- */
 
@@ -1123,6 +1125,9 @@ void utcp__persist_stop(utcp_sock_t *s);
 /* MTU of the path to this peer as far as it is known: the interface's, or what
    was learnt in the last ten minutes. For s->pmtu at the beginning. */
 uint32_t utcp__path_mtu(utcp_t *u, const uint8_t *raddr, uint8_t family);
+/* Someone says so: what to believe, kept for the peer; 0: nothing. */
+uint32_t utcp__path_mtu_told(utcp_t *u, const uint8_t *raddr, uint8_t family,
+			     uint32_t mtu);
 /* Whether its segments carry IPv4's don't-fragment: not below the least path
    MTU that we believe in, so that narrower paths work still. */
 bool utcp__df(const utcp_sock_t *s);
