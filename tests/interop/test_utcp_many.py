@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""UTCP with ten thousand kernel clients, and while it is flooded."""
+
+from __future__ import annotations
+
+import json
+import resource
+import select
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from harness import (
+    MB,
+    TUN,
+    UTCP,
+    Bench,
+    full_duplex,
+    pattern,
+    program,
+    recv_pattern,
+    size,
+)
+
+CLIENTS = 10000
+
+
+@pytest.fixture(autouse=True)
+def many_descriptors() -> Iterator[None]:
+    was = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = max(was[1], CLIENTS + 2000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, room))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, was)
+
+
+class Clients:
+    """Kernel clients, all at once, by epoll."""
+
+    def __init__(self, bench: Bench, family: int, n: int) -> None:
+        af = socket.AF_INET if family == 4 else socket.AF_INET6
+        self.poll = select.epoll()
+        self.socks: dict[int, socket.socket] = {}
+        with bench.rig.ns.inside():
+            for _ in range(n):
+                sock = socket.socket(af, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+                self.socks[sock.fileno()] = sock
+                sock.connect_ex((UTCP[family], 7000))
+                self.poll.register(sock, select.EPOLLOUT)
+
+    def ready(self, kind: int, seconds: float = 60.0) -> None:
+        """Until this has happened to each."""
+        waiting = set(self.socks)
+        for fd in waiting:
+            self.poll.modify(fd, kind)
+        until = time.monotonic() + seconds
+        while waiting:
+            assert time.monotonic() < until, f"{len(waiting)} clients still wait"
+            for fd, what in self.poll.poll(1.0, 4096):
+                assert not what & select.EPOLLERR, (
+                    f"client: {self.socks[fd].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)}"
+                )
+                if what & kind and fd in waiting:
+                    waiting.remove(fd)
+                    self.poll.modify(fd, 0)
+
+    def close(self) -> None:
+        self.poll.close()
+        for sock in self.socks.values():
+            sock.close()
+
+
+@pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
+def test_ten_thousand_clients_at_once(bench: Bench, family: int) -> None:
+    """All open, all are answered twice, all close: in order, and to the byte."""
+    peer = bench.peer()
+    peer.listen(family, 7000, "echo", "backlog=65535", "quiet")
+    clients = Clients(bench, family, CLIENTS)
+    try:
+        clients.ready(select.EPOLLOUT)
+        assert peer.do("usage")["socks"] >= CLIENTS
+        for turn in range(2):
+            said = bytes(pattern(turn * 100, 100 + 900 * turn))
+            for sock in clients.socks.values():
+                assert sock.send(said) == len(said)
+            clients.ready(select.EPOLLIN)
+            for sock in clients.socks.values():
+                assert sock.recv(2000) == said
+        for sock in clients.socks.values():
+            sock.shutdown(socket.SHUT_WR)
+        clients.ready(select.EPOLLIN | select.EPOLLRDHUP)
+        for sock in clients.socks.values():
+            assert sock.recv(10) == b""
+    finally:
+        clients.close()
+    info = peer.until(
+        lambda: (i := peer.info("server"))["ended"] == CLIENTS and i, "the ends"
+    )
+    assert (info["accepted"], info["failed"], info["sum_bad"]) == (CLIENTS, 0, 0)
+    peer.until(lambda: peer.do("usage")["socks"] == 1, "no connection left")
+    assert peer.do("usage")["buffered_bytes"] == 0
+
+
+def test_idle_connections_cost_a_kilobyte(bench: Bench) -> None:
+    peer = bench.peer()
+    peer.listen(4, 7000, "hold", "backlog=65535", "quiet")
+    before = peer.do("usage")["mem_bytes"]
+    clients = Clients(bench, 4, CLIENTS)
+    try:
+        clients.ready(select.EPOLLOUT)
+        peer.until(lambda: peer.info("server")["accepted"] == CLIENTS, "all accepted")
+        each = (peer.do("usage")["mem_bytes"] - before) / CLIENTS
+        assert each <= 1024, f"{each:.0f} bytes"
+    finally:
+        clients.close()
+
+
+def test_many_connections_one_after_another(bench: Bench) -> None:
+    """As HTTP/1.0 has them."""
+    peer = bench.peer()
+    peer.listen(4, 7000, "source", 1000, "quiet")
+    n = size(3000, 50000)
+    for _ in range(n):
+        sock = bench.rig.socket(4)
+        sock.settimeout(10)
+        sock.connect((UTCP[4], 7000))
+        assert recv_pattern(sock) == 1000
+        sock.close()
+    info = peer.until(
+        lambda: (i := peer.info("server"))["ended"] == n and i, "the ends"
+    )
+    assert info["failed"] == 0
+
+
+@contextmanager
+def flood(bench: Bench, family: int, kind: str, rate: str) -> Iterator[None]:
+    """From everybody, to port 7000, until the block is over."""
+    argv = [program("utcp-flood"), TUN, UTCP[family], 7000, kind, 60, rate]
+    child = subprocess.Popen(
+        bench.rig.ns.command(*argv), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield
+        assert child.poll() is None, "the flood is over"
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
+@pytest.mark.parametrize("kind", ["syn", "ack", "junk"])
+def test_a_flood_while_serving(bench: Bench, kind: str, family: int) -> None:
+    """100,000 a second: who is served notices little, new ones get in, memory
+    stays where it is."""
+    peer = bench.peer("--max-syns", 1024, "--snap", "64")
+    peer.listen(family, 7000, "echo", "backlog=128", "quiet")
+    old = bench.connect(family, 7000)
+    old.send(b"before")
+    assert old.recv(10) == b"before"
+    with flood(bench, family, kind, "100000"):
+        time.sleep(0.3)
+        before = peer.do("usage")
+        start = time.monotonic()
+        for _ in range(200):
+            old.send(b"x" * 100)
+            assert old.recv(100) == b"x" * 100
+        assert time.monotonic() - start < 2.0
+        for _ in range(20):
+            sock = bench.connect(family, 7000)
+            assert full_duplex(sock, 20000) == 20000
+            sock.close()
+        after = peer.do("usage")
+    assert after["mem_bytes"] < before["mem_bytes"] + 4 * MB
+    assert after["syns"] <= 1024
+    if kind == "syn":
+        assert peer.count("cookies_out") > 0
+        assert peer.count("cookies_in") > 0
+    if kind == "ack":
+        assert peer.count("accepts") == 21, "a guess passed for a cookie"
+    assert full_duplex(old, 1000) == 1000
+
+
+def test_a_transfer_during_a_syn_flood(bench: Bench) -> None:
+    peer = bench.peer("--max-syns", 256)
+    peer.listen(4, 7000, "echo", "quiet")
+    sock = bench.connect(4, 7000, 60)
+    with flood(bench, 4, "syn", "50000"):
+        assert full_duplex(sock, 8 * MB) == 8 * MB
+
+
+def test_a_connection_by_cookie_has_its_options(bench: Bench) -> None:
+    """Timestamps carry what the cookie has no room for."""
+    peer = bench.peer("--max-syns", 64, "--in", "delay=1ms")
+    peer.listen(4, 7000, "both", 300000, "keep")
+    with flood(bench, 4, "syn", "20000"):
+        time.sleep(0.3)
+        sock = bench.connect(4, 7000)
+        assert full_duplex(sock, 300000) == 300000
+        info = peer.info("server.0")
+    assert set(info["negotiated"]) >= {"cookie", "timestamps", "sack", "wscale"}
+
+
+def test_flood_says_what_it_sent(bench: Bench) -> None:
+    argv = bench.rig.ns.command(
+        program("utcp-flood"), TUN, UTCP[4], 7000, "syn", 0.2, 10000
+    )
+    bench.peer()
+    said = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
+    assert 1000 < said["sent"] < 3000
