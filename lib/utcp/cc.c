@@ -1,2 +1,261 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "internal.h"
+/*
+ * cc.c: congestion control by name: the registry of a stack, the life of one
+ * with a connection, and the pace that follows from it.
+ */
+#include "tcp_loss.h"
+
+#define PRIV_MAX 1024
+
+/* ---- the registry --------------------------------------------------------------- */
+
+static bool
+ops_good(const utcp_cc_ops_t *ops)
+{
+	bool own;
+
+	if (!ops || ops->size < sizeof(*ops) || !ops->name || !ops->name[0])
+		return false;
+	own = ops->flags & UTCP_CC_OWN_RECOVERY;
+	return strlen(ops->name) < sizeof(((struct utcp__cc_mod *)0)->name) &&
+	       !(ops->flags & ~(UTCP_CC_OWN_RECOVERY | UTCP_CC_PACES)) &&
+	       ops->priv_bytes <= PRIV_MAX && ops->init && ops->ack &&
+	       (ops->ssthresh || own);
+}
+
+int
+utcp_cc_register(utcp_t *u, const utcp_cc_ops_t *ops)
+{
+	struct utcp__cc_mod *mod, **at;
+
+	if (!u || !ops_good(ops))
+		return -EINVAL;
+	if (utcp__cc_find(u, ops->name))
+		return -EEXIST;
+	mod = utcp__alloc(u, sizeof(*mod));
+	if (!mod)
+		return -ENOMEM;
+	mod->ops = *ops;
+	memcpy(mod->name, ops->name, strlen(ops->name) + 1);
+	mod->ops.name = mod->name;
+	for (at = &u->ccs; *at; at = &(*at)->next)
+		;
+	*at = mod;
+	return 0;
+}
+
+const struct utcp__cc_mod *
+utcp__cc_find(utcp_t *u, const char *name)
+{
+	const struct utcp__cc_mod *mod = u->ccs;
+
+	while (mod && strcmp(mod->name, name) != 0)
+		mod = mod->next;
+	return mod;
+}
+
+const char *
+utcp_cc_name(const utcp_t *u, unsigned int i)
+{
+	const struct utcp__cc_mod *mod = u ? u->ccs : NULL;
+
+	while (mod && i--)
+		mod = mod->next;
+	return mod ? mod->name : NULL;
+}
+
+int
+utcp__cc_init(utcp_t *u)
+{
+	int r = utcp_cc_register(u, &utcp__cc_newreno);
+
+	r = r ? r : utcp_cc_register(u, &utcp__cc_cubic);
+	return r ? r : utcp_cc_register(u, &utcp__cc_bbr);
+}
+
+void
+utcp__cc_deinit(utcp_t *u)
+{
+	struct utcp__cc_mod *mod;
+
+	while ((mod = u->ccs) != NULL) {
+		u->ccs = mod->next;
+		utcp__free(u, mod, sizeof(*mod));
+	}
+}
+
+/* ---- of a connection ---------------------------------------------------------------- */
+
+/* RFC 6928 section 2, with the option's number of segments. */
+uint32_t
+utcp__initial_window(const utcp_sock_t *s)
+{
+	uint32_t n = (uint32_t)OPT(s, INITCWND), mss = s->mss;
+	uint32_t most = 2 * mss > n * 1460 ? 2 * mss : n * 1460;
+
+	/* RFC 5681 section 3.1: one segment if the SYN was lost; RFC 6928
+	   forgives the first, as its timeout may have been too short. */
+	if (s->srtt_ns == 0 && s->total_retrans > 1)
+		return mss;
+	return n * mss < most ? n * mss : most;
+}
+
+void
+utcp__cc_refresh(utcp_sock_t *s)
+{
+	utcp_cc_t *cc = &s->cc;
+
+	cc->mss = s->mss;
+	cc->now_ns = s->u->now_ns;
+	cc->srtt_ns = s->srtt_ns;
+	cc->min_rtt_ns = s->min_rtt_ns ? s->min_rtt_ns : UTCP_NEVER;
+	cc->delivered = s->delivered;
+	cc->lost = s->lost;
+	cc->inflight = utcp__inflight(s);
+	cc->snd_una = s->snd_una;
+	cc->snd_nxt = s->snd_nxt;
+	cc->recovery = s->recovery;
+	/* In slow start a window used by half may double (RFC 7661). */
+	cc->cwnd_limited = s->cwnd_limited ||
+			   (cc->cwnd < cc->ssthresh &&
+			    cc->cwnd / 2 < s->cwnd_used);
+	cc->random = cc->random * 6364136223846793005ull +
+		     1442695040888963407ull;
+}
+
+void
+utcp__cc_event(utcp_sock_t *s, enum utcp_cc_event event)
+{
+	if (!s->cc_mod || !s->cc_mod->ops.event)
+		return;
+	utcp__cc_refresh(s);
+	s->cc_mod->ops.event(&s->cc, event);
+}
+
+static int
+try_start(utcp_sock_t *s, const struct utcp__cc_mod *mod)
+{
+	int r;
+
+	s->cc.priv = NULL;
+	if (mod->ops.priv_bytes) {
+		s->cc.priv = utcp__alloc(s->u, mod->ops.priv_bytes);
+		if (!s->cc.priv)
+			return -ENOMEM;
+	}
+	s->cc.pacing_rate = 0;
+	s->cc.gso_max = 0;
+	utcp__cc_refresh(s);
+	r = mod->ops.init(&s->cc);
+	if (r < 0) {
+		if (s->cc.priv)
+			utcp__free(s->u, s->cc.priv, mod->ops.priv_bytes);
+		s->cc.priv = NULL;
+		return r;
+	}
+	s->cc_mod = mod;
+	return 0;
+}
+
+void
+utcp__cc_start(utcp_sock_t *s, const struct utcp__cc_mod *mod)
+{
+	if (s->cc_mod) {
+		utcp__cc_stop(s);
+	} else {
+		s->cc.sock = s;
+		s->cc.random = utcp__random(s->u);
+		s->cc.mss = s->mss;
+		s->cc.cwnd = utcp__initial_window(s);
+		s->cc.ssthresh = UINT32_MAX;
+		s->cc.initcwnd = s->cc.cwnd;
+		s->cwnd_used_seq = s->snd_una;
+		s->reordering = DUPTHRESH;
+		if (s->recovery <= REC_DISORDER)
+			s->high_seq = s->snd_una - 1;
+	}
+	if (!mod)
+		mod = utcp__cc_find(s->u, s->u->cfg.cc ? s->u->cfg.cc : "cubic");
+	if (!mod || try_start(s, mod) < 0) {
+		/* NewReno's state is small, and it does without. */
+		mod = utcp__cc_find(s->u, "newreno");
+		if (mod && try_start(s, mod) < 0)
+			s->cc_mod = mod;
+	}
+	utcp__pace_update(s);
+}
+
+void
+utcp__cc_stop(utcp_sock_t *s)
+{
+	const struct utcp__cc_mod *mod = s->cc_mod;
+
+	if (!mod)
+		return;
+	if (mod->ops.release) {
+		utcp__cc_refresh(s);
+		mod->ops.release(&s->cc);
+	}
+	if (s->cc.priv)
+		utcp__free(s->u, s->cc.priv, mod->ops.priv_bytes);
+	s->cc.priv = NULL;
+	s->cc_mod = NULL;
+}
+
+int
+utcp_set_cc(utcp_sock_t *s, const char *name)
+{
+	const struct utcp__cc_mod *mod;
+	struct utcp__opts *o;
+
+	if (!s || !name)
+		return -EINVAL;
+	mod = utcp__cc_find(s->u, name);
+	if (!mod)
+		return -ENOENT;
+	if (mod == (s->cc_mod ? s->cc_mod : s->opts->cc))
+		return 0;
+	o = utcp__opts_own(s);
+	if (!o)
+		return -ENOMEM;
+	o->cc = mod;
+	if (s->cc_mod && !s->dead)
+		utcp__cc_start(s, mod);
+	return 0;
+}
+
+const char *
+utcp_cc(const utcp_sock_t *s)
+{
+	const struct utcp__cc_mod *mod;
+
+	if (!s)
+		return NULL;
+	mod = s->cc_mod ? s->cc_mod : s->opts->cc;
+	return mod ? mod->name : "";
+}
+
+/* ---- pacing ---------------------------------------------------------------------------- */
+
+void
+utcp__pace_update(utcp_sock_t *s)
+{
+	int64_t mode = OPT(s, PACING), most = OPT(s, MAX_PACING_RATE);
+	uint64_t rate = 0;
+
+	if (mode == 2 ||
+	    (mode == 1 && s->cc_mod && s->cc_mod->ops.flags & UTCP_CC_PACES)) {
+		rate = s->cc.pacing_rate;
+		if (!rate && s->srtt_ns) {
+			/* Faster than the window goes round: 2 while it
+			   doubles, else 1.2. */
+			rate = s->cc.cwnd < s->cc.ssthresh / 2 ? 20 : 12;
+			rate = (uint64_t)s->cc.cwnd * rate * (SEC / 10) /
+			       s->srtt_ns;
+			rate += rate == 0;
+		}
+	}
+	if (mode && most && (!rate || rate > (uint64_t)most))
+		rate = (uint64_t)most;
+	s->pace_rate = rate;
+}

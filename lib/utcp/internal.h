@@ -551,7 +551,7 @@ struct utcp__tw {
 	struct utcp__ent ent;	 /* UTCP__TIMEWAIT */
 	struct utcp__link link;	 /* u->timewaits, by expiry, per MSL a list */
 	struct utcp__port *port; /* a reference */
-	uint64_t expires_ns, ts_seen_ns;
+	uint64_t expires_ns, ts_seen_ns, msl_ns;
 	uint32_t snd_nxt, rcv_nxt, rcv_wnd, ts_recent, ts_ofs;
 	bool ts;
 	uint8_t tos, ttl;
@@ -898,6 +898,8 @@ utcp_sock_t *utcp__sock_accepted(utcp_sock_t *listener,
 /* It is ESTABLISHED (or a Fast Open one): into the accept queue. */
 void utcp__sock_queue(utcp_sock_t *listener, utcp_sock_t *s);
 void utcp__opts_put(utcp_t *u, struct utcp__opts *o);
+/* s's options, not shared with another (sockopt.c). NULL: out of memory. */
+struct utcp__opts *utcp__opts_own(utcp_sock_t *s);
 static inline struct utcp__opts *
 utcp__opts_get(struct utcp__opts *o)
 {
@@ -942,6 +944,8 @@ void utcp__rcv_drop(utcp_sock_t *s); /* queue and reassembly, unread */
 void utcp__reass_drop(utcp_sock_t *s); /* the reassembly queue */
 void utcp__rcv_forget(utcp_sock_t *s); /* the user reads no more */
 void utcp__bufs_init(utcp_sock_t *s);  /* sizes of both buffers */
+/* Negative; it is told once. */
+int utcp__take_error(utcp_sock_t *s);
 /* Copies what is borrowed (utcp_retain); the connection may be dead then. */
 void utcp__rcv_retain(utcp_sock_t *s);
 /* Free bytes to offer as the window, before silly window avoidance. */

@@ -1,2 +1,358 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "internal.h"
+/*
+ * tcp_recovery.c: what to do about loss: fast recovery (RFC 6675, 6582) with
+ * proportional rate reduction (RFC 9937, which was 6937), timeouts (RFC 5681,
+ * 6298), ECN's echo (RFC 3168), and undoing all of it when it was for nothing
+ * (RFC 5682, 3522, 4015, 3708).
+ */
+#include "tcp_loss.h"
+
+#define BACKOFF_MAX 16
+
+/* ---- slowing down ------------------------------------------------------------- */
+
+/* acked, sacked: what the ACK that caused it brought. */
+static void
+reduce(utcp_sock_t *s, uint32_t acked, uint32_t sacked, enum utcp_cc_event why)
+{
+	if (s->negotiated & UTCP_GOT_ECN)
+		s->cwr_owed = true; /* RFC 3168 section 6.1.2 */
+	s->tlp_out = 0;
+	s->high_seq = s->snd_nxt;
+	s->prr_delivered = s->prr_out = 0;
+	/* RFC 9937 section 6.2: RecoverFS */
+	s->prr_fs = s->out_bytes - s->sacked_bytes + sacked + acked;
+	if (!s->prr_fs)
+		s->prr_fs = 1;
+	if (!s->cc_mod)
+		return;
+	s->prior_cwnd = s->cc.cwnd;
+	s->prior_ssthresh = s->cc.ssthresh;
+	if (!utcp__cc_own(s)) {
+		utcp__cc_refresh(s);
+		s->cc.ssthresh = s->cc_mod->ops.ssthresh(&s->cc, why);
+	}
+}
+
+static void
+undo_arm(utcp_sock_t *s)
+{
+	s->undo_armed = true;
+	s->undo_sent = false;
+	s->undo_una = s->snd_una;
+	s->undo_retrans = 0;
+}
+
+void
+utcp__enter_cwr(utcp_sock_t *s, uint32_t acked, enum utcp_cc_event why)
+{
+	reduce(s, acked, 0, why);
+	s->undo_armed = false;
+	s->recovery = REC_CWR;
+	utcp__cc_event(s, why);
+}
+
+void
+utcp__enter_fast(utcp_sock_t *s, const struct utcp__ackwork *w)
+{
+	COUNT(s->u, FAST_RECOVERY);
+	s->loss_seen = false;
+	/* One reduction a window, if it was ECN that asked first. */
+	if (s->recovery == REC_CWR)
+		s->high_seq = s->snd_nxt;
+	else
+		reduce(s, w ? w->acked : 0, w ? w->sacked : 0, UTCP_CC_LOSS);
+	undo_arm(s);
+	s->recovery = REC_FAST;
+	utcp__tm_clear(s, UTCP__TM_TLP);
+	utcp__cc_event(s, UTCP_CC_LOSS);
+}
+
+/* RFC 9937 section 6.2 */
+void
+utcp__prr(utcp_sock_t *s, uint32_t delivered, bool safe)
+{
+	uint32_t pipe = utcp__inflight(s), mss = s->mss, most;
+	uint32_t ssthresh = s->cc.ssthresh;
+	int64_t n;
+
+	if ((s->recovery != REC_FAST && s->recovery != REC_CWR) || !s->cc_mod ||
+	    utcp__cc_own(s))
+		return;
+	s->prr_delivered += delivered;
+	if (pipe > ssthresh) {
+		n = (int64_t)(((uint64_t)s->prr_delivered * ssthresh +
+			       s->prr_fs - 1) /
+			      s->prr_fs) -
+		    s->prr_out;
+	} else {
+		n = (int64_t)s->prr_delivered - s->prr_out;
+		n = n > delivered ? n : delivered;
+		n += safe ? mss : 0;
+		most = ssthresh - pipe;
+		n = n < most ? n : most;
+	}
+	/* The first retransmission is sent at once. */
+	if (s->prr_out == 0 && n < mss)
+		n = mss;
+	s->cc.cwnd = pipe + (n > 0 ? (uint32_t)n : 0);
+	if (s->cc.cwnd < mss)
+		s->cc.cwnd = mss;
+}
+
+/* ---- it is over ---------------------------------------------------------------- */
+
+static void
+leave(utcp_sock_t *s)
+{
+	bool slow = s->recovery == REC_CWR || s->recovery == REC_FAST;
+
+	if (s->recovery >= REC_FAST)
+		utcp__rack_recovered(s);
+	s->recovery = REC_OPEN;
+	s->frto = s->frto_new = false;
+	/* What is lost behind the recovery point is another event. */
+	s->loss_seen = s->lost_bytes > 0;
+	if (slow && s->cc_mod && !utcp__cc_own(s) &&
+	    s->cc.ssthresh != UINT32_MAX)
+		s->cc.cwnd = s->cc.ssthresh;
+	utcp__cc_event(s, UTCP_CC_RECOVERED);
+}
+
+/* RFC 4015 section 3.2, with what the control thinks right. */
+static void
+undo(utcp_sock_t *s)
+{
+	const struct utcp__cc_mod *mod = s->cc_mod;
+	uint32_t cwnd = s->prior_cwnd;
+
+	COUNT(s->u, UNDO);
+	s->undo_armed = false;
+	s->frto = s->frto_new = false;
+	s->backoff = 0;
+	s->recovery = REC_OPEN;
+	s->loss_seen = false;
+	if (!mod)
+		return;
+	utcp__cc_refresh(s);
+	if (mod->ops.undo)
+		cwnd = mod->ops.undo(&s->cc);
+	if (!utcp__cc_own(s) && s->cc.cwnd < cwnd)
+		s->cc.cwnd = cwnd;
+	if (!utcp__cc_own(s) && s->cc.ssthresh < s->prior_ssthresh)
+		s->cc.ssthresh = s->prior_ssthresh;
+	utcp__cc_event(s, UTCP_CC_UNDO);
+}
+
+/* RFC 3522: the ACK echoes a time before the first retransmission, or there was
+   none: what arrived is what had been sent first. */
+static bool
+eifel(const utcp_sock_t *s, const struct utcp__ackwork *w)
+{
+	if (!s->undo_armed || !w->acked)
+		return false;
+	if (!s->undo_sent)
+		return true;
+	return s->negotiated & UTCP_GOT_TIMESTAMPS && w->in->opts & TO_TS &&
+	       seq_lt(w->in->ts_ecr, s->retrans_ts);
+}
+
+/* RFC 3708: each byte that was sent again came twice. */
+static bool
+all_dsacked(utcp_sock_t *s, const struct utcp__ackwork *w)
+{
+	const struct utcp__sackblk *b = &w->dsack_blk;
+
+	if (!s->undo_armed || !s->undo_sent || !w->dsack ||
+	    seq_lt(b->start, s->undo_una))
+		return false;
+	s->undo_retrans -= (int32_t)(b->end - b->start);
+	return s->undo_retrans <= 0;
+}
+
+/* ---- timeouts -------------------------------------------------------------------- */
+
+void
+utcp__loss_timeout(utcp_sock_t *s)
+{
+	bool again = s->recovery == REC_LOSS && s->backoff > 0;
+	bool rack = OPT(s, RACK) && utcp__has_sack(s) && s->rack_rtt_ns;
+	struct utcp__link *l, *next;
+	struct utcp__seg *seg;
+
+	if (!link_empty(&s->segs) && utcp__first_seg(s)->flags & SEG_SACKED)
+		utcp__sack_renege(s);
+	s->frto = !s->pmtu_probing;
+	s->frto_new = false;
+	/* RFC 5681 section 3.1, equation 4: once for what timed out. */
+	if (!again) {
+		uint32_t cwnd = s->prior_cwnd, ssthresh = s->prior_ssthresh;
+		bool slowed = s->recovery == REC_FAST;
+
+		reduce(s, 0, 0, UTCP_CC_TIMEOUT);
+		if (slowed) {
+			s->prior_cwnd = cwnd;
+			s->prior_ssthresh = ssthresh;
+		}
+		undo_arm(s);
+	}
+	s->recovery = REC_LOSS;
+	s->high_seq = s->snd_nxt;
+	s->dupacks = 0;
+	if (!utcp__has_sack(s))
+		s->sacked_bytes = 0;
+	/* RFC 8985 section 6.3: what was sent a moment ago is not lost. */
+	for (l = s->sent.next; l != &s->sent; l = next) {
+		next = l->next;
+		seg = CONTAINER(l, struct utcp__seg, by_time);
+		if (!rack || s->segs.next == &seg->link ||
+		    seg->sent_ns + s->rack_rtt_ns <= s->u->now_ns)
+			utcp__mark_lost(s, seg, true);
+	}
+	s->loss_seen = false;
+	if (s->backoff < BACKOFF_MAX)
+		s->backoff++;
+	if (s->cc_mod && !utcp__cc_own(s))
+		s->cc.cwnd = utcp__inflight(s) + s->mss;
+	utcp__cc_event(s, UTCP_CC_TIMEOUT);
+	utcp__tm_clear(s, UTCP__TM_TLP);
+	utcp__tm_clear(s, UTCP__TM_REO);
+	utcp__rto_restart(s);
+	utcp__want_output(s);
+}
+
+static void
+undo_timeout(utcp_sock_t *s)
+{
+	utcp__unmark_lost(s);
+	undo(s);
+}
+
+/* An ACK in REC_LOSS. */
+static void
+loss_ack(utcp_sock_t *s, struct utcp__ackwork *w)
+{
+	bool recovered = seq_leq(s->high_seq, s->snd_una);
+
+	if (eifel(s, w) || all_dsacked(s, w)) {
+		undo_timeout(s);
+		return;
+	}
+	if (s->frto) {
+		/* RFC 5682 section 2.1; without SACK what retransmissions
+		   repaired cannot be told from what had arrived. */
+		if (w->orig && (utcp__has_sack(s) || !w->retrans)) {
+			undo_timeout(s); /* step 3b */
+			return;
+		}
+		if (seq_lt(s->high_seq, s->snd_nxt)) {
+			if (w->sacked || w->dup) /* step 3a */
+				s->frto = s->frto_new = false;
+		} else if (w->acked && !recovered) {
+			s->frto_new = true; /* step 2b */
+		} else if (w->dup) {
+			s->frto = false; /* step 2a */
+		}
+	}
+	if (recovered)
+		leave(s);
+}
+
+/* ---- fast recovery ----------------------------------------------------------------- */
+
+static void
+fast_ack(utcp_sock_t *s, struct utcp__ackwork *w)
+{
+	bool over = seq_leq(s->high_seq, s->snd_una);
+
+	if (all_dsacked(s, w) || (over && eifel(s, w))) {
+		utcp__unmark_lost(s);
+		utcp__rack_recovered(s);
+		undo(s);
+	} else if (over) {
+		leave(s);
+	} else if (eifel(s, w) && !s->retrans_bytes) {
+		/* A part came late; nothing of ours is on the way. */
+		utcp__unmark_lost(s);
+		undo(s);
+	}
+}
+
+static void
+detect(utcp_sock_t *s, const struct utcp__ackwork *w)
+{
+	if (utcp__has_sack(s)) {
+		if (OPT(s, RACK))
+			utcp__rack_detect(s);
+		else
+			utcp__sack_mark(s);
+		return;
+	}
+	if (s->recovery == REC_FAST) {
+		/* RFC 6582 section 3.2, step 3: a partial acknowledgement. */
+		if (w->acked)
+			utcp__reno_mark(s);
+	} else if (s->recovery < REC_FAST && s->dupacks >= DUPTHRESH &&
+		   seq_lt(s->high_seq, s->snd_una)) {
+		/* Step 2: not for what the last recovery sent twice. */
+		utcp__reno_mark(s);
+	}
+}
+
+/* RFC 3168 section 6.1.2 */
+static void
+ecn_echo(utcp_sock_t *s, const struct utcp__ackwork *w)
+{
+	if (!(w->in->flags & TH_ECE) || w->in->flags & TH_SYN ||
+	    !(s->negotiated & UTCP_GOT_ECN))
+		return;
+	COUNT(s->u, ECN_ECE);
+	s->delivered_ce += w->delivered;
+	if (s->recovery <= REC_DISORDER && s->out_bytes + w->acked > 0)
+		utcp__enter_cwr(s, w->acked, UTCP_CC_ECN);
+}
+
+void
+utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
+{
+	utcp__tlp_ack(s, w);
+	switch (s->recovery) {
+	case REC_LOSS:
+		loss_ack(s, w);
+		break;
+	case REC_FAST:
+		fast_ack(s, w);
+		break;
+	case REC_CWR:
+		if (w->acked && seq_leq(s->high_seq, s->snd_una))
+			leave(s);
+		break;
+	default:
+		/* The DSACKs may come when recovery is over already. */
+		if (w->dsack && all_dsacked(s, w))
+			undo(s);
+		break;
+	}
+	ecn_echo(s, w);
+	detect(s, w);
+	if (s->loss_seen && s->recovery < REC_FAST)
+		utcp__enter_fast(s, w);
+	if (s->recovery <= REC_DISORDER)
+		s->recovery = s->sacked_bytes ? REC_DISORDER : REC_OPEN;
+}
+
+/* ---- path MTU ------------------------------------------------------------------------ */
+
+void
+utcp__mtu_resend(utcp_sock_t *s)
+{
+	struct utcp__link *l;
+	struct utcp__seg *seg;
+
+	for (l = s->segs.next; l != &s->segs; l = l->next) {
+		seg = CONTAINER(l, struct utcp__seg, link);
+		if (seg->len > s->mss)
+			utcp__mark_lost(s, seg, false);
+	}
+	utcp__want_output(s);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cc_util.h: what the congestion controls that ship have in common.
+ */
+#ifndef UTCP_CC_UTIL_H
+#define UTCP_CC_UTIL_H
+
+#include "internal.h"
+
+/* As in utcp_cc_t.recovery. */
+enum { CC_OPEN, CC_DISORDER, CC_CWR, CC_RECOVERY, CC_LOSS };
+
+/* Segments that one ACK may add in slow start. RFC 9406 section 4.3 takes 8
+   for who does not pace; a receiver that takes GRO's segments whole sends one
+   ACK for some 45, and would hold a long path's slow start back for no gain.
+   After a timeout as RFC 3465 section 2.3 has it. */
+#define SLOW_START_LIMIT 46
+#define SLOW_START_LIMIT_LOSS 2
+
+/* Whether this ACK is a reason to raise cwnd: something arrived, not in fast
+   recovery, and the window was what limited (RFC 7661). */
+static inline bool
+utcp__cc_may_grow(const utcp_cc_t *cc, const utcp_ack_t *ack)
+{
+	return ack->delivered && cc->recovery != CC_CWR &&
+	       cc->recovery != CC_RECOVERY && cc->cwnd_limited;
+}
+
+/* Slow start up to ssthresh; returns the bytes of n left over beyond it. */
+static inline uint32_t
+utcp__cc_slow_start(utcp_cc_t *cc, uint32_t n)
+{
+	uint32_t limit = cc->recovery == CC_LOSS ? SLOW_START_LIMIT_LOSS
+						 : SLOW_START_LIMIT;
+	uint32_t room = cc->ssthresh - cc->cwnd, add;
+
+	add = n < limit * cc->mss ? n : limit * cc->mss;
+	if (add <= room) {
+		cc->cwnd += add;
+		return 0;
+	}
+	cc->cwnd += room;
+	return add - room;
+}
+
+/* What a reduction starts from: what is in flight, as far as the window had
+   let it out (RFC 5681 section 3.1: not cwnd, which an idle application may
+   have left large). */
+static inline uint32_t
+utcp__cc_flight(const utcp_cc_t *cc)
+{
+	uint32_t flight = cc->snd_nxt - cc->snd_una;
+
+	return flight < cc->cwnd ? flight : cc->cwnd;
+}
+
+#endif /* UTCP_CC_UTIL_H */

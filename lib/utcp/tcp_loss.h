@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tcp_loss.h: what the files of loss recovery share: tcp_ack.c (the order of
+ * things), tcp_sack.c (scoreboard), tcp_rate.c (rate sample), tcp_rack.c (loss
+ * by time, tail probes), tcp_recovery.c (states, cwnd), and cc.c.
+ */
+#ifndef UTCP_TCP_LOSS_H
+#define UTCP_TCP_LOSS_H
+
+#include "internal.h"
+
+#define DUPTHRESH 3u
+#define REORDERING_MAX 300u
+
+/* What one ACK did, gathered on its way through the rooms. */
+struct utcp__ackwork {
+	const struct utcp__seg_in *in;
+	uint32_t acked;		 /* bytes by which snd_una went on */
+	uint32_t sacked;	 /* bytes newly SACKed */
+	uint32_t delivered;	 /* both, each byte once */
+	uint32_t prior_inflight; /* before it */
+	uint64_t prior_lost;	 /* s->lost before it */
+	uint64_t rtt_ns;	 /* of the oldest segment newly acked; 0: none */
+	uint64_t rtt_last_ns;	 /* of the newest */
+	bool dup;		 /* a duplicate ACK, RFC 5681 section 2 */
+	bool dsack;
+	bool orig;    /* acked what was sent once, before high_seq */
+	bool retrans; /* acked what was sent again */
+	bool probed;  /* the path MTU probe arrived */
+	struct utcp__sackblk dsack_blk;
+	/* rate sample: the newest sent of what it acked */
+	bool rs_valid, rs_app_limited;
+	uint32_t rs_tx_inflight, rs_end;
+	uint64_t rs_delivered, rs_delivered_ns, rs_sent_ns, rs_elapsed_ns;
+	uint64_t rs_lost;
+};
+
+/* The last SACK blocks and where the walk ended, so that what was said again
+   costs nothing. */
+struct utcp__sackcache {
+	struct utcp__sackblk blk[4];
+	unsigned int num;
+	struct utcp__seg *hint; /* NULL: begin at the first */
+};
+
+static inline bool
+utcp__has_sack(const utcp_sock_t *s)
+{
+	return s->negotiated & UTCP_GOT_SACK;
+}
+
+static inline struct utcp__seg *
+utcp__first_seg(const utcp_sock_t *s)
+{
+	return CONTAINER(s->segs.next, struct utcp__seg, link);
+}
+
+/* Segments on the wire that n bytes of one record are. */
+static inline uint32_t
+utcp__num_segs(const utcp_sock_t *s, uint32_t n)
+{
+	return n <= s->mss ? 1 : (n + s->mss - 1) / s->mss;
+}
+
+static inline bool
+utcp__cc_own(const utcp_sock_t *s)
+{
+	return s->cc_mod && s->cc_mod->ops.flags & UTCP_CC_OWN_RECOVERY;
+}
+
+/* tcp_sack.c */
+/* n bytes from the front of seg (or all) arrived, which were not SACKed. */
+void utcp__seg_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
+			 struct utcp__seg *seg, uint32_t n);
+/* seg is acknowledged, or cut away: out of all lists, counts, memory. */
+void utcp__seg_free(utcp_sock_t *s, struct utcp__seg *seg);
+void utcp__sack_blocks(utcp_sock_t *s, struct utcp__ackwork *w);
+/* Taken for lost. blame: congestion may be why. */
+void utcp__mark_lost(utcp_sock_t *s, struct utcp__seg *seg, bool blame);
+/* They were not lost after all. */
+void utcp__unmark_lost(utcp_sock_t *s);
+/* The peer took back what it had SACKed (RFC 2018 section 8). */
+void utcp__sack_renege(utcp_sock_t *s);
+/* RFC 6675 section 4, IsLost(), for all: without RACK. */
+void utcp__sack_mark(utcp_sock_t *s);
+/* Without SACK a duplicate ACK stands for a segment that arrived (RFC 6582,
+   9937); adds it, or takes away what n acknowledged bytes explain. */
+void utcp__reno_add(utcp_sock_t *s, struct utcp__ackwork *w);
+void utcp__reno_remove(utcp_sock_t *s, struct utcp__ackwork *w);
+/* Without SACK: the first segment is lost. */
+void utcp__reno_mark(utcp_sock_t *s);
+
+/* tcp_rate.c */
+void utcp__rate_sent(utcp_sock_t *s, struct utcp__seg *seg);
+void utcp__rate_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
+			  const struct utcp__seg *seg, uint32_t end);
+/* Fills the rate part of ack; all bytes of w are delivered. */
+void utcp__rate_sample(utcp_sock_t *s, const struct utcp__ackwork *w,
+		       utcp_ack_t *ack);
+
+/* tcp_rack.c */
+void utcp__rack_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
+			  const struct utcp__seg *seg, uint32_t end);
+void utcp__rack_dsack(utcp_sock_t *s, const struct utcp__ackwork *w);
+/* Fast or loss recovery ended (RFC 8985 section 6.2, step 4). */
+void utcp__rack_recovered(utcp_sock_t *s);
+void utcp__rack_detect(utcp_sock_t *s);
+/* RFC 8985 section 7.4. */
+void utcp__tlp_ack(utcp_sock_t *s, const struct utcp__ackwork *w);
+
+/* tcp_recovery.c */
+/* States, marks, undo, after the scoreboard was brought up to date. */
+void utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w);
+/* cwnd in recovery. delivered 0: not by an ACK. */
+void utcp__prr(utcp_sock_t *s, uint32_t delivered, bool safe);
+/* Slows down once, without anything to send again: ECN, TLP. */
+void utcp__enter_cwr(utcp_sock_t *s, uint32_t acked, enum utcp_cc_event why);
+/* Losses were marked: fast recovery, if not there already. */
+void utcp__enter_fast(utcp_sock_t *s, const struct utcp__ackwork *w);
+
+/* cc.c */
+uint32_t utcp__initial_window(const utcp_sock_t *s);
+void utcp__cc_event(utcp_sock_t *s, enum utcp_cc_event event);
+void utcp__pace_update(utcp_sock_t *s);
+
+#endif /* UTCP_TCP_LOSS_H */
