@@ -536,7 +536,7 @@ struct utcp__syn {
 	uint64_t due_ns, born_ns;
 	uint32_t irs, iss;
 	uint32_t ts_recent;
-	uint16_t mss, wnd;
+	uint16_t mss, wnd, wnd_acked;
 	uint8_t wscale, opts; /* TO_*, both sides' */
 	uint8_t retries, tos;
 	bool ecn;
@@ -650,6 +650,7 @@ struct utcp_sock_s {
 	bool rst_owed : 1;     /* abort: send a reset, then end */
 	bool fastopen_syn : 1; /* SYN waits for the first write */
 	bool syn_data_refused : 1;
+	bool fastopen_child : 1; /* counts in the listener's num_fastopen */
 	bool peer_ts_bad : 1;
 	bool tlp_retrans : 1; /* the probe was a retransmission */
 	bool frto : 1;	      /* RFC 5682 in progress */
@@ -1010,6 +1011,21 @@ void utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg);
 void utcp__syn_timer(utcp_t *u);
 void utcp__syn_drop(struct utcp__syn *syn);
 void utcp__listen_end(utcp_sock_t *listener); /* its half open ones */
+/* A SYN-ACK of these options, from listener l. */
+void utcp__synack(utcp_sock_t *l, const struct utcp__key *k, uint32_t iss,
+		  uint32_t irs, const struct utcp__opt_out *o, bool ecn);
+/* A socket in SYN_RECEIVED, of the peer's SYN seg (or what is known of it), to
+   which we said or will say iss and what `offered` names. NULL. */
+utcp_sock_t *utcp__syn_child(utcp_sock_t *l, const struct utcp__seg_in *seg,
+			     uint32_t iss, uint16_t offered);
+/* Its SYN is acknowledged by seg: ESTABLISHED, into the accept queue. */
+void utcp__syn_open(utcp_sock_t *l, utcp_sock_t *s,
+		    const struct utcp__seg_in *seg);
+/* tcp_cookie.c: a SYN-ACK with a cookie, for which nothing is kept; an ACK,
+   true if it carried a cookie (and was dealt with). */
+void utcp__cookie_send(utcp_sock_t *l, const struct utcp__seg_in *seg,
+		       bool ecn);
+bool utcp__cookie_take(utcp_sock_t *l, struct utcp__seg_in *seg);
 /* A SYN that may take a TIME-WAIT's place, whose successor begins at iss. */
 void utcp__listen_reopen(utcp_sock_t *listener, struct utcp__seg_in *seg,
 			 uint32_t iss);

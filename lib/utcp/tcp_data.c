@@ -49,8 +49,7 @@ schedule_ack(utcp_sock_t *s, bool quick)
 		return;
 	}
 	if (s->due[UTCP__TM_DELACK] == UTCP_NEVER)
-		utcp__tm_set(s, UTCP__TM_DELACK,
-			     s->u->now_ns + (uint64_t)wait);
+		utcp__tm_set(s, UTCP__TM_DELACK, s->u->now_ns + (uint64_t)wait);
 }
 
 /*
@@ -188,13 +187,14 @@ take_in_order(utcp_sock_t *s, struct utcp__seg_in *seg)
 static bool
 trim(utcp_sock_t *s, struct utcp__seg_in *seg)
 {
-	uint32_t edge = seq_lt(s->rcv_nxt, s->rcv_adv) ? s->rcv_adv : s->rcv_nxt;
+	uint32_t edge = seq_lt(s->rcv_nxt, s->rcv_adv) ? s->rcv_adv
+						       : s->rcv_nxt;
 	uint32_t end = seg->seq + seg->len, old;
 	bool fin = (seg->flags & TH_FIN) != 0;
 
 	if (seq_lt(seg->seq, s->rcv_nxt)) {
-		old = seq_lt(end, s->rcv_nxt) ? end - seg->seq :
-						s->rcv_nxt - seg->seq;
+		old = seq_lt(end, s->rcv_nxt) ? end - seg->seq
+					      : s->rcv_nxt - seg->seq;
 		if (old > 0) {
 			/* RFC 2883 section 4: all of it, or a part. */
 			utcp__dsack(s, seg->seq, seg->seq + old);
@@ -263,7 +263,8 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 			return;
 		schedule_ack(s, quick);
 	}
-	if ((fin && s->rcv_nxt == end) || (s->fin_ofo && s->rcv_nxt == s->fin_seq))
+	if ((fin && s->rcv_nxt == end) ||
+	    (s->fin_ofo && s->rcv_nxt == s->fin_seq))
 		take_fin(s);
 	else if (fin && seq_lt(s->rcv_nxt, end) && !s->fin_ofo) {
 		s->fin_ofo = true;

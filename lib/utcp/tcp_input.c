@@ -194,9 +194,9 @@ check_sequence(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	COUNT(s->u, DROP_WINDOW);
 	if (seg->len > 0 && seq_lt(seg->seq, s->rcv_nxt)) {
 		utcp__dsack(s, seg->seq,
-			    seq_lt(s->rcv_nxt, seg->seq + seg->len) ?
-				s->rcv_nxt :
-				seg->seq + seg->len);
+			    seq_lt(s->rcv_nxt, seg->seq + seg->len)
+				? s->rcv_nxt
+				: seg->seq + seg->len);
 	}
 	utcp__ack_odd(s, seg);
 	return false;
@@ -314,7 +314,6 @@ take_ack_syn_received(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	s->snd_wl2 = seg->ack;
 	if (s->snd_wnd > s->max_wnd)
 		s->max_wnd = s->snd_wnd;
-	utcp__established(s);
 	return true;
 }
 
@@ -349,6 +348,8 @@ take_ack(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	wnd = update_window(s, seg);
 	more = seg->len > 0 || (seg->flags & TH_FIN) != 0;
 	utcp__tcp_ack(s, seg, wnd, more);
+	if (s->state == UTCP_SYN_RECEIVED)
+		utcp__established(s);
 	return advance_state(s);
 }
 

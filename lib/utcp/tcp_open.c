@@ -156,8 +156,8 @@ utcp__syn_sent_input(utcp_sock_t *s, struct utcp__seg_in *seg)
 	bool acks = (seg->flags & TH_ACK) != 0;
 
 	/* first: what was never sent, or only the number before the SYN */
-	if (acks && (seq_leq(seg->ack, s->iss) ||
-		     seq_lt(s->snd_nxt, seg->ack))) {
+	if (acks &&
+	    (seq_leq(seg->ack, s->iss) || seq_lt(s->snd_nxt, seg->ack))) {
 		COUNT(u, DROP_ACK);
 		if ((seg->flags & TH_RST) == 0)
 			utcp__tcp_refuse(u, seg);

@@ -1,2 +1,320 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tcp_reass.c: data out of order, and what is told of it (RFC 2018, RFC 2883).
+ *
+ * The queue is sorted and has no overlaps: of two copies with different data
+ * the first stands. It is bounded by the memory it takes, not by the data in
+ * it: a flood of tiny segments fills it no more than one of large ones.
+ */
 #include "internal.h"
+
+#define SACKS 4
+#define LEAST_BYTES 65536u /* may always be used */
+
+static struct utcp__rblk *
+blk_of(struct utcp__link *l)
+{
+	return CONTAINER(l, struct utcp__rblk, link);
+}
+
+static uint32_t
+blk_end(const struct utcp__rblk *b)
+{
+	return b->seq + b->len;
+}
+
+/* ---- SACK blocks -------------------------------------------------------- */
+
+static bool
+sacks_ready(utcp_sock_t *s)
+{
+	if ((s->negotiated & UTCP_GOT_SACK) == 0)
+		return false;
+	if (s->sacks == NULL)
+		s->sacks = utcp__alloc(s->u, SACKS * sizeof(s->sacks[0]));
+	return s->sacks != NULL;
+}
+
+static void
+sack_remove(utcp_sock_t *s, unsigned int i)
+{
+	s->num_sacks--;
+	memmove(s->sacks + i, s->sacks + i + 1,
+		(s->num_sacks - i) * sizeof(s->sacks[0]));
+}
+
+/* Stretches b over the neighbours in the queue, from one within b. */
+static void
+stretch(utcp_sock_t *s, struct utcp__rblk *at, struct utcp__sackblk *b)
+{
+	struct utcp__link *l;
+
+	for (l = &at->link; l != &s->reass; l = l->prev) {
+		if (seq_lt(blk_end(blk_of(l)), b->start))
+			break;
+		if (seq_lt(blk_of(l)->seq, b->start))
+			b->start = blk_of(l)->seq;
+	}
+	for (l = at->link.next; l != &s->reass; l = l->next) {
+		if (seq_lt(b->end, blk_of(l)->seq))
+			break;
+		if (seq_lt(b->end, blk_end(blk_of(l))))
+			b->end = blk_end(blk_of(l));
+	}
+}
+
+/*
+ * [start, end) has just come: the first block to report is all that is
+ * contiguous with it, those reported before follow (RFC 2018 section 4). `at`
+ * is a block of the queue within it.
+ */
+static void
+sack_add(utcp_sock_t *s, struct utcp__rblk *at, uint32_t start, uint32_t end)
+{
+	struct utcp__sackblk b = { start, end };
+	bool full;
+
+	if (!sacks_ready(s))
+		return;
+	full = s->num_sacks == SACKS;
+	for (unsigned int i = 0; i < s->num_sacks;) {
+		const struct utcp__sackblk *o = &s->sacks[i];
+
+		if (seq_lt(b.end, o->start) || seq_lt(o->end, b.start)) {
+			i++;
+			continue;
+		}
+		if (seq_lt(o->start, b.start))
+			b.start = o->start;
+		if (seq_lt(b.end, o->end))
+			b.end = o->end;
+		sack_remove(s, i);
+		i = 0; /* it may touch one passed over */
+	}
+	/* Blocks that fell out of the list are still in the queue. */
+	if (full)
+		stretch(s, at, &b);
+	if (s->num_sacks == SACKS)
+		s->num_sacks--;
+	memmove(s->sacks + 1, s->sacks, s->num_sacks * sizeof(s->sacks[0]));
+	s->sacks[0] = b;
+	s->num_sacks++;
+}
+
+/* rcv_nxt went forward. */
+static void
+sacks_trim(utcp_sock_t *s)
+{
+	for (unsigned int i = 0; i < s->num_sacks;) {
+		if (seq_leq(s->sacks[i].end, s->rcv_nxt) ||
+		    seq_leq(s->sacks[i].start, s->rcv_nxt))
+			sack_remove(s, i);
+		else
+			i++;
+	}
+}
+
+void
+utcp__dsack(utcp_sock_t *s, uint32_t start, uint32_t end)
+{
+	struct utcp__sackblk *d = &s->dsack;
+
+	if ((s->negotiated & UTCP_GOT_SACK) == 0 || !seq_lt(start, end))
+		return;
+	/* One not yet reported grows; else the newest is reported. */
+	if (d->start != d->end && seq_leq(start, d->end) &&
+	    seq_leq(d->start, end)) {
+		if (seq_lt(start, d->start))
+			d->start = start;
+		if (seq_lt(d->end, end))
+			d->end = end;
+		return;
+	}
+	d->start = start;
+	d->end = end;
+}
+
+unsigned int
+utcp__sack_report(utcp_sock_t *s, struct utcp__sackblk *to, unsigned int max)
+{
+	unsigned int n = 0;
+
+	if (max > 0 && s->dsack.start != s->dsack.end) {
+		/* RFC 2883 section 4: the duplicate first, once. */
+		to[n++] = s->dsack;
+		s->dsack.start = s->dsack.end = 0;
+		COUNT(s->u, DSACK_OUT);
+	}
+	for (unsigned int i = 0; i < s->num_sacks && n < max; i++)
+		to[n++] = s->sacks[i];
+	return n;
+}
+
+/* ---- the queue ------------------------------------------------------------ */
+
+static void
+blk_free(utcp_sock_t *s, struct utcp__rblk *b)
+{
+	link_remove(&b->link);
+	s->reass_bytes -= utcp__rblk_cost(b);
+	s->reass_blks--;
+	utcp__rblk_free(s->u, b);
+}
+
+/* Whether so many bytes more may be kept. */
+static bool
+room_for(const utcp_sock_t *s, uint32_t bytes)
+{
+	uint64_t most = 2ull * s->rcvbuf;
+
+	if (most < LEAST_BYTES)
+		most = LEAST_BYTES;
+	return (uint64_t)s->reass_bytes + bytes + sizeof(struct utcp__rblk) <=
+	       most;
+}
+
+/* Into the room behind b's data, which seg follows. */
+static bool
+append_to(struct utcp__rblk *b, const struct utcp__seg_in *seg)
+{
+	if (b->own == NULL || b->data + b->len != b->own + b->own_len ||
+	    b->room - b->own_len < seg->len)
+		return false;
+	for (unsigned int i = 0; i < seg->num_parts; i++) {
+		memcpy(b->own + b->own_len, seg->part[i].data,
+		       seg->part[i].len);
+		b->own_len += (uint32_t)seg->part[i].len;
+	}
+	b->len += seg->len;
+	return true;
+}
+
+/*
+ * Puts seg, which overlaps nothing, behind `prev` (the list's head: first).
+ * Returns the block that has it; NULL: no room, no memory.
+ */
+static struct utcp__rblk *
+put(utcp_sock_t *s, struct utcp__link *prev, const struct utcp__seg_in *seg)
+{
+	struct utcp__rblk *b;
+	bool follows = prev != &s->reass && blk_end(blk_of(prev)) == seg->seq;
+
+	if (follows && append_to(blk_of(prev), seg))
+		return blk_of(prev);
+	/* Runs of data take few blocks: the next has room for more. */
+	if (!room_for(s, seg->len)) {
+		COUNT(s->u, DROP_RCVBUF);
+		return NULL;
+	}
+	b = utcp__rblk_copy(s->u, seg);
+	if (b == NULL)
+		return NULL;
+	b->seq = seg->seq;
+	link_append(prev->next, &b->link);
+	s->reass_bytes += utcp__rblk_cost(b);
+	s->reass_blks++;
+	return b;
+}
+
+/*
+ * The rest of seg, from behind `prev` on, around the blocks that follow; what
+ * they have is a duplicate. Returns a block of what was put or was there.
+ */
+static struct utcp__rblk *
+put_around(utcp_sock_t *s, struct utcp__link *prev, struct utcp__seg_in *seg)
+{
+	struct utcp__rblk *next, *at = NULL, *b;
+	struct utcp__seg_in piece;
+	uint32_t end = seg->seq + seg->len, stop;
+
+	while (seg->len > 0) {
+		if (prev->next == &s->reass ||
+		    seq_leq(end, blk_of(prev->next)->seq)) {
+			b = put(s, prev, seg);
+			return b != NULL ? b : at;
+		}
+		next = blk_of(prev->next);
+		if (seq_lt(seg->seq, next->seq)) {
+			piece = *seg;
+			utcp__seg_trim_end(&piece, end - next->seq);
+			if (put(s, prev, &piece) == NULL)
+				return at;
+		}
+		stop = seq_lt(end, blk_end(next)) ? end : blk_end(next);
+		utcp__dsack(s, next->seq, stop);
+		utcp__seg_trim_front(seg, stop - seg->seq);
+		at = next;
+		prev = &next->link;
+	}
+	return at;
+}
+
+void
+utcp__reass_insert(utcp_sock_t *s, struct utcp__seg_in *seg)
+{
+	uint32_t start = seg->seq, end = seg->seq + seg->len, stop;
+	struct utcp__link *prev = s->reass.prev;
+	struct utcp__rblk *at, *b;
+
+	/* Mostly it is the newest: the search begins at the end. */
+	while (prev != &s->reass && seq_lt(start, blk_of(prev)->seq))
+		prev = prev->prev;
+	at = NULL;
+	if (prev != &s->reass && seq_lt(start, blk_end(blk_of(prev)))) {
+		at = blk_of(prev);
+		stop = seq_lt(end, blk_end(at)) ? end : blk_end(at);
+		utcp__dsack(s, start, stop);
+		utcp__seg_trim_front(seg, stop - start);
+	}
+	if (seg->len > 0) {
+		b = put_around(s, prev, seg);
+		if (b != NULL)
+			at = b;
+		else if (at != NULL)
+			end = blk_end(at);
+	}
+	if (at == NULL)
+		return; /* nothing of it was taken */
+	/* Only what is there is reported: memory may have ended it early. */
+	if (seq_lt(blk_end(at), end))
+		end = blk_end(at);
+	if (seq_lt(start, s->rcv_nxt))
+		start = s->rcv_nxt;
+	sack_add(s, at, start, end);
+}
+
+bool
+utcp__reass_deliver(utcp_sock_t *s)
+{
+	struct utcp__rblk *b;
+	bool moved = false;
+	uint32_t old;
+
+	while (!link_empty(&s->reass)) {
+		b = blk_of(s->reass.next);
+		if (seq_lt(s->rcv_nxt, b->seq))
+			break;
+		old = s->rcv_nxt - b->seq;
+		if (old >= b->len) {
+			blk_free(s, b);
+			continue;
+		}
+		b->data += old;
+		b->len -= old;
+		b->seq += old;
+		s->reass_bytes -= utcp__rblk_cost(b);
+		s->reass_blks--;
+		utcp__rcv_append_blk(s, b);
+		moved = true;
+	}
+	sacks_trim(s);
+	return moved;
+}
+
+void
+utcp__reass_drop(utcp_sock_t *s)
+{
+	while (!link_empty(&s->reass))
+		blk_free(s, blk_of(s->reass.next));
+	s->num_sacks = 0;
+}

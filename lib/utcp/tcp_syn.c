@@ -1,2 +1,510 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tcp_syn.c: a listener's connections before they are open (RFC 9293 section
+ * 3.10.7.2, and SYN-RECEIVED of 3.10.7.4).
+ *
+ * A half open connection is a small struct, or nothing at all, but a number in
+ * the SYN-ACK (tcp_cookie.c), once there are too many of them. A socket is made
+ * when the handshake is complete, or by Fast Open (tcp_fastopen.c).
+ */
 #include "internal.h"
+
+#define SYNS_LEAST 16 /* half open ones of a listener, whatever its backlog */
+#define STEPS_MAX 64  /* searched, if timeouts differ */
+
+static struct utcp__syn *
+syn_of(struct utcp__link *l)
+{
+	return CONTAINER(l, struct utcp__syn, link);
+}
+
+/* ---- the queue, its timer ------------------------------------------------ */
+
+static uint64_t
+timeout_ns(const struct utcp__syn *syn)
+{
+	const struct utcp__opts *o = syn->listener->opts;
+	uint64_t most = (uint64_t)o->v[UTCP_OPT_RTO_MAX_NS];
+	uint64_t ns = (uint64_t)o->v[UTCP_OPT_INITRTO_NS];
+	unsigned int n = syn->retries > 7 ? 7 : syn->retries;
+
+	ns <<= n;
+	return ns > most ? most : ns;
+}
+
+/* A list for each number of retries, by time: all wait equally long there,
+   unless listeners differ. */
+static void
+enqueue(utcp_t *u, struct utcp__syn *syn)
+{
+	struct utcp__link *list = &u->syns[syn->retries > 7 ? 7 : syn->retries];
+	struct utcp__link *at = list->prev;
+	unsigned int steps = 0;
+
+	while (at != list && syn_of(at)->due_ns > syn->due_ns &&
+	       steps++ < STEPS_MAX)
+		at = at->prev;
+	link_append(at->next, &syn->link);
+	utcp__timer_at(u, &u->syn_timer, syn->due_ns);
+}
+
+static void
+syn_unlink(struct utcp__syn *syn)
+{
+	link_remove(&syn->link);
+	link_remove(&syn->of_listener);
+	syn->listener->listen->num_syns--;
+	syn->listener->u->num_syns--;
+}
+
+void
+utcp__syn_drop(struct utcp__syn *syn)
+{
+	utcp_t *u = syn->listener->u;
+
+	syn_unlink(syn);
+	if (syn->ent.linked)
+		utcp__unlink_ent(u, &syn->ent);
+	utcp__pool_put(u, UTCP__POOL_SYN, syn);
+}
+
+void
+utcp__listen_end(utcp_sock_t *listener)
+{
+	struct utcp__link *list = &listener->listen->syns;
+
+	while (!link_empty(list))
+		utcp__syn_drop(
+		    CONTAINER(list->next, struct utcp__syn, of_listener));
+}
+
+static void
+send_synack(const struct utcp__syn *syn, bool ecn)
+{
+	utcp_sock_t *l = syn->listener;
+	utcp_t *u = l->u;
+	struct utcp__opt_out o = { 0 };
+	uint8_t cookie[8];
+
+	o.opts = (uint16_t)((syn->opts & ~TO_FASTOPEN) | TO_MSS);
+	o.mss = utcp__mss_offer(u, l->opts, syn->ent.key.family);
+	o.wscale = (uint8_t)utcp__wscale_offer(l->opts);
+	o.ts_val = utcp__ts_now(u, utcp__ts_offset(u, &syn->ent.key));
+	o.ts_ecr = syn->ts_recent;
+	if (syn->cookie_due) {
+		utcp__fastopen_cookie(u, &syn->ent.key, cookie);
+		o.opts |= TO_FASTOPEN;
+		o.exp_fastopen = syn->exp_fastopen;
+		o.cookie = cookie;
+		o.cookie_len = sizeof(cookie);
+	}
+	utcp__synack(l, &syn->ent.key, syn->iss, syn->irs, &o, ecn);
+}
+
+void
+utcp__synack(utcp_sock_t *l, const struct utcp__key *k, uint32_t iss,
+	     uint32_t irs, const struct utcp__opt_out *o, bool ecn)
+{
+	uint8_t h[60] = { 0 };
+	uint32_t bytes = 20 + utcp__tcp_options(h + 20, o);
+
+	memcpy(h, &k->lport_be, 2);
+	memcpy(h + 2, &k->rport_be, 2);
+	put32(h + 4, iss);
+	put32(h + 8, irs + 1);
+	h[12] = (uint8_t)(bytes << 2);
+	h[13] = TH_SYN | TH_ACK;
+	if (ecn) /* RFC 3168 section 6.1.1 */
+		h[13] |= TH_ECE;
+	put16(h + 14, utcp__offer_window(l->opts));
+	utcp__ctl(l->u, k, 6, h, bytes, 16, (uint8_t)(OPT(l, DSCP) << 2),
+		  (uint8_t)OPT(l, TTL));
+}
+
+static bool
+accept_full(const utcp_sock_t *l)
+{
+	return l->listen->num_accept >= l->listen->backlog;
+}
+
+/* ---- the connection is made ------------------------------------------------- */
+
+/*
+ * A socket for the peer's SYN `seg` (rebuilt, if it has long gone), to which we
+ * said or will say iss and what `offered` names. NULL: no memory.
+ */
+utcp_sock_t *
+utcp__syn_child(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss,
+		uint16_t offered)
+{
+	const struct utcp__key *k = &seg->in->key;
+	utcp_sock_t *s = utcp__sock_accepted(l, k);
+	int scale;
+
+	if (s == NULL) {
+		COUNT(l->u, DROP_NOMEM);
+		return NULL;
+	}
+	s->passive = true;
+	s->iss = s->snd_una = s->snd_nxt = iss;
+	s->irs = seg->seq;
+	s->rcv_nxt = s->rcv_acked = seg->seq + 1;
+	s->rcv_adv = s->rcv_nxt + utcp__offer_window(l->opts);
+	s->ts_ofs = utcp__ts_offset(l->u, k);
+	scale = utcp__wscale_offer(l->opts);
+	s->rcv_wscale = (uint8_t)(scale < 0 ? 0 : scale);
+	s->snd_wnd = s->max_wnd = seg->wnd;
+	s->snd_wl1 = seg->seq;
+	s->snd_wl2 = iss;
+	utcp__negotiate(s, seg, offered);
+	return s;
+}
+
+/* The handshake is complete: the peer has acknowledged our SYN. */
+void
+utcp__syn_open(utcp_sock_t *l, utcp_sock_t *s, const struct utcp__seg_in *seg)
+{
+	s->snd_una = s->snd_nxt = s->iss + 1;
+	s->snd_wnd = seg->wnd << s->snd_wscale;
+	if (s->snd_wnd > s->max_wnd)
+		s->max_wnd = s->snd_wnd;
+	utcp__established(s);
+	utcp__sock_queue(l, s);
+}
+
+/* The SYN that syn was made of. */
+static void
+rebuild(const struct utcp__syn *syn, struct utcp__in *in,
+	struct utcp__seg_in *seg)
+{
+	memset(in, 0, offsetof(struct utcp__in, part));
+	in->key = syn->ent.key;
+	seg->in = in;
+	seg->seq = syn->irs;
+	seg->ack = 0;
+	seg->wnd = syn->wnd;
+	seg->len = 0;
+	seg->num_parts = 0;
+	seg->flags = TH_SYN;
+	if (syn->ecn)
+		seg->flags |= TH_ECE | TH_CWR;
+	seg->opts = (uint16_t)(syn->opts | TO_MSS);
+	seg->mss = syn->mss;
+	seg->wscale = syn->wscale;
+	seg->ts_val = syn->ts_recent;
+}
+
+/* syn is done with, a socket takes its place. NULL: not now. ack: the last
+   segment of the handshake, NULL: it is long gone. */
+static utcp_sock_t *
+complete(struct utcp__syn *syn, const struct utcp__seg_in *ack)
+{
+	utcp_sock_t *l = syn->listener, *s;
+	utcp_t *u = l->u;
+	struct utcp__in in;
+	struct utcp__seg_in seg;
+
+	if (accept_full(l)) {
+		/* The SYN-ACK goes on being sent, until there is room. */
+		COUNT(u, DROP_ACCEPT);
+		return NULL;
+	}
+	rebuild(syn, &in, &seg);
+	s = utcp__syn_child(l, &seg, syn->iss, syn->opts);
+	if (s == NULL)
+		return NULL;
+	/* RFC 6298 section 3: of a SYN-ACK sent once the time is known. */
+	if (syn->retries == 0 && ack != NULL && !syn->acked)
+		utcp__rtt_sample(s, u->now_ns - syn->born_ns);
+	if (ack == NULL) {
+		seg.wnd = syn->wnd_acked;
+		ack = &seg;
+	}
+	utcp__syn_open(l, s, ack);
+	utcp__syn_drop(syn);
+	return s;
+}
+
+/* ---- time ---------------------------------------------------------------------- */
+
+/* True: syn waits on, with a new due_ns. */
+static bool
+syn_due(struct utcp__syn *syn)
+{
+	utcp_sock_t *l = syn->listener;
+	utcp_t *u = l->u;
+
+	if (syn->acked) {
+		/* It was deferred long enough without data. */
+		if (complete(syn, NULL) != NULL)
+			return false;
+		syn->acked = false;
+	}
+	if (syn->retries >= OPT(l, SYNACK_RETRIES)) {
+		utcp__syn_drop(syn);
+		return false;
+	}
+	syn->retries++;
+	/* RFC 3168 section 6.1.1.1: perhaps it was the ECE. */
+	syn->ecn = false;
+	send_synack(syn, false);
+	syn->due_ns = u->now_ns + timeout_ns(syn);
+	return true;
+}
+
+void
+utcp__syn_timer(utcp_t *u)
+{
+	uint64_t next = UTCP_NEVER;
+
+	for (unsigned int i = 0; i < 8; i++) {
+		struct utcp__link *list = &u->syns[i];
+		struct utcp__syn *syn;
+
+		while (!link_empty(list)) {
+			syn = syn_of(list->next);
+			if (syn->due_ns > u->now_ns)
+				break;
+			if (syn_due(syn)) {
+				link_remove(&syn->link);
+				enqueue(u, syn);
+			}
+		}
+		if (!link_empty(list) && syn_of(list->next)->due_ns < next)
+			next = syn_of(list->next)->due_ns;
+	}
+	if (next != UTCP_NEVER)
+		utcp__timer_at(u, &u->syn_timer, next);
+}
+
+/* ---- LISTEN ----------------------------------------------------------------- */
+
+static bool
+wants_ecn(const utcp_sock_t *l, const struct utcp__seg_in *seg)
+{
+	uint16_t both = TH_ECE | TH_CWR;
+
+	/* RFC 3168 section 6.1.1; with AE (RFC 9768) it is asked likewise. */
+	return OPT(l, ECN) != 0 && (seg->flags & both) == both;
+}
+
+/* A half open connection of this SYN, and its SYN-ACK. */
+static void
+syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
+{
+	utcp_t *u = l->u;
+	struct utcp__syn *syn = utcp__pool_get(u, UTCP__POOL_SYN);
+
+	if (syn == NULL) {
+		COUNT(u, DROP_NOMEM);
+		return;
+	}
+	syn->ent.kind = UTCP__SYN;
+	syn->ent.key = seg->in->key;
+	if (utcp__link_ent(u, &syn->ent) < 0) {
+		COUNT(u, DROP_NOMEM);
+		utcp__pool_put(u, UTCP__POOL_SYN, syn);
+		return;
+	}
+	syn->listener = l;
+	link_append(&l->listen->syns, &syn->of_listener);
+	l->listen->num_syns++;
+	u->num_syns++;
+	syn->irs = seg->seq;
+	syn->iss = iss;
+	syn->opts = (uint8_t)(seg->opts & utcp__offer(l->opts));
+	syn->mss = (seg->opts & TO_MSS) != 0  ? seg->mss
+		   : seg->in->key.family == 4 ? 536
+					      : 1220;
+	syn->wnd = (uint16_t)seg->wnd;
+	syn->wscale = seg->wscale;
+	syn->ts_recent = (seg->opts & TO_TS) != 0 ? seg->ts_val : 0;
+	syn->ecn = wants_ecn(l, seg);
+	/* RFC 7413 section 4.1.2: who asks, or has a bad one, is given one. */
+	syn->cookie_due = (seg->opts & TO_FASTOPEN) != 0 &&
+			  OPT(l, FASTOPEN) != 0;
+	syn->exp_fastopen = seg->exp_fastopen;
+	syn->born_ns = u->now_ns;
+	syn->due_ns = u->now_ns + timeout_ns(syn);
+	link_init(&syn->link);
+	enqueue(u, syn);
+	send_synack(syn, syn->ecn);
+}
+
+/* RFC 9293 section 3.10.7.2, third: a SYN. */
+static void
+take_syn(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
+{
+	utcp_t *u = l->u;
+	uint32_t most = l->listen->backlog;
+
+	if (accept_full(l)) {
+		COUNT(u, DROP_ACCEPT);
+		return;
+	}
+	if (OPT(l, FASTOPEN) != 0 && utcp__fastopen_accept(l, seg, iss))
+		return;
+	if (most < SYNS_LEAST)
+		most = SYNS_LEAST;
+	if (l->listen->num_syns >= most || u->num_syns >= u->cfg.max_syns) {
+		utcp__cookie_send(l, seg, wants_ecn(l, seg));
+		return;
+	}
+	syn_new(l, seg, iss);
+}
+
+void
+utcp__listen_input(utcp_sock_t *l, struct utcp__seg_in *seg)
+{
+	utcp_t *u = l->u;
+
+	/* first: a reset is for nothing that is here */
+	if ((seg->flags & TH_RST) != 0) {
+		COUNT(u, DROP_STATE);
+		return;
+	}
+	if (seg->in->ttl < OPT(l, TTL_MIN)) {
+		COUNT(u, DROP_STATE);
+		return;
+	}
+	/* second: an ACK is for no connection that we know of, unless one that
+	   we sent away with a cookie */
+	if ((seg->flags & TH_ACK) != 0) {
+		if ((seg->flags & TH_SYN) == 0 && utcp__cookie_take(l, seg))
+			return;
+		COUNT(u, DROP_CLOSED);
+		utcp__tcp_refuse(u, seg);
+		return;
+	}
+	/* third; fourth: nothing else is taken, nor a SYN that ends at once */
+	if ((seg->flags & (TH_SYN | TH_FIN)) != TH_SYN) {
+		COUNT(u, DROP_STATE);
+		return;
+	}
+	take_syn(l, seg, utcp__iss(u, &seg->in->key));
+}
+
+void
+utcp__listen_reopen(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
+{
+	take_syn(l, seg, iss);
+}
+
+/* ---- SYN-RECEIVED ----------------------------------------------------------- */
+
+/* An ACK in answer to what does not fit (3.10.7.4, first; RFC 5961). */
+static void
+syn_ack_odd(struct utcp__syn *syn)
+{
+	utcp_t *u = syn->listener->u;
+	struct utcp__opt_out o = { 0 };
+	uint8_t h[60] = { 0 };
+	uint32_t bytes = 20;
+
+	if (!utcp__allow_challenge(u))
+		return;
+	COUNT(u, CHALLENGE_ACKS);
+	memcpy(h, &syn->ent.key.lport_be, 2);
+	memcpy(h + 2, &syn->ent.key.rport_be, 2);
+	put32(h + 4, syn->iss + 1);
+	put32(h + 8, syn->irs + 1);
+	if ((syn->opts & TO_TS) != 0) {
+		o.opts = TO_TS;
+		o.ts_val = utcp__ts_now(u, utcp__ts_offset(u, &syn->ent.key));
+		o.ts_ecr = syn->ts_recent;
+		bytes += utcp__tcp_options(h + 20, &o);
+	}
+	h[12] = (uint8_t)(bytes << 2);
+	h[13] = TH_ACK;
+	put16(h + 14, utcp__offer_window(syn->listener->opts));
+	utcp__ctl(u, &syn->ent.key, 6, h, bytes, 16, 0, 64);
+}
+
+/* First to fourth of 3.10.7.4: sequence number, RST, SYN. True: go on. */
+static bool
+syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
+{
+	utcp_t *u = syn->listener->u;
+	uint32_t wnd = utcp__offer_window(syn->listener->opts);
+	uint32_t ofs = seg->seq - (syn->irs + 1);
+	bool rst = (seg->flags & TH_RST) != 0;
+
+	if ((seg->flags & (TH_SYN | TH_ACK | TH_RST)) == TH_SYN &&
+	    seg->seq == syn->irs) {
+		/* The SYN again: so is our answer. */
+		if ((syn->opts & TO_TS) != 0 && (seg->opts & TO_TS) != 0 &&
+		    seq_lt(syn->ts_recent, seg->ts_val))
+			syn->ts_recent = seg->ts_val;
+		if (utcp__allow_challenge(u))
+			send_synack(syn, syn->ecn);
+		return false;
+	}
+	if (!rst && (syn->opts & TO_TS) != 0 && (seg->flags & TH_SYN) == 0 &&
+	    ((seg->opts & TO_TS) == 0 ||
+	     seq_lt(seg->ts_val, syn->ts_recent))) { /* RFC 7323 5.3 R1 */
+		COUNT(u, DROP_PAWS);
+		if ((seg->opts & TO_TS) != 0)
+			syn_ack_odd(syn);
+		return false;
+	}
+	if (ofs >= wnd && ofs != 0) {
+		COUNT(u, DROP_WINDOW);
+		if (!rst)
+			syn_ack_odd(syn);
+		return false;
+	}
+	if (rst) {
+		/* RFC 5961 section 3.2; passive: back to LISTEN */
+		if (ofs == 0) {
+			COUNT(u, RESETS_IN);
+			utcp__syn_drop(syn);
+		} else {
+			syn_ack_odd(syn);
+		}
+		return false;
+	}
+	if ((seg->flags & TH_SYN) != 0) {
+		/* Fourth, of a passive OPEN: back to LISTEN. */
+		COUNT(u, DROP_STATE);
+		utcp__syn_drop(syn);
+		return false;
+	}
+	return true;
+}
+
+void
+utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg)
+{
+	utcp_sock_t *l = syn->listener, *s;
+	utcp_t *u = l->u;
+
+	if (!syn_check(syn, seg))
+		return;
+	/* Fifth: the ACK field. */
+	if ((seg->flags & TH_ACK) == 0) {
+		COUNT(u, DROP_STATE);
+		return;
+	}
+	if (seg->ack != syn->iss + 1) {
+		COUNT(u, DROP_ACK);
+		utcp__tcp_refuse(u, seg);
+		return;
+	}
+	if (OPT(l, DEFER_ACCEPT_NS) != 0 && seg->len == 0 &&
+	    (seg->flags & TH_FIN) == 0 &&
+	    u->now_ns - syn->born_ns < (uint64_t)OPT(l, DEFER_ACCEPT_NS)) {
+		/* Not before there is something to read, or time is up. */
+		if (!syn->acked) {
+			syn->acked = true;
+			syn->wnd_acked = (uint16_t)seg->wnd;
+			syn->due_ns = syn->born_ns +
+				      (uint64_t)OPT(l, DEFER_ACCEPT_NS);
+			link_remove(&syn->link);
+			enqueue(u, syn);
+		}
+		return;
+	}
+	s = complete(syn, seg);
+	if (s != NULL)
+		utcp__tcp_segment(s, seg);
+}
