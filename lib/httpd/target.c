@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* target.c: from a request's target to a path that cannot leave the folder. */
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "httpd.h"
+
+static int
+hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Of the absolute form (RFC 9112 section 3.2.2) what is behind the authority. */
+static const char *
+origin_form(const char *t, const char *end)
+{
+	size_t len = (size_t)(end - t);
+	const char *p = NULL;
+
+	if (len > 7 && !strncasecmp(t, "http://", 7))
+		p = t + 7;
+	else if (len > 8 && !strncasecmp(t, "https://", 8))
+		p = t + 8;
+	if (!p)
+		return t;
+	while (p < end && *p != '/' && *p != '?')
+		p++;
+	return p;
+}
+
+/* Decodes up to `?` or `#`. The length, or -1: bad escape, or a NUL. */
+static ssize_t
+decode(const char *t, const char *end, char *to)
+{
+	char *at = to;
+
+	while (t < end && *t != '?' && *t != '#') {
+		char c = *t++;
+
+		if (c == '%') {
+			int high = t < end ? hex(t[0]) : -1;
+			int low = t + 1 < end ? hex(t[1]) : -1;
+
+			if (high < 0 || low < 0)
+				return -1;
+			c = (char)(high << 4 | low);
+			t += 2;
+		}
+		if (c == '\0')
+			return -1;
+		*at++ = c;
+	}
+	*at = '\0';
+	return at - to;
+}
+
+/* Takes "//", "/./" and "x/../" out, in place, after decoding: an encoded
+   slash or dot is one. False: it goes above the top. */
+static bool
+normalize(char *path)
+{
+	char *from = path, *to = path;
+
+	while (*from) {
+		size_t n = strcspn(from, "/");
+
+		if (n == 2 && from[0] == '.' && from[1] == '.') {
+			if (to == path)
+				return false;
+			do
+				to--;
+			while (to > path && to[-1] != '/');
+		} else if (n > 0 && !(n == 1 && from[0] == '.')) {
+			memmove(to, from, n);
+			to += n;
+			*to++ = '/';
+		}
+		from += n;
+		if (*from == '/')
+			from++;
+	}
+	if (to > path)
+		to--;
+	*to = '\0';
+	return true;
+}
+
+int
+target_path(const char *target, size_t len, char *path, bool *slash)
+{
+	const char *end = target + len;
+	const char *t = origin_form(target, end);
+	ssize_t n;
+
+	if (t == end || *t == '?') { /* "http://host": the empty path */
+		path[0] = '\0';
+		*slash = true;
+		return 0;
+	}
+	if (*t != '/')
+		return 400;
+	n = decode(t, end, path);
+	if (n < 0)
+		return 400;
+	*slash = n == 0 || path[n - 1] == '/' ||
+		 (n > 1 && !strcmp(path + n - 2, "/.")) ||
+		 (n > 2 && !strcmp(path + n - 3, "/.."));
+	return normalize(path) ? 0 : 400;
+}
+
+size_t
+target_encode(const char *path, bool dir, char *to)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	char *at = to;
+
+	*at++ = '/';
+	for (; *path; path++) {
+		unsigned char c = (unsigned char)*path;
+
+		if (isalnum(c) || strchr("-._~/!$&'()*+,;=:@", c)) {
+			*at++ = (char)c;
+		} else {
+			*at++ = '%';
+			*at++ = digits[c >> 4];
+			*at++ = digits[c & 15];
+		}
+	}
+	if (dir && at[-1] != '/')
+		*at++ = '/';
+	*at = '\0';
+	return (size_t)(at - to);
+}
