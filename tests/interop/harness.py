@@ -83,7 +83,6 @@ class Rig:
         self.ns.ip("addr", "add", f"{KERNEL[4]}/24", "dev", TUN)
         self.ns.ip("addr", "add", f"{KERNEL[6]}/64", "dev", TUN, "nodad")
         self.ns.ip("route", "add", "198.18.0.0/15", "dev", TUN)
-        self.sysctl("net.ipv4.tcp_congestion_control", "cubic")
         self.sysctl("net.ipv4.ip_local_port_range", "1100 64000")
         self.sysctl("net.core.somaxconn", "65535")
         self.sysctl("net.ipv4.tcp_max_syn_backlog", "65535")
@@ -292,6 +291,7 @@ class Bench:
     def __init__(self, rig: Rig, name: str) -> None:
         self.rig = rig
         self.name = name
+        self.cc = b"cubic"  # the kernel's, for sockets made from now on
         self._peers: list[Peer] = []
         self._settings: dict[str, str] = {}
         self._sockets: list[socket.socket] = []
@@ -315,6 +315,8 @@ class Bench:
     ) -> socket.socket:
         made = self.rig.socket(family, kind)
         made.settimeout(seconds)
+        if kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.cc)
         self._sockets.append(made)
         return made
 

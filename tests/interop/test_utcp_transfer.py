@@ -165,7 +165,7 @@ def test_congestion_control_survives_loss(bench: Bench, cc: str) -> None:
 @pytest.mark.parametrize("cc", ["cubic", "reno", "bbr"])
 def test_the_kernels_congestion_controls(bench: Bench, cc: str) -> None:
     """UTCP's acknowledgements are what these are fed with."""
-    bench.sysctl(tcp_congestion_control=cc)
+    bench.cc = cc.encode()
     n = size(8 * MB, 200 * MB)
     peer = bench.peer("--in", "rate=200m,delay=5ms,queue=200000", "--out", "delay=5ms")
     transfer(bench, peer, 4, "server", "to-utcp", n, 300)
