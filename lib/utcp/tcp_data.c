@@ -70,6 +70,8 @@ learn(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	    (uint64_t)idle * MSEC > s->rto_ns)
 		s->quick_acks = QUICK_ACKS;
 	quick = s->quick_acks != 0 && !interactive(s);
+	if (quick)
+		s->quick_acks--;
 	s->last_data_ms = ms;
 	return quick;
 }

@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #define SACKS 4
+#define RUN_BYTES 16384u
 #define LEAST_BYTES 65536u /* may always be used */
 
 static struct utcp__rblk *
@@ -189,6 +190,31 @@ append_to(struct utcp__rblk *b, const struct utcp__seg_in *seg)
 	return true;
 }
 
+/* A block with a copy of seg, and room for more. NULL: over a limit. */
+static struct utcp__rblk *
+blk_new(utcp_t *u, const struct utcp__seg_in *seg, uint32_t room)
+{
+	struct utcp__rblk *b;
+
+	if (u->buffered_bytes + room > u->cfg.max_bytes)
+		return NULL;
+	b = utcp__pool_get(u, UTCP__POOL_RBLK);
+	if (b == NULL)
+		return NULL;
+	b->own = utcp__alloc_raw(u, room);
+	if (b->own == NULL) {
+		utcp__pool_put(u, UTCP__POOL_RBLK, b);
+		return NULL;
+	}
+	link_init(&b->link);
+	b->room = room;
+	u->buffered_bytes += room;
+	b->data = b->own;
+	b->seq = seg->seq;
+	(void)append_to(b, seg);
+	return b;
+}
+
 /*
  * Puts seg, which overlaps nothing, behind `prev` (the list's head: first).
  * Returns the block that has it; NULL: no room, no memory.
@@ -196,20 +222,25 @@ append_to(struct utcp__rblk *b, const struct utcp__seg_in *seg)
 static struct utcp__rblk *
 put(utcp_sock_t *s, struct utcp__link *prev, const struct utcp__seg_in *seg)
 {
-	struct utcp__rblk *b;
 	bool follows = prev != &s->reass && blk_end(blk_of(prev)) == seg->seq;
+	struct utcp__rblk *b = NULL;
 
 	if (follows && append_to(blk_of(prev), seg))
 		return blk_of(prev);
-	/* Runs of data take few blocks: the next has room for more. */
-	if (!room_for(s, seg->len)) {
-		COUNT(s->u, DROP_RCVBUF);
+	/* A run of segments goes on, mostly: it is to take few blocks. */
+	if (follows && seg->len < RUN_BYTES && room_for(s, RUN_BYTES))
+		b = blk_new(s->u, seg, RUN_BYTES);
+	if (b == NULL) {
+		if (!room_for(s, seg->len)) {
+			COUNT(s->u, DROP_RCVBUF);
+			return NULL;
+		}
+		b = blk_new(s->u, seg, seg->len);
+	}
+	if (b == NULL) {
+		COUNT(s->u, DROP_NOMEM);
 		return NULL;
 	}
-	b = utcp__rblk_copy(s->u, seg);
-	if (b == NULL)
-		return NULL;
-	b->seq = seg->seq;
 	link_append(prev->next, &b->link);
 	s->reass_bytes += utcp__rblk_cost(b);
 	s->reass_blks++;
