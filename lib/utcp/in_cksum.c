@@ -98,94 +98,128 @@ copy_words(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 
 #if defined(__x86_64__)
 
+#define ALIGN_MIN 2048
 #define TARGET_AVX2 __attribute__((target("avx2")))
 
-/* 32-bit words gather in 64-bit lanes: the even ones as they are under a mask,
-   the odd ones shifted down. A lane is full after 2^32 words. */
-static inline TARGET_AVX2 __m256i
-gather256(__m256i acc, __m256i v, __m256i mask)
+/*
+ * Two sums in each 64-bit lane: of whole words, which overflows, and of their
+ * upper halves, which does not. What the lower halves come to is the first less
+ * the second at its place: exact, since it is below 2^64. So a vector costs two
+ * additions and a shift.
+ */
+struct lanes256 {
+	__m256i all, high;
+};
+
+static inline TARGET_AVX2 void
+gather256(struct lanes256 *l, __m256i v)
 {
-	acc = _mm256_add_epi64(acc, _mm256_and_si256(v, mask));
-	return _mm256_add_epi64(acc, _mm256_srli_epi64(v, 32));
+	l->all = _mm256_add_epi64(l->all, v);
+	l->high = _mm256_add_epi64(l->high, _mm256_srli_epi64(v, 32));
 }
 
 static inline TARGET_AVX2 uint64_t
-lanes256(__m256i a, __m256i b)
+join256(const struct lanes256 *a, const struct lanes256 *b)
 {
-	__m256i s = _mm256_add_epi64(a, b);
-	__m128i h = _mm_add_epi64(_mm256_castsi256_si128(s),
-				  _mm256_extracti128_si256(s, 1));
+	__m256i all = _mm256_add_epi64(a->all, b->all);
+	__m256i high = _mm256_add_epi64(a->high, b->high);
+	__m256i sum = _mm256_add_epi64(
+	    high, _mm256_sub_epi64(all, _mm256_slli_epi64(high, 32)));
+	__m128i h = _mm_add_epi64(_mm256_castsi256_si128(sum),
+				  _mm256_extracti128_si256(sum, 1));
+	uint64_t r;
 
 	h = _mm_add_epi64(h, _mm_unpackhi_epi64(h, h));
-	return (uint64_t)_mm_cvtsi128_si64(h);
+	r = (uint64_t)_mm_cvtsi128_si64(h);
+	/* GCC 12 forgets it before a sibling call, and the caller's SSE code
+	   then waits for upper halves that nobody wants. */
+	_mm256_zeroupper();
+	return r;
 }
 
 static TARGET_AVX2 uint64_t
 sum_avx2(const uint8_t *p, size_t len, uint64_t sum)
 {
-	const __m256i mask = _mm256_set1_epi64x(0xffffffff);
-	__m256i a = _mm256_setzero_si256(), b = a;
+	struct lanes256 a = { _mm256_setzero_si256(), _mm256_setzero_si256() };
+	struct lanes256 b = a;
 
 	for (; len >= 64; len -= 64, p += 64) {
-		a = gather256(a, _mm256_loadu_si256((const void *)p), mask);
-		b = gather256(b, _mm256_loadu_si256((const void *)(p + 32)),
-			      mask);
+		gather256(&a, _mm256_loadu_si256((const void *)p));
+		gather256(&b, _mm256_loadu_si256((const void *)(p + 32)));
 	}
-	return sum_words(p, len, add64(sum, lanes256(a, b)));
+	return sum_words(p, len, add64(sum, join256(&a, &b)));
 }
 
 static TARGET_AVX2 uint64_t
 copy_avx2(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 {
-	const __m256i mask = _mm256_set1_epi64x(0xffffffff);
-	__m256i a = _mm256_setzero_si256(), b = a;
+	struct lanes256 a = { _mm256_setzero_si256(), _mm256_setzero_si256() };
+	struct lanes256 b = a;
 
+	size_t head = (0 - (uintptr_t)to) & 31;
+
+	/* Stores that cross cache lines cost more than this detour; an odd
+	   one would turn the words round. */
+	if (len >= ALIGN_MIN && head % 2 == 0) {
+		sum = copy_words(to, p, head, sum);
+		to += head;
+		p += head;
+		len -= head;
+	}
 	for (; len >= 64; len -= 64, p += 64, to += 64) {
 		__m256i v = _mm256_loadu_si256((const void *)p);
 		__m256i w = _mm256_loadu_si256((const void *)(p + 32));
 
 		_mm256_storeu_si256((void *)to, v);
 		_mm256_storeu_si256((void *)(to + 32), w);
-		a = gather256(a, v, mask);
-		b = gather256(b, w, mask);
+		gather256(&a, v);
+		gather256(&b, w);
 	}
-	return copy_words(to, p, len, add64(sum, lanes256(a, b)));
+	return copy_words(to, p, len, add64(sum, join256(&a, &b)));
 }
 
 /* The same with what every x86-64 has. */
-static inline __m128i
-gather128(__m128i acc, __m128i v, __m128i mask)
+struct lanes128 {
+	__m128i all, high;
+};
+
+static inline void
+gather128(struct lanes128 *l, __m128i v)
 {
-	acc = _mm_add_epi64(acc, _mm_and_si128(v, mask));
-	return _mm_add_epi64(acc, _mm_srli_epi64(v, 32));
+	l->all = _mm_add_epi64(l->all, v);
+	l->high = _mm_add_epi64(l->high, _mm_srli_epi64(v, 32));
 }
 
 static inline uint64_t
-lanes128(__m128i a, __m128i b)
+join128(const struct lanes128 *a, const struct lanes128 *b)
 {
-	a = _mm_add_epi64(a, b);
-	a = _mm_add_epi64(a, _mm_unpackhi_epi64(a, a));
-	return (uint64_t)_mm_cvtsi128_si64(a);
+	__m128i all = _mm_add_epi64(a->all, b->all);
+	__m128i high = _mm_add_epi64(a->high, b->high);
+	__m128i h = _mm_add_epi64(high,
+				  _mm_sub_epi64(all, _mm_slli_epi64(high, 32)));
+
+	h = _mm_add_epi64(h, _mm_unpackhi_epi64(h, h));
+	return (uint64_t)_mm_cvtsi128_si64(h);
 }
 
 static uint64_t
 sum_sse2(const uint8_t *p, size_t len, uint64_t sum)
 {
-	const __m128i mask = _mm_set1_epi64x(0xffffffff);
-	__m128i a = _mm_setzero_si128(), b = a;
+	struct lanes128 a = { _mm_setzero_si128(), _mm_setzero_si128() };
+	struct lanes128 b = a;
 
 	for (; len >= 32; len -= 32, p += 32) {
-		a = gather128(a, _mm_loadu_si128((const void *)p), mask);
-		b = gather128(b, _mm_loadu_si128((const void *)(p + 16)), mask);
+		gather128(&a, _mm_loadu_si128((const void *)p));
+		gather128(&b, _mm_loadu_si128((const void *)(p + 16)));
 	}
-	return sum_words(p, len, add64(sum, lanes128(a, b)));
+	return sum_words(p, len, add64(sum, join128(&a, &b)));
 }
 
 static uint64_t
 copy_sse2(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 {
-	const __m128i mask = _mm_set1_epi64x(0xffffffff);
-	__m128i a = _mm_setzero_si128(), b = a;
+	struct lanes128 a = { _mm_setzero_si128(), _mm_setzero_si128() };
+	struct lanes128 b = a;
 
 	for (; len >= 32; len -= 32, p += 32, to += 32) {
 		__m128i v = _mm_loadu_si128((const void *)p);
@@ -193,10 +227,10 @@ copy_sse2(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 
 		_mm_storeu_si128((void *)to, v);
 		_mm_storeu_si128((void *)(to + 16), w);
-		a = gather128(a, v, mask);
-		b = gather128(b, w, mask);
+		gather128(&a, v);
+		gather128(&b, w);
 	}
-	return copy_words(to, p, len, add64(sum, lanes128(a, b)));
+	return copy_words(to, p, len, add64(sum, join128(&a, &b)));
 }
 
 #endif /* __x86_64__ */
