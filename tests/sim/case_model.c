@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * case_model.c: what comes through, against what the congestion controls'
+ * models say: the grid of clean links, loss, fairness, marks.
+ */
+#include <math.h>
+
+#include "cases.h"
+
+#define HDR_BYTES 52 /* IPv4, TCP, timestamps */
+#define MTU 1500
+#define PAYLOAD (MTU - HDR_BYTES)
+
+static const char *const ccs[] = { "cubic", "newreno", "bbr" };
+
+/* A flow that sends for ever from a to b; the receiver's end. */
+static struct ep *
+flow(struct two *t, uint16_t port, const char *cc, int64_t ecn)
+{
+	struct ep_conf c = { 0 }, s = { 0 };
+	struct listener *l;
+
+	conf_step(&c, OP_FOREVER, 0, 0, 0);
+	conf_step(&s, OP_SINK, 0, 0, 0);
+	c.cc = cc;
+	conf_opt(&c, UTCP_OPT_ECN, ecn);
+	conf_opt(&s, UTCP_OPT_ECN, ecn != 0);
+	conf_opt(&c, UTCP_OPT_SNDBUF_MAX, 1 << 30);
+	conf_opt(&s, UTCP_OPT_RCVBUF_MAX, 1 << 30);
+	l = app_listen(t->b, 4, port, &s);
+	app_connect(t->a, 4, 0, t->b, port, &c);
+	while (l->last == NULL && t->w->now_ns < 100 * SEC)
+		sim_run_until(t->w, t->w->now_ns + MSEC);
+	SIM_CHECK(t->w, l->last != NULL);
+	return l->last;
+}
+
+/* Bytes a second of one flow, over `ns` after `warm_ns`. */
+static double
+goodput(struct two *t, struct ep *e, uint64_t warm_ns, uint64_t ns)
+{
+	uint64_t before;
+
+	sim_run_until(t->w, t->w->now_ns + warm_ns);
+	before = e->got;
+	sim_run_until(t->w, t->w->now_ns + ns);
+	return (double)(e->got - before) * 1e9 / (double)ns;
+}
+
+static void
+result(struct sim *w, const char *what, double got, double want, double low,
+       double high)
+{
+	if (w->verbose)
+		printf("%s seed %llu:%s: %s %.3f of the model's %.3f Mb/s: "
+		       "%.3f\n",
+		       w->group, (unsigned long long)w->seed, w->what, what,
+		       got * 8e-6, want * 8e-6, got / want);
+	if (got < want * low || got > want * high)
+		sim_fail(w, "%s is %.3f Mb/s, the model says %.3f: %.3f", what,
+			 got * 8e-6, want * 8e-6, got / want);
+}
+
+/* ---- rates and delays ------------------------------------------------------- */
+
+/* The cheap ones first: CI takes as many as it has time for. */
+static const struct {
+	uint64_t rate_bps, rtt_ns;
+} grid[] = {
+	{ 1 * MBPS, 20 * USEC },    { 1 * MBPS, 2 * MSEC },
+	{ 1 * MBPS, 40 * MSEC },    { 1 * MBPS, 300 * MSEC },
+	{ 10 * MBPS, 20 * USEC },   { 10 * MBPS, 2 * MSEC },
+	{ 10 * MBPS, 40 * MSEC },   { 100 * MBPS, 20 * USEC },
+	{ 100 * MBPS, 2 * MSEC },   { 1 * GBPS, 20 * USEC },
+	{ 1 * GBPS, 2 * MSEC },	    { 10 * GBPS, 20 * USEC },
+	{ 10 * MBPS, 300 * MSEC },  { 100 * MBPS, 40 * MSEC },
+	{ 10 * GBPS, 2 * MSEC },    { 1 * GBPS, 40 * MSEC },
+	{ 100 * MBPS, 300 * MSEC }, { 10 * GBPS, 40 * MSEC },
+	{ 1 * GBPS, 300 * MSEC },   { 10 * GBPS, 300 * MSEC },
+};
+#define GRID (sizeof(grid) / sizeof(grid[0]))
+
+void
+case_grid(uint64_t seed)
+{
+	uint64_t i = (seed - 1) % (3 * GRID), rate, rtt, bdp, full_ns;
+	struct pipe_conf pipe = { 0 };
+	struct node_conf node = { 0 };
+	struct two t;
+
+	rate = grid[i / 3].rate_bps;
+	rtt = grid[i / 3].rtt_ns;
+	node.cc = ccs[i % 3];
+	bdp = (uint64_t)((double)rate * (double)rtt / 8e9);
+	pipe.rate_bps = rate;
+	pipe.delay_ns = rtt / 2;
+	pipe.queue_bytes = bdp + 32 * MTU;
+	/* a round trip with the queue full */
+	full_ns = rtt +
+		  (uint64_t)((double)pipe.queue_bytes * 8e9 / (double)rate);
+	two_nodes(&t, "grid", seed, &pipe, &node);
+	sim_say(t.w, " %s, %.0f Mb/s, rtt %.2f ms", node.cc, (double)rate / 1e6,
+		(double)rtt / 1e6);
+	result(
+	    t.w, "goodput",
+	    goodput(&t, flow(&t, 80, node.cc, 0), 25 * full_ns, 40 * full_ns),
+	    (double)rate / 8 * PAYLOAD / MTU, 0.9, 1.001);
+	sim_end(t.w);
+}
+
+/* ---- loss ---------------------------------------------------------------------- */
+
+/*
+ * Every so many packets one is lost, exactly, as the models assume: Mathis and
+ * others 1997 with an ACK for every increase of the window; RFC 9438 section
+ * 5.1 (or its Reno-friendly region, whichever is more).
+ */
+static double
+model_window(const char *cc, double p, double rtt_s)
+{
+	double reno = sqrt(1.5 / p);
+	double cubic = pow(0.4 * 3.7 / (4 * 0.3), 0.25) * pow(rtt_s / p, 0.75);
+
+	return strcmp(cc, "cubic") == 0 && cubic > reno ? cubic : reno;
+}
+
+void
+case_loss(uint64_t seed)
+{
+	static const uint64_t every[] = { 100, 400, 2000, 8000 };
+	static const uint64_t rtts[] = { 10 * MSEC, 100 * MSEC };
+	uint64_t i = (seed - 1) % 24, rtt, n;
+	struct pipe_conf pipe = { 0 };
+	struct node_conf node = { 0 };
+	double window, rate, want;
+	struct two t;
+
+	node.cc = ccs[i % 3];
+	n = every[i / 3 % 4];
+	rtt = rtts[i / 12];
+	pipe.delay_ns = rtt / 2;
+	if (i % 3 == 2) { /* does not mind */
+		pipe.rate_bps = 20 * MBPS;
+		pipe.queue_bytes = (uint64_t)(20e6 / 8 * (double)rtt / 1e9) +
+				   32 * MTU;
+		pipe.loss = 1.0 / (double)n;
+		want = 20e6 / 8 * PAYLOAD / MTU * (1 - pipe.loss);
+	} else {
+		window = model_window(node.cc, 1.0 / (double)n,
+				      (double)rtt / 1e9);
+		want = window * PAYLOAD / ((double)rtt / 1e9);
+		pipe.loss_every = n;
+	}
+	two_nodes(&t, "loss", seed, &pipe, &node);
+	/* the way back loses nothing */
+	t.back->conf.loss = 0;
+	t.back->conf.loss_every = 0;
+	rate = want / PAYLOAD;
+	sim_say(t.w, " %s, one of %llu lost, rtt %.0f ms", node.cc,
+		(unsigned long long)n, (double)rtt / 1e6);
+	result(t.w, "goodput",
+	       goodput(&t, flow(&t, 80, node.cc, 0),
+		       (uint64_t)(10e9 * (double)n / rate) + 2 * SEC,
+		       (uint64_t)(20e9 * (double)n / rate) + 10 * SEC),
+	       want, 0.9, i % 3 == 2 ? 1.02 : 1.1);
+	sim_end(t.w);
+}
+
+/* ---- fairness ------------------------------------------------------------------- */
+
+#define FLOWS 4
+
+void
+case_fair(uint64_t seed)
+{
+	static const char *const mixes[][FLOWS] = {
+		{ "cubic", "cubic", "cubic", "cubic" },
+		{ "cubic", "newreno", "cubic", "newreno" },
+		{ "newreno", "newreno", "newreno", "newreno" },
+	};
+	const char *const *mix = mixes[(seed - 1) % 3];
+	uint64_t rtt = (seed - 1) / 3 % 2 == 0 ? 10 * MSEC : 40 * MSEC, i;
+	uint64_t rate = 40 * MBPS, before[FLOWS];
+	struct pipe_conf pipe = { .rate_bps = rate };
+	struct node_conf node = { 0 };
+	double got, sum = 0, squares = 0, jain;
+	struct ep *e[FLOWS];
+	struct two t;
+
+	pipe.delay_ns = rtt / 2;
+	pipe.jitter_ns = 50 * USEC; /* no phase is locked */
+	pipe.queue_bytes = (uint64_t)((double)rate * (double)rtt / 8e9) +
+			   20 * MTU;
+	two_nodes(&t, "fair", seed, &pipe, &node);
+	sim_say(t.w, " %s with %s, rtt %.0f ms", mix[0], mix[1],
+		(double)rtt / 1e6);
+	for (i = 0; i < FLOWS; i++) {
+		e[i] = flow(&t, (uint16_t)(80 + i), mix[i], 0);
+		sim_run_until(t.w, t.w->now_ns + rng_below(&t.w->rng, SEC));
+	}
+	sim_run_until(t.w, t.w->now_ns + 15 * SEC);
+	for (i = 0; i < FLOWS; i++)
+		before[i] = e[i]->got;
+	sim_run_until(t.w, t.w->now_ns + 45 * SEC);
+	for (i = 0; i < FLOWS; i++) {
+		got = (double)(e[i]->got - before[i]) / 45;
+		sum += got;
+		squares += got * got;
+		sim_say(t.w, " %s %.2f Mb/s", mix[i], got * 8e-6);
+	}
+	jain = sum * sum / (FLOWS * squares);
+	if (t.w->verbose)
+		printf("fair seed %llu:%s: Jain %.3f\n",
+		       (unsigned long long)seed, t.w->what, jain);
+	if (jain < 0.9)
+		sim_fail(t.w, "Jain's index is %.3f", jain);
+	result(t.w, "all together", sum, (double)rate / 8 * PAYLOAD / MTU, 0.9,
+	       1.001);
+	sim_end(t.w);
+}
+
+/* ---- marks instead of losses -------------------------------------------------------- */
+
+void
+case_ecn(uint64_t seed)
+{
+	static const uint64_t rtts[] = { 2 * MSEC, 20 * MSEC };
+	uint64_t rtt = rtts[(seed - 1) / 2 % 2], bdp;
+	const char *cc = ccs[(seed - 1) % 2];
+	struct pipe_conf pipe = { .rate_bps = 100 * MBPS };
+	struct node_conf node = { 0 };
+	struct two t;
+	struct ep *e;
+	double got;
+
+	bdp = (uint64_t)((double)pipe.rate_bps * (double)rtt / 8e9);
+	pipe.delay_ns = rtt / 2;
+	pipe.mark_bytes = bdp + 10 * MTU;
+	pipe.queue_bytes = 10 * bdp + 300 * MTU;
+	two_nodes(&t, "ecn", seed, &pipe, &node);
+	sim_say(t.w, " %s, rtt %.0f ms, marks from %llu bytes on", cc,
+		(double)rtt / 1e6, (unsigned long long)pipe.mark_bytes);
+	e = flow(&t, 80, cc, 2);
+	got = goodput(&t, e, 3 * SEC, 10 * SEC);
+	result(t.w, "goodput", got, 100e6 / 8 * PAYLOAD / MTU, 0.9, 1.001);
+	if (t.w->verbose)
+		printf(
+		    "ecn seed %llu: %llu marks, queue %llu on average, %llu "
+		    "at most, %llu overflows\n",
+		    (unsigned long long)seed,
+		    (unsigned long long)t.there->marks,
+		    (unsigned long long)(t.there->backlog_sum / t.there->pkts),
+		    (unsigned long long)t.there->backlog_max,
+		    (unsigned long long)t.there->overflows);
+	SIM_CHECK(t.w, t.there->marks > 0);
+	SIM_CHECK(t.w, t.there->overflows == 0);
+	SIM_CHECK(t.w, sim_counter(t.w, UTCP_CTR_RETRANS_SEGS) == 0);
+	/* a halving or so a mark: the queue does not stand at the mark */
+	SIM_CHECK(t.w, t.there->backlog_sum / t.there->pkts < pipe.mark_bytes);
+	sim_end(t.w);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cases.h: what the groups of worlds share. */
+#ifndef CASES_H
+#define CASES_H
+
+#include "sim.h"
+
+struct two {
+	struct sim *w;
+	struct pipe *there, *back; /* from a to b, from b to a */
+	struct node *a, *b;
+};
+
+/* Two nodes and a link with both directions alike. */
+void two_nodes(struct two *t, const char *group, uint64_t seed,
+	       const struct pipe_conf *pipe, const struct node_conf *node);
+/* Closes all; nothing may be left of it. */
+void all_is_back(struct sim *w);
+
+void case_basic(uint64_t seed);
+void case_random(uint64_t seed);
+void case_chaos(uint64_t seed);
+void case_grid(uint64_t seed);
+void case_loss(uint64_t seed);
+void case_fair(uint64_t seed);
+void case_rack(uint64_t seed);
+void case_wrap(uint64_t seed);
+void case_ecn(uint64_t seed);
+void case_many(uint64_t seed);
+void case_mtu(uint64_t seed);
+void case_open(uint64_t seed);
+
+#endif /* CASES_H */

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* world.c: events in the order of time; nodes; the end of it all. */
+#include "sim.h"
+
+#define SPINS_MAX 1000
+#define OUT_BUFS 48
+
+const char *sim_pcap_dir;
+bool sim_verbose;
+
+/* ---- random ----------------------------------------------------------------- */
+
+uint64_t
+rng_next(struct rng *r)
+{
+	/* splitmix64: Steele, Lea, Flood 2014 */
+	uint64_t z = r->s += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+uint64_t
+rng_below(struct rng *r, uint64_t n)
+{
+	return n == 0 ? 0 : rng_next(r) % n;
+}
+
+uint64_t
+rng_range(struct rng *r, uint64_t low, uint64_t high)
+{
+	return low + rng_below(r, high - low + 1);
+}
+
+uint64_t
+rng_log(struct rng *r, uint64_t low, uint64_t high)
+{
+	unsigned int bits = 0;
+	uint64_t top;
+
+	while (bits < 63 && (low << bits) < high)
+		bits++;
+	top = low << rng_below(r, bits + 1);
+	return top >= high ? rng_range(r, high / 2 > low ? high / 2 : low, high)
+			   : rng_range(r, top, top * 2 < high ? top * 2 : high);
+}
+
+bool
+rng_chance(struct rng *r, double p)
+{
+	return (double)(rng_next(r) >> 11) * 0x1p-53 < p;
+}
+
+/* ---- events ------------------------------------------------------------------- */
+
+static bool
+before(const struct event *a, const struct event *b)
+{
+	return a->at_ns < b->at_ns ||
+	       (a->at_ns == b->at_ns && a->order < b->order);
+}
+
+void
+sim_at(struct sim *w, uint64_t at_ns, event_fn fn, void *arg)
+{
+	struct event e = { at_ns < w->now_ns ? w->now_ns : at_ns, w->order++,
+			   fn, arg };
+	unsigned int i;
+
+	if (w->num_events == w->room_events) {
+		w->room_events = w->room_events ? 2 * w->room_events : 1024;
+		w->heap = realloc(w->heap, w->room_events * sizeof(e));
+		if (w->heap == NULL)
+			abort();
+	}
+	for (i = w->num_events++; i > 0; i = (i - 1) / 2) {
+		if (!before(&e, &w->heap[(i - 1) / 2]))
+			break;
+		w->heap[i] = w->heap[(i - 1) / 2];
+	}
+	w->heap[i] = e;
+}
+
+static struct event
+take_first(struct sim *w)
+{
+	struct event first = w->heap[0], e = w->heap[--w->num_events];
+	unsigned int i = 0, c;
+
+	while ((c = 2 * i + 1) < w->num_events) {
+		if (c + 1 < w->num_events &&
+		    before(&w->heap[c + 1], &w->heap[c]))
+			c++;
+		if (!before(&w->heap[c], &e))
+			break;
+		w->heap[i] = w->heap[c];
+		i = c;
+	}
+	if (w->num_events > 0)
+		w->heap[i] = e;
+	return first;
+}
+
+static void
+run_first(struct sim *w)
+{
+	struct event e = take_first(w);
+
+	w->now_ns = e.at_ns;
+	e.fn(w, e.arg);
+}
+
+/* ---- failures ------------------------------------------------------------------- */
+
+void
+sim_say(struct sim *w, const char *fmt, ...)
+{
+	size_t n = strlen(w->what);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(w->what + n, sizeof(w->what) - n, fmt, ap);
+	va_end(ap);
+}
+
+static void
+describe(struct ep *e)
+{
+	utcp_info_t i = app_info(e);
+	uint64_t next = utcp_next_ns(e->node->u);
+
+	printf("  10.0.0.%u %s id %llx step %u/%u%s%s%s sent %llu got %llu "
+	       "error %d poll 0x%x\n",
+	       e->node->nr, e->client ? "client" : "server",
+	       (unsigned long long)e->id & 0xffff, e->at, e->conf.num_steps,
+	       e->open ? " open" : "", e->ended ? " ended" : "",
+	       e->sleeping ? " sleeping" : "", (unsigned long long)e->sent,
+	       (unsigned long long)e->got, e->error,
+	       e->s != NULL ? utcp_poll(e->s) : 0);
+	if (e->s == NULL)
+		return;
+	printf("    state %u recovery %u backoff %u rto %.3f ms rtt %.3f ms "
+	       "cwnd %u ssthresh %u snd_wnd %u rcv_wnd %u\n"
+	       "    unacked %u sacked %u lost %u retrans %u notsent %u unread "
+	       "%u retransmissions %llu mss %u pmtu %u next timer in %.6f s\n",
+	       i.state, i.recovery, i.backoff, (double)i.rto_ns / 1e6,
+	       (double)i.rtt_ns / 1e6, i.cwnd_bytes, i.ssthresh_bytes,
+	       i.snd_wnd_bytes, i.rcv_wnd_bytes, i.unacked_bytes,
+	       i.sacked_bytes, i.lost_bytes, i.retrans_out_bytes,
+	       i.notsent_bytes, i.unread_bytes,
+	       (unsigned long long)i.total_retrans_segs, i.mss, i.pmtu,
+	       next == UTCP_NEVER
+		   ? -1.0
+		   : ((double)next - (double)utcp_now_ns(e->node->u)) / 1e9);
+}
+
+void
+sim_fail(struct sim *w, const char *fmt, ...)
+{
+	unsigned int i, shown = 0;
+	struct ep *e;
+	va_list ap;
+
+	printf("sim %s seed %llu at %.6f s: ", w->group,
+	       (unsigned long long)w->seed, (double)w->now_ns / 1e9);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n  world:%s\n", w->what);
+	for (i = 0; i < w->num_nodes; i++)
+		for (e = w->nodes[i]->eps; e != NULL && shown < 12; e = e->next)
+			if (!e->ended) {
+				describe(e);
+				shown++;
+			}
+	fflush(stdout);
+	_Exit(1);
+}
+
+/* ---- nodes -------------------------------------------------------------------------- */
+
+static void *
+node_alloc(void *arg, size_t bytes)
+{
+	struct node *n = arg;
+
+	n->mem += (int64_t)bytes;
+	return malloc(bytes);
+}
+
+static void
+node_release(void *arg, void *mem, size_t bytes)
+{
+	struct node *n = arg;
+
+	if (mem != NULL)
+		n->mem -= (int64_t)bytes;
+	free(mem);
+}
+
+utcp_addr_t
+node_addr(const struct node *n, int family, uint16_t port)
+{
+	utcp_addr_t a = { .family = (uint8_t)family };
+
+	if (family == 4) {
+		a.addr[0] = 10;
+		a.addr[3] = (uint8_t)n->nr;
+	} else {
+		a.addr[0] = 0xfd;
+		a.addr[15] = (uint8_t)n->nr;
+	}
+	put16(&a.port_be, port);
+	return a;
+}
+
+struct node *
+sim_node_of(struct sim *w, const uint8_t *pkt)
+{
+	unsigned int nr = pkt[0] >> 4 == 4 ? pkt[19] : pkt[39];
+
+	return nr >= 1 && nr <= w->num_nodes ? w->nodes[nr - 1] : NULL;
+}
+
+struct node *
+sim_node(struct sim *w, const struct node_conf *conf, struct pipe *out)
+{
+	struct node *n = calloc(1, sizeof(*n));
+	utcp_config_t cfg = { 0 };
+	utcp_addr_t a;
+	char path[500];
+	unsigned int i;
+	int family;
+
+	SIM_CHECK(w, n != NULL && w->num_nodes < NODES_MAX);
+	n->w = w;
+	n->conf = *conf;
+	n->out = out;
+	n->in_end = &n->in;
+	n->wake_ns = UTCP_NEVER;
+	w->nodes[w->num_nodes++] = n;
+	n->nr = w->num_nodes;
+	if (conf->base != NULL)
+		cfg = *conf->base;
+	cfg.size = sizeof(cfg);
+	cfg.mtu = conf->mtu;
+	cfg.offloads = conf->offloads;
+	cfg.cc = conf->cc;
+	cfg.now_ns = w->now_ns + conf->clock_ns;
+	cfg.alloc = node_alloc;
+	cfg.release = node_release;
+	cfg.alloc_arg = n;
+	for (i = 0; i < sizeof(cfg.seed); i++)
+		cfg.seed[i] = (uint8_t)rng_next(&w->rng);
+	SIM_CHECK(w, utcp_create(&n->u, &cfg) == 0);
+	for (family = 4; family <= 6; family += 2) {
+		a = node_addr(n, family, 0);
+		SIM_CHECK(w, utcp_address(n->u, &a, 1) == 0);
+	}
+	if (sim_pcap_dir != NULL) {
+		snprintf(path, sizeof(path), "%s/sim-%s-%llu-node%u.pcapng",
+			 sim_pcap_dir, w->group, (unsigned long long)w->seed,
+			 n->nr);
+		n->pcap = pcapng_open(path);
+		if (n->pcap != NULL)
+			printf("  trace: %s\n", path);
+	}
+	return n;
+}
+
+/* Has the stack send; returns whether it did. */
+static bool
+node_output(struct node *n)
+{
+	static uint8_t bufs[OUT_BUFS][2048];
+	utcp_pkt_t el[OUT_BUFS];
+	struct sim *w = n->w;
+	unsigned int i, j;
+	bool sent = false;
+	int num;
+
+	for (;;) {
+		memset(el, 0, sizeof(el));
+		for (i = 0; i < OUT_BUFS; i++) {
+			el[i].data = bufs[i];
+			el[i].len = sizeof(bufs[i]);
+		}
+		num = utcp_output(n->u, el, OUT_BUFS);
+		if (num < 0 || num > OUT_BUFS)
+			sim_fail(w, "utcp_output: %d", num);
+		if (num == 0)
+			return sent;
+		sent = true;
+		for (i = 0; i < (unsigned int)num; i = j + 1) {
+			for (j = i; (el[j].flags & UTCP_PKT_MORE) != 0; j++)
+				if (j + 1 == (unsigned int)num)
+					sim_fail(w, "a packet without an end");
+			pipe_send_pkt(n->out, n, &el[i], j + 1 - i);
+		}
+	}
+}
+
+static void
+wake(struct sim *w, void *arg)
+{
+	struct node *n = arg;
+
+	if (n->wake_ns > w->now_ns)
+		return; /* it was put off, or another has done it */
+	n->wake_ns = UTCP_NEVER;
+	node_kick(n);
+}
+
+static uint64_t
+node_now(const struct node *n)
+{
+	return n->w->now_ns + n->conf.clock_ns;
+}
+
+/* Events, application, output, the next timer: after input or advance. */
+static void
+node_finish(struct node *n)
+{
+	struct sim *w = n->w;
+	uint64_t next;
+	bool sent;
+
+	app_events(n);
+	sent = node_output(n);
+	next = utcp_next_ns(n->u);
+	if (next == UTCP_NEVER)
+		return;
+	next = next < node_now(n) ? w->now_ns : next - n->conf.clock_ns;
+	if (next > w->now_ns || sent || n->spin_ns != w->now_ns) {
+		n->spins = 0;
+		n->spin_ns = w->now_ns;
+	} else if (++n->spins > SPINS_MAX) {
+		sim_fail(w,
+			 "10.0.0.%u spins: utcp_next_ns is now, and nothing "
+			 "happens",
+			 n->nr);
+	}
+	if (next < n->wake_ns) {
+		n->wake_ns = next;
+		sim_at(w, next, wake, n);
+	}
+}
+
+void
+node_kick(struct node *n)
+{
+	utcp_advance(n->u, node_now(n));
+	node_finish(n);
+}
+
+/* ---- packets in -------------------------------------------------------------------------- */
+
+/* Whether b goes on where a (the last of a merge that began with first) ends,
+   as GRO sees it; l4 header bytes, payload. */
+static bool
+follows(const struct packet *first, const struct packet *a,
+	const struct packet *b)
+{
+	uint32_t l3 = 20, l4 = (uint32_t)(a->data[32] >> 4) * 4;
+	const uint8_t *x = a->data + l3, *y = b->data + l3;
+
+	if (b->len < 40 || b->data[0] != 0x45 || b->data[9] != 6 ||
+	    memcmp(a->data + 12, b->data + 12, 8) != 0 ||
+	    a->data[1] != b->data[1] || b->len <= l3 + l4 ||
+	    a->len != first->len || b->len > first->len)
+		return false;
+	if (memcmp(x, y, 4) != 0 || memcmp(x + 8, y + 8, 5) != 0 ||
+	    (y[13] & ~TH_PSH) != TH_ACK || x[13] != TH_ACK ||
+	    memcmp(x + 14, y + 14, 2) != 0 ||
+	    memcmp(x + 20, y + 20, l4 - 20) != 0)
+		return false;
+	return get32(y + 4) == get32(x + 4) + a->len - l3 - l4 &&
+	       get16(b->data + 2) == b->len &&
+	       sim_sum(b->data + l3, b->len - l3,
+		       sim_pseudo(b->data, b->len - l3, 6)) == 0xffff &&
+	       sim_sum(b->data, 20, 0) == 0xffff;
+}
+
+/* Fills el with the first of the list p, and, merged with it, those that
+   follow. Returns how many. */
+static unsigned int
+merge(struct node *n, struct packet *p, utcp_pkt_t *el)
+{
+	struct packet *last = p;
+	unsigned int num = 1;
+	uint32_t skip, total = p->len;
+
+	memset(el, 0, sizeof(*el));
+	el->data = p->data;
+	el->len = p->len;
+	if (!n->conf.merge || p->len < 40)
+		return 1;
+	if (p->data[0] != 0x45 || p->data[9] != 6 || p->data[33] != TH_ACK ||
+	    get16(p->data + 2) != p->len || sim_sum(p->data, 20, 0) != 0xffff)
+		return 1;
+	skip = 20 + (uint32_t)(p->data[32] >> 4) * 4;
+	if (skip < 40 || p->len <= skip ||
+	    sim_sum(p->data + 20, p->len - 20,
+		    sim_pseudo(p->data, p->len - 20, 6)) != 0xffff)
+		return 1;
+	while (last->next != NULL && num < UTCP_PKT_PARTS_MAX &&
+	       total + last->next->len < 65535 &&
+	       follows(p, last, last->next)) {
+		last = last->next;
+		memset(&el[num], 0, sizeof(*el));
+		el[num - 1].flags |= UTCP_PKT_MORE;
+		el[num].data = last->data + skip;
+		el[num].len = last->len - skip;
+		total += el[num++].len;
+	}
+	if (num == 1)
+		return 1;
+	el->gso_type = UTCP_GSO_TCP4;
+	el->gso_size = (uint16_t)(p->len - skip);
+	el->flags |= UTCP_PKT_CSUM_OK;
+	p->data[33] |= last->data[33] & TH_PSH;
+	put16(p->data + 2, total);
+	put16(p->data + 10, 0);
+	put16(p->data + 10, (uint16_t)~sim_sum(p->data, 20, 0));
+	return num;
+}
+
+/* Gives the stack the packets that have come. */
+static void
+node_input(struct node *n)
+{
+	utcp_pkt_t el[UTCP_PKT_PARTS_MAX];
+	struct packet *list = n->in, *p;
+	struct sim *w = n->w;
+	unsigned int num, i;
+	int err;
+
+	n->in = NULL;
+	n->in_end = &n->in;
+	utcp_advance(n->u, node_now(n));
+	for (p = list; p != NULL;) {
+		num = merge(n, p, el);
+		err = utcp_input(n->u, el, num);
+		if (err != 0)
+			sim_fail(w, "utcp_input: %d", err);
+		for (i = 0; i < num; i++)
+			p = p->next;
+	}
+	app_events(n);
+	utcp_retain(n->u);
+	while ((p = list) != NULL) {
+		list = p->next;
+		/* who reads it later reads this */
+		memset(p->data, 0xdb, p->len);
+		packet_free(w, p);
+	}
+	node_finish(n);
+}
+
+static void
+poll_node(struct sim *w, void *arg)
+{
+	struct node *n = arg;
+
+	n->poll_set = false;
+	node_input(n);
+}
+
+void
+node_arrive(struct node *n, struct packet *p)
+{
+	struct sim *w = n->w;
+
+	pcapng_write(n->pcap, w->now_ns, p->data, p->len, false);
+	if (w->wire != NULL)
+		wire_in(w, n, p);
+	p->next = NULL;
+	*n->in_end = p;
+	n->in_end = &p->next;
+	if (n->conf.poll_ns == 0) {
+		node_input(n);
+	} else if (!n->poll_set) {
+		n->poll_set = true;
+		sim_at(w, w->now_ns + rng_below(&w->rng, n->conf.poll_ns),
+		       poll_node, n);
+	}
+}
+
+/* ---- begin, run, end ------------------------------------------------------------------------ */
+
+struct sim *
+sim_new(const char *group, uint64_t seed)
+{
+	struct sim *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		abort();
+	w->group = group;
+	w->seed = seed;
+	w->rng.s = seed * 0x9e3779b97f4a7c15 + 1;
+	w->now_ns = SEC;
+	w->progress_ns = w->now_ns;
+	w->stall_ns = 10 * MINUTE;
+	w->end_ns = UTCP_NEVER;
+	w->verbose = sim_verbose;
+	w->wire = wire_new();
+	return w;
+}
+
+struct pipe *
+sim_pipe(struct sim *w, const char *name, const struct pipe_conf *conf)
+{
+	struct pipe *pipe = calloc(1, sizeof(*pipe));
+
+	SIM_CHECK(w, pipe != NULL && w->num_pipes < PIPES_MAX);
+	pipe->w = w;
+	pipe->name = name;
+	pipe->conf = *conf;
+	w->pipes[w->num_pipes++] = pipe;
+	return pipe;
+}
+
+void
+sim_run_until(struct sim *w, uint64_t at_ns)
+{
+	while (w->num_events > 0 && w->heap[0].at_ns <= at_ns)
+		run_first(w);
+	if (w->now_ns < at_ns)
+		w->now_ns = at_ns;
+}
+
+void
+sim_run(struct sim *w)
+{
+	while (w->eps_open > 0) {
+		if (w->num_events == 0)
+			sim_fail(w,
+				 "stalled: %u scripts are not at their end, "
+				 "and nothing is going to happen",
+				 w->eps_open);
+		if (w->heap[0].at_ns > w->end_ns) {
+			w->now_ns = w->end_ns;
+			return;
+		}
+		run_first(w);
+		if (w->now_ns > w->progress_ns + w->stall_ns)
+			sim_fail(w, "stalled: no progress for %.0f s",
+				 (double)w->stall_ns / 1e9);
+	}
+}
+
+void
+sim_settle(struct sim *w)
+{
+	uint64_t limit = w->now_ns + 60 * MINUTE;
+
+	while (w->num_events > 0 && w->heap[0].at_ns < limit)
+		run_first(w);
+	if (w->num_events > 0)
+		sim_fail(w, "an hour after the end something still happens");
+}
+
+uint64_t
+sim_counter(struct sim *w, enum utcp_counter c)
+{
+	uint64_t v[UTCP_CTR_MAX], sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < w->num_nodes; i++) {
+		utcp_counters(w->nodes[i]->u, v, UTCP_CTR_MAX);
+		sum += v[c];
+	}
+	return sum;
+}
+
+static void
+say_all(struct sim *w)
+{
+	uint64_t v[UTCP_CTR_MAX];
+	unsigned int i, c;
+
+	printf("%s seed %llu, %.6f s:%s\n", w->group,
+	       (unsigned long long)w->seed, (double)w->now_ns / 1e9, w->what);
+	for (i = 0; i < w->num_pipes; i++)
+		printf("  %s: %llu packets, %llu lost, %llu overflows, %llu "
+		       "marks, queue at most %llu bytes, %llu on average\n",
+		       w->pipes[i]->name, (unsigned long long)w->pipes[i]->pkts,
+		       (unsigned long long)w->pipes[i]->losses,
+		       (unsigned long long)w->pipes[i]->overflows,
+		       (unsigned long long)w->pipes[i]->marks,
+		       (unsigned long long)w->pipes[i]->backlog_max,
+		       (unsigned long long)(w->pipes[i]->backlog_sum /
+					    (w->pipes[i]->pkts + 1)));
+	for (i = 0; i < w->num_nodes && i < 4; i++) {
+		printf("  node %u:", i + 1);
+		utcp_counters(w->nodes[i]->u, v, UTCP_CTR_MAX);
+		for (c = 0; c < UTCP_CTR_MAX; c++)
+			if (v[c] != 0)
+				printf(" %s %llu", utcp_counter_name(c),
+				       (unsigned long long)v[c]);
+		printf("\n");
+	}
+}
+
+static void
+node_end(struct sim *w, struct node *n)
+{
+	utcp_usage_t usage;
+	struct packet *p;
+
+	app_close_all(n);
+	utcp_usage(n->u, &usage);
+	utcp_destroy(n->u);
+	if (n->mem != 0)
+		sim_fail(w,
+			 "10.0.0.%u: %lld bytes are not back after "
+			 "utcp_destroy",
+			 n->nr, (long long)n->mem);
+	while ((p = n->in) != NULL) {
+		n->in = p->next;
+		packet_free(w, p);
+	}
+	pcapng_close(n->pcap);
+	app_free(n);
+}
+
+void
+sim_end(struct sim *w)
+{
+	struct packet *p;
+	struct event e;
+	unsigned int i;
+
+	if (w->verbose)
+		say_all(w);
+	while (w->num_events > 0) {
+		e = take_first(w);
+		if (e.fn == packet_event)
+			packet_free(w, e.arg);
+		else if (e.fn == app_connect_event)
+			free(e.arg);
+	}
+	for (i = 0; i < w->num_nodes; i++)
+		node_end(w, w->nodes[i]);
+	for (i = 0; i < w->num_nodes; i++)
+		free(w->nodes[i]);
+	for (i = 0; i < w->num_pipes; i++)
+		free(w->pipes[i]);
+	while ((p = w->free_packets) != NULL) {
+		w->free_packets = p->next;
+		free(p);
+	}
+	wire_free(w->wire);
+	free(w->heap);
+	free(w);
+}
