@@ -312,10 +312,9 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 	if (s->persist)
 		utcp__persist_stop(s);
 	if (!s->out_bytes) {
-		if (n && s->last_snd_ns &&
-		    s->u->now_ns - s->last_snd_ns > s->rto_ns)
+		if (n && s->u->now_ns - s->last_snd_ns > s->rto_ns)
 			utcp__idle_restart(s);
-		if (!s->last_snd_ns)
+		if (!s->bytes_sent)
 			s->snd_sml = s->snd_una;
 		s->progress_ns = s->u->now_ns;
 	}

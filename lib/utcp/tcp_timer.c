@@ -181,7 +181,7 @@ persist_timeout(utcp_sock_t *s)
 void
 utcp__keep_restart(utcp_sock_t *s)
 {
-	uint64_t since = MAX(s->last_rcv_ns, s->last_snd_ns);
+	uint64_t at = s->last_rcv_ns + (uint64_t)OPT(s, KEEPIDLE_NS);
 
 	if (!OPT(s, KEEPALIVE) || s->state < UTCP_ESTABLISHED ||
 	    s->state == UTCP_TIME_WAIT) {
@@ -189,10 +189,7 @@ utcp__keep_restart(utcp_sock_t *s)
 		s->keep_probing = false;
 		return;
 	}
-	if (!since)
-		since = s->u->now_ns;
-	utcp__tm_set(s, UTCP__TM_KEEP,
-		     MAX(since + (uint64_t)OPT(s, KEEPIDLE_NS), s->u->now_ns));
+	utcp__tm_set(s, UTCP__TM_KEEP, MAX(at, s->u->now_ns));
 }
 
 static void
