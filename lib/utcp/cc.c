@@ -116,9 +116,8 @@ utcp__cc_refresh(utcp_sock_t *s)
 	cc->snd_nxt = s->snd_nxt;
 	cc->recovery = s->recovery;
 	/* In slow start a window used by half may double (RFC 7661). */
-	cc->cwnd_limited = s->cwnd_limited ||
-			   (cc->cwnd < cc->ssthresh &&
-			    cc->cwnd / 2 < s->cwnd_used);
+	cc->cwnd_limited = s->cwnd_limited || (cc->cwnd < cc->ssthresh &&
+					       cc->cwnd / 2 < s->cwnd_used);
 	cc->random = cc->random * 6364136223846793005ull +
 		     1442695040888963407ull;
 }
@@ -175,7 +174,8 @@ utcp__cc_start(utcp_sock_t *s, const struct utcp__cc_mod *mod)
 			s->high_seq = s->snd_una - 1;
 	}
 	if (!mod)
-		mod = utcp__cc_find(s->u, s->u->cfg.cc ? s->u->cfg.cc : "cubic");
+		mod = utcp__cc_find(s->u,
+				    s->u->cfg.cc ? s->u->cfg.cc : "cubic");
 	if (!mod || try_start(s, mod) < 0) {
 		/* NewReno's state is small, and it does without. */
 		mod = utcp__cc_find(s->u, "newreno");

@@ -175,12 +175,12 @@ cubic_event(utcp_cc_t *cc, enum utcp_cc_event event)
 }
 
 const utcp_cc_ops_t utcp__cc_cubic = {
-    .size = sizeof(utcp_cc_ops_t),
-    .name = "cubic",
-    .priv_bytes = sizeof(struct cubic),
-    .init = cubic_init,
-    .ack = cubic_ack,
-    .ssthresh = cubic_ssthresh,
-    .undo = cubic_undo,
-    .event = cubic_event,
+	.size = sizeof(utcp_cc_ops_t),
+	.name = "cubic",
+	.priv_bytes = sizeof(struct cubic),
+	.init = cubic_init,
+	.ack = cubic_ack,
+	.ssthresh = cubic_ssthresh,
+	.undo = cubic_undo,
+	.event = cubic_event,
 };

@@ -56,10 +56,10 @@ newreno_ssthresh(utcp_cc_t *cc, enum utcp_cc_event why)
 }
 
 const utcp_cc_ops_t utcp__cc_newreno = {
-    .size = sizeof(utcp_cc_ops_t),
-    .name = "newreno",
-    .priv_bytes = sizeof(struct newreno),
-    .init = newreno_init,
-    .ack = newreno_ack,
-    .ssthresh = newreno_ssthresh,
+	.size = sizeof(utcp_cc_ops_t),
+	.name = "newreno",
+	.priv_bytes = sizeof(struct newreno),
+	.init = newreno_init,
+	.ack = newreno_ack,
+	.ssthresh = newreno_ssthresh,
 };

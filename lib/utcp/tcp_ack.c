@@ -31,9 +31,9 @@ rtt_update(utcp_sock_t *s, uint64_t rtt)
 			slower = rtt > s->srtt_ns ? 2 : 5;
 			s->rttvar_ns += (err - s->rttvar_ns) >> slower;
 		} else {
-			slower = 31u - (unsigned int)__builtin_clz(
-					   s->out_bytes / (2u * s->mss + 1) |
-					   1u);
+			slower = 31u -
+				 (unsigned int)__builtin_clz(
+				     s->out_bytes / (2u * s->mss + 1) | 1u);
 			s->rttvar_ns -= (s->rttvar_ns - err) >> (2 + slower);
 		}
 		if (rtt > s->srtt_ns)
@@ -104,8 +104,7 @@ count_acked(utcp_sock_t *s, struct utcp__ackwork *w, struct utcp__seg *seg,
 	if (seg->flags & SEG_SACKED) {
 		s->sacked_bytes -= n;
 		segs = utcp__num_segs(s, n);
-		s->sacked_segs -= segs < s->sacked_segs ? segs
-							: s->sacked_segs;
+		s->sacked_segs -= segs < s->sacked_segs ? segs : s->sacked_segs;
 		return;
 	}
 	utcp__seg_delivered(s, w, seg, n);
@@ -159,11 +158,11 @@ run_cc(utcp_sock_t *s, const struct utcp__ackwork *w)
 	uint32_t lost = (uint32_t)(s->lost - w->prior_lost);
 	uint32_t cwnd_before = s->cc.cwnd;
 	utcp_ack_t ack = {
-	    .acked = w->acked,
-	    .delivered = w->delivered,
-	    .lost = lost,
-	    .prior_inflight = w->prior_inflight,
-	    .rtt_ns = w->rtt_last_ns,
+		.acked = w->acked,
+		.delivered = w->delivered,
+		.lost = lost,
+		.prior_inflight = w->prior_inflight,
+		.rtt_ns = w->rtt_last_ns,
 	};
 
 	utcp__rate_sample(s, w, &ack);
@@ -206,7 +205,7 @@ bool
 utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *in, bool wnd_changed,
 	      bool has_data)
 {
-	struct utcp__ackwork w = {.in = in};
+	struct utcp__ackwork w = { .in = in };
 	bool sack = utcp__has_sack(s);
 	uint32_t phantom = 0;
 

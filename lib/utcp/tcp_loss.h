@@ -20,9 +20,9 @@ struct utcp__ackwork {
 	uint32_t delivered;	 /* both, each byte once */
 	uint32_t prior_inflight; /* before it */
 	uint64_t prior_lost;	 /* s->lost before it */
-	uint64_t rtt_ns;	 /* of the oldest segment newly acked; 0: none */
-	uint64_t rtt_last_ns;	 /* of the newest */
-	bool dup;		 /* a duplicate ACK, RFC 5681 section 2 */
+	uint64_t rtt_ns;      /* of the oldest segment newly acked; 0: none */
+	uint64_t rtt_last_ns; /* of the newest */
+	bool dup;	      /* a duplicate ACK, RFC 5681 section 2 */
 	bool dsack;
 	bool orig;    /* acked what was sent once, before high_seq */
 	bool retrans; /* acked what was sent again */

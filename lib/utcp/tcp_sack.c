@@ -139,8 +139,8 @@ utcp__seg_split(utcp_sock_t *s, struct utcp__seg *seg, uint32_t n)
 	rest->seq = seg->seq + n;
 	rest->len = seg->len - n;
 	seg->len = n;
-	rest->flags &= (uint16_t) ~(SEG_SYN | SEG_PROBE);
-	seg->flags &= (uint16_t) ~(SEG_FIN | SEG_PROBE);
+	rest->flags &= (uint16_t)~(SEG_SYN | SEG_PROBE);
+	seg->flags &= (uint16_t)~(SEG_FIN | SEG_PROBE);
 	/* Behind seg in both lists. */
 	rest->link.prev = &seg->link;
 	rest->link.next = seg->link.next;
@@ -173,8 +173,8 @@ utcp__next_lost(utcp_sock_t *s)
 			return NULL;
 		s->frto = s->frto_new = false;
 	}
-	while (seg && (seg->flags & (SEG_LOST | SEG_RETRANS | SEG_SACKED)) !=
-			  SEG_LOST)
+	while (seg &&
+	       (seg->flags & (SEG_LOST | SEG_RETRANS | SEG_SACKED)) != SEG_LOST)
 		seg = next_seg(s, seg);
 	s->lost_hint = seg;
 	return seg;
@@ -391,7 +391,7 @@ sack_seg(utcp_sock_t *s, struct utcp__ackwork *w, struct utcp__seg *seg)
 		s->lost_bytes -= seg->len;
 	if (seg->flags & SEG_RETRANS)
 		s->retrans_bytes -= seg->len;
-	seg->flags &= (uint16_t) ~(SEG_LOST | SEG_RETRANS);
+	seg->flags &= (uint16_t)~(SEG_LOST | SEG_RETRANS);
 	seg->flags |= SEG_SACKED;
 	link_remove(&seg->by_time);
 }
@@ -409,8 +409,7 @@ sack_part(utcp_sock_t *s, struct utcp__ackwork *w, struct utcp__seg *seg,
 		from = (b->start - seg->seq + mss - 1) / mss * mss;
 	if (seq_lt(b->end, seg_end(seg)))
 		to = (b->end - seg->seq) / mss * mss;
-	if (from < to && to <= seg->len &&
-	    utcp__seg_split(s, seg, to) == 0 &&
+	if (from < to && to <= seg->len && utcp__seg_split(s, seg, to) == 0 &&
 	    (from == 0 || utcp__seg_split(s, seg, from) == 0)) {
 		if (from)
 			seg = next_seg(s, seg);
@@ -424,7 +423,8 @@ static struct utcp__seg *
 sack_near(const utcp_sock_t *s, uint32_t seq)
 {
 	struct utcp__seg *first = utcp__first_seg(s), *hint = s->sackc->hint;
-	struct utcp__seg *last = CONTAINER(s->segs.prev, struct utcp__seg, link);
+	struct utcp__seg *last = CONTAINER(s->segs.prev, struct utcp__seg,
+					   link);
 	uint32_t far = seq - s->snd_una, end = s->snd_nxt - seq, d;
 
 	if (hint) {
