@@ -164,6 +164,8 @@ struct utcp__table {
 	uint32_t mask, old_mask, moved, count;
 };
 
+int utcp__ports_init(utcp_t *u);
+void utcp__ports_deinit(utcp_t *u);
 int utcp__table_init(utcp_t *u);
 void utcp__table_deinit(utcp_t *u);
 /* SipHash of the key under the stack's secret. */
@@ -873,6 +875,10 @@ void utcp__sock_abort(utcp_sock_t *s, int error);
    end of the outermost `done` hooks run and u->dead is freed. */
 static inline void utcp__enter(utcp_t *u);
 void utcp__leave(utcp_t *u);
+/* utcp_destroy: it ends silently, whoever holds it. */
+void utcp__sock_destroy(utcp_sock_t *s);
+/* utcp.c: known ones, in a combination that makes sense. */
+bool utcp__offloads_ok(uint32_t offloads);
 /* Frees those in u->dead; called last by public calls, when depth is 0. */
 void utcp__reap(utcp_t *u);
 /* The user will write no more: fin_wanted, and the state that follows. */
@@ -942,7 +948,6 @@ utcp__rblk_cost(const struct utcp__rblk *b)
 /* A block that owns a copy of seg's data. NULL. */
 struct utcp__rblk *utcp__rblk_copy(utcp_t *u, const struct utcp__seg_in *seg);
 void utcp__rcv_drop(utcp_sock_t *s); /* queue and reassembly, unread */
-void utcp__reass_drop(utcp_sock_t *s); /* the reassembly queue */
 void utcp__rcv_forget(utcp_sock_t *s); /* the user reads no more */
 void utcp__bufs_init(utcp_sock_t *s);  /* sizes of both buffers */
 /* Negative; it is told once. */

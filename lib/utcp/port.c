@@ -15,6 +15,30 @@
 #define PROTO_TCP 6
 #define CHAINS_MAX 16384u
 
+#define CHAINS_FIRST 256u
+
+int
+utcp__ports_init(utcp_t *u)
+{
+	unsigned int i;
+
+	u->ports = utcp__alloc(u, CHAINS_FIRST * sizeof(*u->ports));
+	if (!u->ports)
+		return -ENOMEM;
+	for (i = 0; i < CHAINS_FIRST; i++)
+		link_init(&u->ports[i]);
+	u->port_mask = CHAINS_FIRST - 1;
+	return 0;
+}
+
+void
+utcp__ports_deinit(utcp_t *u)
+{
+	UTCP_ASSERT(u->num_ports == 0);
+	utcp__free(u, u->ports, (u->port_mask + 1ul) * sizeof(*u->ports));
+	u->ports = NULL;
+}
+
 static bool
 wildcard(const utcp_addr_t *a)
 {

@@ -1,2 +1,312 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sockbuf.c: what the user wrote: a list of buffers, the caller's own ones
+ * (utcp_send) and blocks of ours that utcp_write copies into. They stay until
+ * they are acknowledged; a retransmission reads them again.
+ */
 #include "internal.h"
+
+#define SNDBUF_FIRST (64u << 10)
+#define RCVBUF_FIRST (128u << 10)
+#define OWN_MIN 512u
+#define OWN_MAX (64u << 10)
+#define WRITE_FLAGS (UTCP_MSG_MORE | UTCP_MSG_EOR)
+
+/* A block of ours; the last in the queue takes more as long as it has room. */
+struct own {
+	utcp_buf_t buf; /* first; done is own_done */
+	size_t room;
+	uint8_t data[];
+};
+
+/* Marks our blocks; they are freed by buf_end(). */
+static void
+own_done(utcp_buf_t *buf, int status)
+{
+	(void)buf;
+	(void)status;
+}
+
+void
+utcp__bufs_init(utcp_sock_t *s)
+{
+	int64_t snd = OPT(s, SNDBUF), rcv = OPT(s, RCVBUF);
+
+	if (!snd)
+		snd = OPT(s, SNDBUF_MAX) < SNDBUF_FIRST ? OPT(s, SNDBUF_MAX) :
+							  SNDBUF_FIRST;
+	if (!rcv)
+		rcv = OPT(s, RCVBUF_MAX) < RCVBUF_FIRST ? OPT(s, RCVBUF_MAX) :
+							  RCVBUF_FIRST;
+	s->sndbuf = (uint32_t)snd;
+	s->rcvbuf = (uint32_t)rcv;
+}
+
+/* ---- for output and acknowledgements --------------------------------------- */
+
+void
+utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len, struct utcp__out *o)
+{
+	utcp_buf_t *b = s->sndq, *cur = s->snd_cur;
+	bool on = !cur || cur->seq_ <= ofs;
+
+	if (cur && on)
+		b = cur;
+	while (len) {
+		uint64_t skip;
+		size_t n;
+
+		while (b && b->seq_ + b->len <= ofs)
+			b = b->next_;
+		UTCP_ASSERT(b && b->seq_ <= ofs);
+		if (UNLIKELY(!b))
+			return;
+		skip = ofs - b->seq_;
+		n = b->len - skip < len ? (size_t)(b->len - skip) : len;
+		utcp__out_data(o, (const uint8_t *)b->data + skip, n);
+		ofs += n;
+		len -= (uint32_t)n;
+	}
+	/* What follows a retransmission is more often new data. */
+	if (on && b)
+		s->snd_cur = b;
+}
+
+/* A buffer is done with. Hooks run at the end of the public call. */
+static void
+buf_end(utcp_sock_t *s, utcp_buf_t *b, int status)
+{
+	utcp_t *u = s->u;
+
+	if (b->done == own_done) {
+		size_t bytes = sizeof(struct own) + ((struct own *)b)->room;
+
+		u->buffered_bytes -= bytes;
+		utcp__free(u, b, bytes);
+		return;
+	}
+	if (!b->done)
+		return;
+	b->seq_ = (uint64_t)(int64_t)status;
+	b->next_ = NULL;
+	if (u->done_last)
+		u->done_last->next_ = b;
+	else
+		u->done_first = b;
+	u->done_last = b;
+}
+
+static utcp_buf_t *
+pop(utcp_sock_t *s)
+{
+	utcp_buf_t *b = s->sndq;
+
+	s->sndq = b->next_;
+	if (!s->sndq)
+		s->sndq_last = NULL;
+	if (s->snd_cur == b)
+		s->snd_cur = s->sndq;
+	return b;
+}
+
+void
+utcp__snd_acked(utcp_sock_t *s, uint32_t n)
+{
+	utcp_buf_t *b;
+
+	s->una_ofs += n;
+	UTCP_ASSERT(s->una_ofs <= s->end_ofs);
+	while ((b = s->sndq) != NULL && b->seq_ + b->len <= s->una_ofs)
+		buf_end(s, pop(s), 0);
+	utcp__snd_tune(s);
+	if (!(s->told & UTCP_OUT))
+		utcp__wake(s);
+}
+
+void
+utcp__snd_drop(utcp_sock_t *s, int status)
+{
+	while (s->sndq)
+		buf_end(s, pop(s), status);
+	s->end_ofs = s->una_ofs;
+}
+
+uint32_t
+utcp__snd_unsent(const utcp_sock_t *s)
+{
+	uint64_t sent = s->snd_nxt - s->snd_una, all = s->end_ofs - s->una_ofs;
+
+	/* SYN and FIN count one each in sequence numbers. */
+	if (sent && s->una_ofs == 0 && s->snd_una == s->iss)
+		sent--;
+	if (sent && s->fin_sent)
+		sent--;
+	UTCP_ASSERT(sent <= all || s->dead);
+	if (sent >= all)
+		return 0;
+	return all - sent < 1u << 30 ? (uint32_t)(all - sent) : 1u << 30;
+}
+
+void
+utcp__snd_tune(utcp_sock_t *s)
+{
+	uint64_t want = 2ull * s->cc.cwnd + (16u << 10);
+	uint64_t max = (uint64_t)OPT(s, SNDBUF_MAX);
+
+	if (want <= s->sndbuf || OPT(s, SNDBUF))
+		return;
+	/* Not when memory is short. */
+	if (s->u->buffered_bytes > s->u->cfg.max_bytes / 2)
+		return;
+	if (want > max)
+		want = max;
+	if (want > s->sndbuf)
+		s->sndbuf = (uint32_t)want;
+}
+
+/* ---- calls --------------------------------------------------------------------- */
+
+int
+utcp__take_error(utcp_sock_t *s)
+{
+	int error = s->error;
+
+	s->error = 0;
+	return -error;
+}
+
+/* 0, or why nothing can be written. */
+static int
+write_state(utcp_sock_t *s)
+{
+	if (s->orphan)
+		return -EINVAL;
+	if (s->dead)
+		return s->error ? utcp__take_error(s) : -EPIPE;
+	if (s->fin_wanted)
+		return -EPIPE;
+	switch (s->state) {
+	case UTCP_SYN_SENT: /* RFC 9293 section 3.10.2: queued until it opens */
+	case UTCP_SYN_RECEIVED:
+	case UTCP_ESTABLISHED:
+	case UTCP_CLOSE_WAIT:
+		return 0;
+	default:
+		return -ENOTCONN;
+	}
+}
+
+static void
+append(utcp_sock_t *s, utcp_buf_t *b)
+{
+	b->seq_ = s->end_ofs;
+	b->next_ = NULL;
+	if (s->sndq_last)
+		s->sndq_last->next_ = b;
+	else
+		s->sndq = b;
+	s->sndq_last = b;
+}
+
+static void
+written(utcp_sock_t *s, int flags)
+{
+	s->write_more = flags & UTCP_MSG_MORE;
+	if (flags & UTCP_MSG_EOR)
+		s->push = true;
+	s->fastopen_syn = false;
+	utcp__want_output(s);
+	utcp__wake(s);
+}
+
+/* Room at the end of the queue: what the last block has, or a new one for
+   about `len` bytes, larger when more waits already. NULL: no memory. */
+static struct own *
+own_room(utcp_sock_t *s, size_t len)
+{
+	utcp_t *u = s->u;
+	struct own *w = (struct own *)s->sndq_last;
+	uint64_t used = s->end_ofs - s->una_ofs;
+	size_t room = len > OWN_MIN ? len : OWN_MIN;
+
+	if (w && w->buf.done == own_done && w->buf.len < w->room)
+		return w;
+	if (room < used && room < OWN_MAX / 4)
+		room = used < OWN_MAX / 4 ? (size_t)used : OWN_MAX / 4;
+	if (room > OWN_MAX)
+		room = OWN_MAX;
+	if (u->buffered_bytes + sizeof(*w) + room > u->cfg.max_bytes)
+		return NULL;
+	w = utcp__alloc_raw(u, sizeof(*w) + room);
+	if (!w)
+		return NULL;
+	u->buffered_bytes += sizeof(*w) + room;
+	memset(w, 0, sizeof(*w));
+	w->buf.data = w->data;
+	w->buf.done = own_done;
+	w->room = room;
+	append(s, &w->buf);
+	return w;
+}
+
+ssize_t
+utcp_write(utcp_sock_t *s, const void *buf, size_t len, int flags)
+{
+	const uint8_t *from = buf;
+	uint64_t used, space;
+	size_t left;
+	int r;
+
+	if (!s || (!buf && len) || (flags & ~WRITE_FLAGS))
+		return -EINVAL;
+	r = write_state(s);
+	if (r)
+		return r;
+	if (!len) {
+		if (flags & UTCP_MSG_EOR)
+			written(s, flags);
+		return 0;
+	}
+	used = s->end_ofs - s->una_ofs;
+	space = used < s->sndbuf ? s->sndbuf - used : 0;
+	if (!space) {
+		s->told &= (uint8_t)~UTCP_OUT;
+		return -EAGAIN;
+	}
+	left = len < space ? len : (size_t)space;
+	while (left) {
+		struct own *w = own_room(s, left);
+		size_t n;
+
+		if (!w) {
+			COUNT(s->u, DROP_NOMEM);
+			break;
+		}
+		n = w->room - w->buf.len < left ? w->room - w->buf.len : left;
+		memcpy(w->data + w->buf.len, from, n);
+		w->buf.len += n;
+		s->end_ofs += n;
+		from += n;
+		left -= n;
+	}
+	if (from == buf)
+		return -ENOMEM;
+	written(s, flags);
+	return from - (const uint8_t *)buf;
+}
+
+int
+utcp_send(utcp_sock_t *s, utcp_buf_t *buf, int flags)
+{
+	int r;
+
+	if (!s || !buf || !buf->data || !buf->len || (flags & ~WRITE_FLAGS))
+		return -EINVAL;
+	r = write_state(s);
+	if (r)
+		return r;
+	append(s, buf);
+	s->end_ofs += buf->len;
+	written(s, flags);
+	return 0;
+}

@@ -131,6 +131,8 @@ UTCP_EXTERN void utcp_destroy(utcp_t *u);
 UTCP_EXTERN int utcp_address(utcp_t *u, const utcp_addr_t *addr, int add);
 /* The interface's MTU changed. Connections follow. */
 UTCP_EXTERN int utcp_set_mtu(utcp_t *u, uint32_t mtu);
+/* It takes these offloads (UTCP_OFFLOAD_*) from now on. */
+UTCP_EXTERN int utcp_set_offloads(utcp_t *u, uint32_t offloads);
 
 /* Time goes to now_ns: runs what is due. */
 UTCP_EXTERN void utcp_advance(utcp_t *u, uint64_t now_ns);

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rcvbuf.c: what came and the user has not read: a list of blocks, which lie in
+ * packets' memory until utcp_retain() and are copied only if they are unread
+ * then. Small ones are copied together, so that what is kept is not much more
+ * than the data in it.
+ */
+#include "internal.h"
+
+#define OWN_MIN 256u
+#define OWN_USUAL (16u << 10)
+#define OWN_MAX (64u << 10)
+
+static struct utcp__rblk *
+first(const utcp_sock_t *s)
+{
+	return CONTAINER(s->rcvq.next, struct utcp__rblk, link);
+}
+
+void
+utcp__rblk_free(utcp_t *u, struct utcp__rblk *b)
+{
+	if (b->room) {
+		u->buffered_bytes -= b->room;
+		utcp__free(u, b->own, b->room);
+	}
+	utcp__pool_put(u, UTCP__POOL_RBLK, b);
+}
+
+/* Gives b memory of its own; what it has stays what it is. */
+static int
+own(utcp_t *u, struct utcp__rblk *b, size_t room)
+{
+	b->own = utcp__alloc_raw(u, room);
+	if (!b->own)
+		return -ENOMEM;
+	b->room = (uint32_t)room;
+	u->buffered_bytes += room;
+	return 0;
+}
+
+struct utcp__rblk *
+utcp__rblk_copy(utcp_t *u, const struct utcp__seg_in *seg)
+{
+	struct utcp__rblk *b = NULL;
+	unsigned int i;
+
+	if (u->buffered_bytes + seg->len <= u->cfg.max_bytes)
+		b = utcp__pool_get(u, UTCP__POOL_RBLK);
+	if (!b || own(u, b, seg->len)) {
+		if (b)
+			utcp__pool_put(u, UTCP__POOL_RBLK, b);
+		COUNT(u, DROP_NOMEM);
+		return NULL;
+	}
+	link_init(&b->link);
+	for (i = 0; i < seg->num_parts; i++) {
+		memcpy(b->own + b->len, seg->part[i].data, seg->part[i].len);
+		b->len += (uint32_t)seg->part[i].len;
+	}
+	UTCP_ASSERT(b->len == seg->len);
+	b->data = b->own;
+	b->own_len = b->len;
+	b->seq = seg->seq;
+	return b;
+}
+
+/* ---- in ---------------------------------------------------------------------- */
+
+/* A round trip as a receiver sees it: the time a whole window takes. */
+static void
+measure_rtt(utcp_sock_t *s)
+{
+	uint64_t now = s->u->now_ns, took = now - s->rcv_rtt_at_ns;
+
+	if (s->rcv_rtt_at_ns && seq_lt(s->rcv_nxt, s->rcv_rtt_seq))
+		return;
+	if (s->rcv_rtt_at_ns && took)
+		s->rcv_rtt_ns = s->rcv_rtt_ns && s->rcv_rtt_ns < took ?
+					(7 * s->rcv_rtt_ns + took) / 8 :
+					took;
+	s->rcv_rtt_at_ns = now ? now : 1;
+	s->rcv_rtt_seq = s->rcv_adv;
+}
+
+/* n bytes more are in order. */
+static void
+arrived(utcp_sock_t *s, uint32_t n)
+{
+	s->rcv_nxt += n;
+	s->bytes_received += n;
+	measure_rtt(s);
+	if (s->rd_shut)
+		return;
+	s->rcvq_bytes += n;
+	s->told &= (uint8_t)~UTCP_IN; /* more is news */
+	utcp__wake(s);
+}
+
+static int
+append_borrowed(utcp_sock_t *s, const struct utcp__seg_in *seg)
+{
+	struct utcp__link *last = s->rcvq.prev;
+	unsigned int i;
+
+	for (i = 0; i < seg->num_parts; i++) {
+		struct utcp__rblk *b;
+
+		if (!seg->part[i].len)
+			continue;
+		b = utcp__pool_get(s->u, UTCP__POOL_RBLK);
+		if (!b)
+			goto nomem;
+		b->data = seg->part[i].data;
+		b->len = (uint32_t)seg->part[i].len;
+		link_append(&s->rcvq, &b->link);
+	}
+	if (link_empty(&s->held))
+		link_append(&s->u->held, &s->held);
+	return 0;
+
+nomem:
+	while (s->rcvq.prev != last) {
+		struct utcp__rblk *b =
+			CONTAINER(s->rcvq.prev, struct utcp__rblk, link);
+
+		link_remove(&b->link);
+		utcp__rblk_free(s->u, b);
+	}
+	return -ENOMEM;
+}
+
+int
+utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg)
+{
+	struct utcp__rblk *b;
+
+	if (s->rd_shut) {
+		arrived(s, seg->len);
+		return 0;
+	}
+	if (s->u->buffered_bytes + seg->len > s->u->cfg.max_bytes) {
+		COUNT(s->u, DROP_NOMEM);
+		return -ENOMEM;
+	}
+	if (seg->in->borrowed) {
+		if (append_borrowed(s, seg)) {
+			COUNT(s->u, DROP_NOMEM);
+			return -ENOMEM;
+		}
+		arrived(s, seg->len);
+		return 0;
+	}
+	b = utcp__rblk_copy(s->u, seg);
+	if (!b)
+		return -ENOMEM;
+	utcp__rcv_append_blk(s, b);
+	return 0;
+}
+
+/* The last block, if it has memory of its own. */
+static struct utcp__rblk *
+tail_of(const utcp_sock_t *s, const struct utcp__link *before)
+{
+	struct utcp__rblk *b;
+
+	if (before->prev == &s->rcvq)
+		return NULL;
+	b = CONTAINER(before->prev, struct utcp__rblk, link);
+	return b->room ? b : NULL;
+}
+
+/* Moves bytes of b into the room that `to` has; true: b is empty now. */
+static bool
+fill(struct utcp__rblk *to, struct utcp__rblk *b)
+{
+	uint32_t n = to->room - to->own_len;
+
+	if (n > b->len)
+		n = b->len;
+	memcpy(to->own + to->own_len, b->data, n);
+	to->own_len += n;
+	to->len += n;
+	b->data += n;
+	b->len -= n;
+	return b->len == 0;
+}
+
+/* For a block that is to take small ones: more, when more waits already. */
+static size_t
+usual_room(const utcp_sock_t *s)
+{
+	if (s->rcvq_bytes < OWN_MIN)
+		return OWN_MIN;
+	return s->rcvq_bytes < OWN_USUAL ? s->rcvq_bytes : OWN_USUAL;
+}
+
+void
+utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b)
+{
+	utcp_t *u = s->u;
+	struct utcp__rblk *to;
+	uint32_t len = b->len;
+
+	link_remove(&b->link);
+	if (s->rd_shut) {
+		utcp__rblk_free(u, b);
+		arrived(s, len);
+		return;
+	}
+	/* Small ones go together; without memory each stays what it is. */
+	if (b->room && b->room < OWN_MIN) {
+		to = tail_of(s, &s->rcvq);
+		if (!to || to->room - to->own_len < len) {
+			to = utcp__pool_get(u, UTCP__POOL_RBLK);
+			if (to && own(u, to, usual_room(s))) {
+				utcp__pool_put(u, UTCP__POOL_RBLK, to);
+				to = NULL;
+			}
+			if (to) {
+				to->data = to->own;
+				link_append(&s->rcvq, &to->link);
+			}
+		}
+		if (to && fill(to, b)) {
+			utcp__rblk_free(u, b);
+			arrived(s, len);
+			return;
+		}
+	}
+	link_append(&s->rcvq, &b->link);
+	if (!b->room && link_empty(&s->held))
+		link_append(&u->held, &s->held);
+	arrived(s, len);
+}
+
+/* Memory of its own for a borrowed block, and room for what follows. */
+static int
+keep(utcp_sock_t *s, struct utcp__rblk *b, size_t follow)
+{
+	const uint8_t *from = b->data;
+	size_t room = usual_room(s);
+
+	if (room < follow)
+		room = follow < OWN_MAX ? follow : OWN_MAX;
+	if (room < b->len)
+		room = b->len;
+	if (own(s->u, b, room))
+		return -ENOMEM;
+	memcpy(b->own, from, b->len);
+	b->data = b->own;
+	b->own_len = b->len;
+	return 0;
+}
+
+void
+utcp__rcv_retain(utcp_sock_t *s)
+{
+	struct utcp__link *l, *next;
+	size_t follow = 0;
+
+	link_remove(&s->held);
+	for (l = s->rcvq.next; l != &s->rcvq; l = l->next) {
+		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
+
+		if (!b->room)
+			follow += b->len;
+	}
+	for (l = s->rcvq.next; l != &s->rcvq && follow; l = next) {
+		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
+		struct utcp__rblk *to = tail_of(s, l);
+
+		next = l->next;
+		if (b->room)
+			continue;
+		follow -= b->len;
+		if (to && fill(to, b)) {
+			link_remove(l);
+			utcp__rblk_free(s->u, b);
+		} else if (keep(s, b, follow + b->len)) {
+			/* It was acknowledged: all that is left is to end. */
+			COUNT(s->u, DROP_NOMEM);
+			utcp__rcv_drop(s);
+			utcp__sock_abort(s, ENOBUFS);
+			return;
+		}
+	}
+}
+
+static void
+drop_list(utcp_t *u, struct utcp__link *list)
+{
+	while (!link_empty(list)) {
+		struct utcp__rblk *b =
+			CONTAINER(list->next, struct utcp__rblk, link);
+
+		link_remove(&b->link);
+		utcp__rblk_free(u, b);
+	}
+}
+
+void
+utcp__rcv_drop(utcp_sock_t *s)
+{
+	drop_list(s->u, &s->rcvq);
+	s->rcvq_bytes = 0;
+	link_remove(&s->held);
+	utcp__reass_drop(s);
+}
+
+void
+utcp__rcv_forget(utcp_sock_t *s)
+{
+	drop_list(s->u, &s->rcvq);
+	s->rcvq_bytes = 0;
+	link_remove(&s->held);
+	if (s->state >= UTCP_ESTABLISHED)
+		utcp__window_update(s);
+}
+
+/* ---- sizes --------------------------------------------------------------------- */
+
+uint32_t
+utcp__rcv_space(const utcp_sock_t *s)
+{
+	const utcp_t *u = s->u;
+	uint64_t space = 0, clamp = (uint64_t)OPT(s, WINDOW_CLAMP), left = 0;
+
+	/* What came out of order lies in the window: it does not shut it. */
+	if (s->rcvq_bytes < s->rcvbuf)
+		space = s->rcvbuf - s->rcvq_bytes;
+	if (clamp && space > clamp)
+		space = clamp;
+	if (u->buffered_bytes < u->cfg.max_bytes)
+		left = u->cfg.max_bytes - u->buffered_bytes;
+	return (uint32_t)(space < left ? space : left);
+}
+
+/*
+ * Dynamic right-sizing: what the user reads in a round trip is what the sender
+ * could send in one; twice that lets it go on to grow.
+ */
+void
+utcp__rcv_tune(utcp_sock_t *s)
+{
+	uint64_t now = s->u->now_ns, rtt = s->rcv_rtt_ns, want;
+	uint64_t max = (uint64_t)OPT(s, RCVBUF_MAX);
+	uint32_t read = s->rcv_nxt - s->rcvq_bytes, copied;
+
+	if (s->srtt_ns && (!rtt || s->srtt_ns < rtt))
+		rtt = s->srtt_ns;
+	if (!rtt || OPT(s, RCVBUF) || s->rcvbuf >= max)
+		return;
+	if (s->rcvq_ns && now - s->rcvq_ns < rtt)
+		return;
+	copied = read - s->rcvq_seq;
+	if (s->rcvq_ns && copied > s->rcvq_space &&
+	    s->u->buffered_bytes < s->u->cfg.max_bytes / 2) {
+		want = 2ull * copied + 16ull * s->rcv_mss;
+		/* It grows fast: be ahead of it. */
+		if (s->rcvq_space)
+			want += want * (copied - s->rcvq_space) / s->rcvq_space;
+		if (want > 4ull * s->rcvbuf)
+			want = 4ull * s->rcvbuf;
+		if (want > max)
+			want = max;
+		if (want > s->rcvbuf)
+			s->rcvbuf = (uint32_t)want;
+		s->rcvq_space = copied;
+	}
+	s->rcvq_seq = read;
+	s->rcvq_ns = now ? now : 1;
+}
+
+/* ---- calls ----------------------------------------------------------------------- */
+
+/* What to return when there is nothing to read: 0 at the end. */
+static int
+read_state(utcp_sock_t *s)
+{
+	if (s->orphan)
+		return -EINVAL;
+	if (s->dead)
+		return s->error ? utcp__take_error(s) : 0;
+	if (s->state == UTCP_CLOSED || s->state == UTCP_LISTEN ||
+	    s->state == UTCP_SYN_SENT)
+		return -ENOTCONN;
+	return s->fin_seen || s->rd_shut ? 0 : -EAGAIN;
+}
+
+static void
+consumed(utcp_sock_t *s)
+{
+	if (s->dead)
+		return;
+	utcp__rcv_tune(s);
+	utcp__window_update(s);
+}
+
+/* The first n bytes are gone. */
+static void
+consume(utcp_sock_t *s, size_t n)
+{
+	s->rcvq_bytes -= (uint32_t)n;
+	while (n) {
+		struct utcp__rblk *b = first(s);
+
+		if (n < b->len) {
+			b->data += n;
+			b->len -= (uint32_t)n;
+			break;
+		}
+		n -= b->len;
+		link_remove(&b->link);
+		utcp__rblk_free(s->u, b);
+	}
+	if (link_empty(&s->rcvq))
+		link_remove(&s->held);
+}
+
+ssize_t
+utcp_read(utcp_sock_t *s, void *buf, size_t len, int flags)
+{
+	struct utcp__link *l;
+	size_t done = 0;
+
+	if (!s || (!buf && len) || (flags & ~UTCP_MSG_PEEK))
+		return -EINVAL;
+	if (!s->rcvq_bytes || s->orphan)
+		return read_state(s);
+	for (l = s->rcvq.next; l != &s->rcvq && done < len; l = l->next) {
+		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
+		size_t n = b->len < len - done ? b->len : len - done;
+
+		memcpy((uint8_t *)buf + done, b->data, n);
+		done += n;
+	}
+	if (!(flags & UTCP_MSG_PEEK) && done) {
+		consume(s, done);
+		consumed(s);
+	}
+	return (ssize_t)done;
+}
+
+int
+utcp_views(utcp_sock_t *s, utcp_view_t *views, unsigned int n)
+{
+	struct utcp__link *l;
+	unsigned int num = 0;
+	int r;
+
+	if (!s || (!views && n))
+		return -EINVAL;
+	if (!s->rcvq_bytes || s->orphan) {
+		r = read_state(s);
+		return r == -EAGAIN ? 0 : r;
+	}
+	for (l = s->rcvq.next; l != &s->rcvq && num < n; l = l->next) {
+		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
+
+		views[num].data = b->data;
+		views[num++].len = b->len;
+	}
+	return (int)num;
+}
+
+int
+utcp_consume(utcp_sock_t *s, size_t len)
+{
+	if (!s || s->orphan || len > s->rcvq_bytes)
+		return -EINVAL;
+	if (len) {
+		consume(s, len);
+		consumed(s);
+	}
+	return 0;
+}
+
+size_t
+utcp_readable(const utcp_sock_t *s)
+{
+	return s && !s->orphan ? s->rcvq_bytes : 0;
+}
