@@ -521,6 +521,7 @@ struct utcp__seg {
 	uint32_t seq, len;	   /* len with SYN and FIN, which count 1 */
 	uint16_t flags;		   /* SEG_* */
 	uint8_t times;		   /* sent */
+	uint16_t unit; /* bytes of each segment on the wire (mss, gso_size) */
 	uint64_t sent_ns;
 	/* for the rate sample, when it was sent last */
 	uint64_t delivered, delivered_ns, first_sent_ns, lost;

@@ -49,6 +49,7 @@ note_sent(utcp_sock_t *s, struct utcp__seg *seg)
 	const struct utcp__cc_mod *mod = s->cc_mod;
 
 	seg->sent_ns = s->u->now_ns;
+	seg->unit = s->mss;
 	if (seg->times < UINT8_MAX)
 		seg->times++;
 	link_append(&s->sent, &seg->by_time);
@@ -403,12 +404,12 @@ static struct utcp__seg *
 sack_part(utcp_sock_t *s, struct utcp__ackwork *w, struct utcp__seg *seg,
 	  const struct utcp__sackblk *b)
 {
-	uint32_t mss = s->mss ? s->mss : 1, from = 0, to = seg->len;
+	uint32_t unit = seg->unit ? seg->unit : 1, from = 0, to = seg->len;
 
 	if (seq_lt(seg->seq, b->start))
-		from = (b->start - seg->seq + mss - 1) / mss * mss;
+		from = (b->start - seg->seq + unit - 1) / unit * unit;
 	if (seq_lt(b->end, seg_end(seg)))
-		to = (b->end - seg->seq) / mss * mss;
+		to = (b->end - seg->seq) / unit * unit;
 	if (from < to && to <= seg->len && utcp__seg_split(s, seg, to) == 0 &&
 	    (from == 0 || utcp__seg_split(s, seg, from) == 0)) {
 		if (from)
