@@ -4,9 +4,9 @@
  * half open connections, all that is known of one goes into the SYN-ACK's
  * sequence number, and into its timestamp if there is one:
  *
- *	sequence number	secret hash of the tuple + the peer's number +
- *			8 bits of epoch << 24, + 24 bits: hash of tuple and
- *			epoch + index of the MSS
+ *	sequence number	secret hash of the tuple + the peer's number + (8 bits
+ *			of epoch, 21 of a hash of tuple, epoch and MSS, 3 of an
+ *			index of the MSS)
  *	timestamp	the clock, its lowest 6 bits: window scale (15: none),
  *			SACK, ECN
  */
@@ -37,14 +37,22 @@ hash(const uint64_t key[2], const struct utcp__key *k, uint32_t extra)
 	return utcp__siphash(key, in, sizeof(in));
 }
 
+/* The lower 24 bits: proof of tuple, epoch and size; size. */
+static uint32_t
+low_bits(utcp_t *u, const struct utcp__key *k, uint32_t epoch, uint32_t size)
+{
+	uint64_t h = hash(u->key_cookie[1], k, epoch << 3 | size);
+
+	return ((uint32_t)h & 0x1fffff) << 3 | size;
+}
+
 static uint32_t
 cookie_make(utcp_t *u, const struct utcp__key *k, uint32_t irs, uint32_t size)
 {
 	uint32_t epoch = (uint32_t)(u->now_ns / EPOCH_NS);
-	uint32_t low = (uint32_t)hash(u->key_cookie[1], k, epoch) + size;
 
-	return (uint32_t)hash(u->key_cookie[0], k, 0) + irs + (epoch << 24) +
-	       (low & 0xffffff);
+	return (uint32_t)hash(u->key_cookie[0], k, 0) + irs +
+	       (epoch << 24 | low_bits(u, k, epoch, size));
 }
 
 /* Index of the MSS in the cookie; -1: it is none, or too old. */
@@ -56,11 +64,11 @@ cookie_check(utcp_t *u, const struct utcp__key *k, uint32_t irs,
 
 	cookie -= (uint32_t)hash(u->key_cookie[0], k, 0) + irs;
 	age = (epoch - (cookie >> 24)) & 0xff;
-	if (age >= EPOCHS)
+	size = cookie & 7;
+	if (age >= EPOCHS ||
+	    low_bits(u, k, epoch - age, size) != (cookie & 0xffffff))
 		return -1;
-	size = (cookie - (uint32_t)hash(u->key_cookie[1], k, epoch - age)) &
-	       0xffffff;
-	return size < 8 ? (int)size : -1;
+	return (int)size;
 }
 
 void
@@ -140,7 +148,7 @@ utcp__cookie_take(utcp_sock_t *l, struct utcp__seg_in *seg)
 
 	/* Who sent none lately need not look at what might be one. */
 	if (u->cookie_epoch == 0 ||
-	    u->now_ns - u->cookie_epoch > EPOCHS * EPOCH_NS)
+	    (u->now_ns | 1) - u->cookie_epoch > EPOCHS * EPOCH_NS)
 		return false;
 	size = cookie_check(u, &seg->in->key, seg->seq - 1, seg->ack - 1);
 	if (size < 0)

@@ -76,40 +76,38 @@ utcp__tcp_refuse(utcp_t *u, const struct utcp__seg_in *seg)
 		COUNT(u, RESETS_OUT);
 }
 
+/* Whether the last answer to something odd was but just now; else this is. */
+static bool
+odd_lately(utcp_sock_t *s)
+{
+	uint64_t now = s->u->now_ns | 1; /* 0: never */
+
+	if (s->challenge_ns != 0 && now - s->challenge_ns < ODD_NS) {
+		COUNT(s->u, DROP_LIMIT);
+		return true;
+	}
+	s->challenge_ns = now;
+	return false;
+}
+
 void
 utcp__challenge(utcp_sock_t *s)
 {
-	utcp_t *u = s->u;
-
 	/* RFC 5961 section 7: limited for the connection, and for the stack,
-	   so that nobody can have us work, or count (CVE-2016-5696: the
-	   stack's limit leaks nothing if the connection's comes first). */
-	if (s->challenge_ns != 0 && u->now_ns - s->challenge_ns < ODD_NS) {
-		COUNT(u, DROP_LIMIT);
+	   so that nobody can have us work, or count: the stack's limit tells
+	   nothing of a connection whose own comes first. */
+	if (odd_lately(s) || !utcp__allow_challenge(s->u))
 		return;
-	}
-	s->challenge_ns = u->now_ns | 1;
-	if (!utcp__allow_challenge(u))
-		return;
-	COUNT(u, CHALLENGE_ACKS);
+	COUNT(s->u, CHALLENGE_ACKS);
 	utcp__ack_soon(s);
 }
 
 void
 utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
-	utcp_t *u = s->u;
-
 	/* Data is no answer to an ACK of ours, so no loop can be of it. */
-	if (seg->len == 0 || (seg->flags & TH_SYN) != 0) {
-		if (s->challenge_ns != 0 &&
-		    u->now_ns - s->challenge_ns < ODD_NS) {
-			COUNT(u, DROP_LIMIT);
-			return;
-		}
-		s->challenge_ns = u->now_ns | 1;
-	}
-	utcp__ack_soon(s);
+	if ((seg->len > 0 && (seg->flags & TH_SYN) == 0) || !odd_lately(s))
+		utcp__ack_soon(s);
 }
 
 /* Window still open for the peer. */
