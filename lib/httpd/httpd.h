@@ -176,11 +176,10 @@ enum field {
 /* A request in the making: a connection has one only while it needs it. */
 struct request {
 	llhttp_t parser;
-	struct request *next; /* free ones */
-	uint32_t head_bytes;
-	uint32_t body_bytes;
+	struct request *next;	    /* free ones */
+	uint32_t bytes, body_bytes; /* so far; of those, of the body */
 	int refused; /* the status of a refusal while parsing; 0 */
-	bool head_done, done;
+	bool done;
 	bool keep_alive;
 	uint8_t method;
 	uint8_t field; /* enum field, whose value comes */

@@ -130,7 +130,6 @@ on_headers_complete(llhttp_t *p)
 	const char *expect = request_field(q, FIELD_EXPECT);
 	bool body = (p->flags & F_CHUNKED) || p->content_length > 0;
 
-	q->head_done = true;
 	q->method = p->method;
 	if (p->http_major != 1)
 		return refuse(q, 505);
@@ -192,9 +191,9 @@ request_new(struct server *srv)
 			return NULL;
 	}
 	llhttp_init(&q->parser, HTTP_REQUEST, &settings);
-	memset((char *)q + offsetof(struct request, head_bytes), 0,
+	memset((char *)q + offsetof(struct request, bytes), 0,
 	       offsetof(struct request, name) -
-		   offsetof(struct request, head_bytes));
+		   offsetof(struct request, bytes));
 	q->text_len = 1; /* 0 means: not there */
 	return q;
 }
@@ -248,14 +247,10 @@ request_feed(struct request *q, const char *data, size_t len)
 		took = at >= data && at <= data + len ? (size_t)(at - data)
 						      : len;
 	}
-	if (q->done)
-		return took;
-	if (e != HPE_OK && !q->refused)
+	q->bytes += (uint32_t)took;
+	if (q->bytes - q->body_bytes > HEAD_MAX && !q->refused)
+		q->refused = 431;
+	if (e != HPE_OK && !q->done && !q->refused)
 		q->refused = e == HPE_PAUSED_UPGRADE ? 405 : status_of(e);
-	if (!q->head_done) {
-		q->head_bytes += (uint32_t)took;
-		if (q->head_bytes > HEAD_MAX && !q->refused)
-			q->refused = 431;
-	}
 	return took;
 }

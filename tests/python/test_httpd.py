@@ -1,0 +1,605 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""multistack-httpd, on the host's sockets and on UTCP: the same tests."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from netns import Netns, need
+from worlds import ROOT, eventually
+
+PORT = 8080
+ADDRESS = {"host": "127.0.0.1", "utcp": "10.9.0.2", "utcp-small": "10.9.0.2"}
+TAP = "tap:ms0,local=10.9.0.2/24,host=10.9.0.1,local6=fd09::2/64,host6=fd09::1"
+CARRIERS = {
+    "host": ["--host-stack"],
+    "utcp": ["-d", TAP],
+    # Without offloads and with a ring that a large answer does not fit into.
+    "utcp-small": ["-d", TAP, "--no-offloads", "--slots", "64"],
+}
+PAGE = b"<h1>It works</h1>\n"
+BIG = random.Random(7).randbytes(1_000_003)
+
+
+def httpd_path() -> Path:
+    named = os.environ.get("MULTISTACK_HTTPD")
+    if named:
+        return Path(named)
+    below = "lib/httpd/multistack-httpd"
+    builds = [Path(os.environ.get("MULTISTACK_BUILD", ROOT / "build" / "plain"))]
+    builds += sorted(p for p in ROOT.glob("build/*") if p.is_dir())
+    found = [b / below for b in builds if (b / below).exists()]
+    need(found, "multistack-httpd is not built; ./inv build")
+    return found[0]
+
+
+@dataclass
+class Answer:
+    status: int
+    fields: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Server:
+    kind: str
+    ns: Netns
+    folder: Path
+    child: subprocess.Popen[str]
+    open: list[socket.socket] = field(default_factory=list)
+
+    def connect(self) -> socket.socket:
+        with self.ns.inside():
+            sock = socket.socket()
+        sock.settimeout(10)
+        sock.connect((ADDRESS[self.kind], PORT))
+        self.open.append(sock)
+        return sock
+
+    def say(self, text: str | bytes) -> Client:
+        client = Client(self.connect())
+        client.say(text)
+        return client
+
+    def get(self, target: str, *fields: str, method: str = "GET") -> Answer:
+        client = self.say(request(target, *fields, method=method))
+        return client.answer(method == "HEAD")
+
+
+def request(target: str, *fields: str, method: str = "GET") -> str:
+    return "\r\n".join([f"{method} {target} HTTP/1.1", "Host: x", *fields, "", ""])
+
+
+class Client:
+    """One connection; answers are read by their length."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.file = sock.makefile("rb")
+
+    def say(self, text: str | bytes) -> None:
+        self.sock.sendall(text if isinstance(text, bytes) else text.encode("latin-1"))
+
+    def answer(self, head_only: bool = False) -> Answer:
+        status = self.file.readline()
+        assert status.startswith(b"HTTP/1.1 "), status
+        fields: dict[str, str] = {}
+        while (line := self.file.readline().rstrip(b"\r\n")) != b"":
+            name, _, value = line.decode("latin-1").partition(": ")
+            assert name.lower() not in fields, f"{name} twice"
+            fields[name.lower()] = value
+        length = int(fields.get("content-length", "0"))
+        code = int(status.split()[1])
+        body = b"" if head_only or code == 304 else self.file.read(length)
+        if not head_only and code != 304:
+            assert len(body) == length
+        return Answer(code, fields, body)
+
+    def ended(self) -> bool:
+        """Whether the server has closed, in order, with nothing more said."""
+        return self.file.read() == b""
+
+
+def furnish(folder: Path) -> None:
+    (folder / "index.html").write_bytes(PAGE)
+    (folder / "big.bin").write_bytes(BIG)
+    (folder / "zero").write_bytes(b"")
+    (folder / "a b&ü.txt").write_bytes(b"odd name")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "index.html").write_bytes(b"sub")
+    (folder / "bare").mkdir()
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_bytes(b"secret")
+    (folder / ".well-known").mkdir()
+    (folder / ".well-known" / "x").write_bytes(b"known")
+    (folder / "out").symlink_to("/etc/passwd")
+    (folder / "etc").symlink_to("/etc")
+    os.mkfifo(folder / "fifo")
+
+
+@contextlib.contextmanager
+def serve(kind: str, folder: Path, *options: str) -> Iterator[Server]:
+    ns = Netns("httpd")
+    child: subprocess.Popen[str] | None = None
+    try:
+        listen = ADDRESS[kind] + f":{PORT}"
+        argv = [str(httpd_path()), *CARRIERS[kind], "-l", listen, *options]
+        child = subprocess.Popen(
+            ns.command(*argv, str(folder)), stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        assert "listening" in child.stdout.readline()
+        server = Server(kind, ns, folder, child)
+        yield server
+        for sock in server.open:
+            sock.close()
+        child.terminate()
+        assert child.wait(10) == 0
+    finally:
+        if child:
+            child.kill()
+            child.wait()
+            if child.stdout:
+                child.stdout.close()
+        ns.close()
+
+
+@pytest.fixture(scope="module", params=CARRIERS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("www")
+    furnish(folder)
+    times = ("--head-timeout", "1.5", "--keep-alive", "3", "--send-timeout", "2")
+    with serve(request.param, folder, *times) as made:
+        yield made
+
+
+# ---- what is there ---------------------------------------------------------
+
+
+def test_a_file_comes_whole_with_its_fields(server):
+    answer = server.get("/index.html")
+    assert (answer.status, answer.body) == (200, PAGE)
+    assert answer.fields["content-type"] == "text/html; charset=utf-8"
+    assert answer.fields["accept-ranges"] == "bytes"
+    assert email.utils.parsedate_to_datetime(answer.fields["date"])
+    when = email.utils.parsedate_to_datetime(answer.fields["last-modified"])
+    assert int(when.timestamp()) == int((server.folder / "index.html").stat().st_mtime)
+
+
+@pytest.mark.parametrize(
+    "target, body",
+    [
+        ("/", PAGE),
+        ("/sub/", b"sub"),
+        ("/big.bin", BIG),
+        ("/zero", b""),
+        ("/a%20b&%c3%bc.txt", b"odd name"),
+        ("/sub/../index.html", PAGE),
+        ("//sub///index.html", b"sub"),
+        ("/./sub/./index.html?a=b#c", b"sub"),
+        ("/sub/%2e%2e/index.html", PAGE),
+        ("http://x/sub/", b"sub"),
+        ("http://x", PAGE),
+        ("/.well-known/x", b"known"),
+    ],
+)
+def test_target_leads_to_its_file(server, target, body):
+    answer = server.get(target)
+    assert (answer.status, answer.body) == (200, body)
+
+
+@pytest.mark.parametrize(
+    "target, status",
+    [
+        ("/none", 404),
+        ("/index.html/", 404),
+        ("/index.html/x", 404),
+        ("/.git/config", 404),
+        ("/out", 404),
+        ("/etc/passwd", 404),
+        ("/bare/", 403),
+        ("/fifo", 403),
+        ("/..", 400),
+        ("/../../etc/passwd", 400),
+        ("/%2e%2e/%2e%2e/etc/passwd", 400),
+        ("/sub/..%2f..%2fetc/passwd", 400),
+        ("/a%00b", 400),
+        ("/%zz", 400),
+        ("/%4", 400),
+        ("index.html", 400),
+        ("*", 400),
+        ("/" + "n" * 300, 404),
+        ("/" + "n" * 3000, 414),
+    ],
+)
+def test_what_is_not_there_or_not_for_everybody(server, target, status):
+    answer = server.get(target)
+    assert answer.status == status
+    assert str(status).encode() in answer.body
+
+
+def test_folder_without_its_slash_is_redirected(server):
+    answer = server.get("/sub")
+    assert answer.status == 301
+    assert answer.fields["location"] == "/sub/"
+
+
+def test_redirect_cannot_name_another_host(server):
+    answer = server.get("//sub")
+    assert (answer.status, answer.fields["location"]) == (301, "/sub/")
+
+
+def test_head_has_the_fields_of_get_and_no_body(server):
+    get = server.get("/big.bin")
+    client = server.say(request("/big.bin", method="HEAD") + request("/sub/"))
+    head = client.answer(head_only=True)
+    same = set(get.fields) - {"date"}
+    assert {k: head.fields[k] for k in same} == {k: get.fields[k] for k in same}
+    assert client.answer().body == b"sub"
+
+
+def test_a_file_that_was_replaced_is_served_anew(server):
+    path = server.folder / "news"
+    path.write_bytes(b"old")
+    assert server.get("/news").body == b"old"
+    (server.folder / "news.tmp").write_bytes(b"newer")
+    (server.folder / "news.tmp").rename(path)
+    eventually(lambda: server.get("/news").body == b"newer", "the new one", 4)
+    path.unlink()
+    eventually(lambda: server.get("/news").status == 404, "its end", 4)
+
+
+def test_a_file_that_shrinks_under_way_does_not_end_the_server(server):
+    path = server.folder / "shrinks"
+    path.write_bytes(BIG * 8)
+    assert server.get("/shrinks", method="HEAD").status == 200
+    client = server.say(request("/shrinks"))
+    os.truncate(path, 4096)
+    with contextlib.suppress(ConnectionResetError):  # the kernel's writev() fails
+        assert client.answer().body[:4096] == BIG[:4096]
+    assert server.get("/").status == 200
+    path.unlink()
+
+
+# ---- conditions ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields, status",
+    [
+        (["If-None-Match: {etag}"], 304),
+        (['If-None-Match: "x", W/{etag}'], 304),
+        (["If-None-Match: *"], 304),
+        (['If-None-Match: "x"'], 200),
+        (['If-None-Match: "x"', "If-Modified-Since: {date}"], 200),
+        (["If-Modified-Since: {date}"], 304),
+        (["If-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT"], 200),
+        (["If-Modified-Since: Sun Nov  6 08:49:37 1994"], 200),
+        (["If-Modified-Since: yesterday"], 200),
+        (["If-Match: {etag}"], 200),
+        (["If-Match: W/{etag}"], 412),
+        (['If-Match: "x"'], 412),
+        (["If-Unmodified-Since: {date}"], 200),
+        (["If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"], 412),
+    ],
+)
+def test_condition(server, fields, status):
+    now = server.get("/index.html")
+    known = {"etag": now.fields["etag"], "date": now.fields["last-modified"]}
+    answer = server.get("/index.html", *[f.format(**known) for f in fields])
+    assert answer.status == status
+    if status == 304:
+        assert answer.fields["etag"] == known["etag"]
+
+
+# ---- ranges --------------------------------------------------------------------
+
+N = len(BIG)
+
+
+@pytest.mark.parametrize(
+    "spec, first, last",
+    [
+        ("0-0", 0, 0),
+        ("100-199", 100, 199),
+        ("999000-", 999000, N - 1),
+        ("999000-99999999", 999000, N - 1),
+        ("-5", N - 5, N - 1),
+        (f"-{N + 7}", 0, N - 1),
+        (f"{N}-, 5-6", 5, 6),
+        (" , 7-9 ,", 7, 9),
+    ],
+)
+def test_range(server, spec, first, last):
+    answer = server.get("/big.bin", f"Range: bytes={spec}")
+    assert answer.status == 206
+    assert answer.fields["content-range"] == f"bytes {first}-{last}/{N}"
+    assert answer.body == BIG[first : last + 1]
+
+
+@pytest.mark.parametrize("spec", [f"{N}-", f"{N}-{N + 5}", "-0", f"{N + 1}-,-0"])
+def test_range_outside(server, spec):
+    answer = server.get("/big.bin", f"Range: bytes={spec}")
+    assert answer.status == 416
+    assert answer.fields["content-range"] == f"bytes */{N}"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("lines=1-2", "bytes=", "bytes=5-3", "bytes=a-b", "bytes=1-2x", "bytes=--1"),
+        "bytes=" + ",".join(["0-"] * 20),
+        "bytes=" + ",".join(f"{i}-{i}" for i in range(100)),
+        "bytes=99999999999999999999999-",
+    ],
+)
+def test_range_that_is_none_gets_the_whole(server, spec):
+    answer = server.get("/big.bin", f"Range: {spec}")
+    assert (answer.status, len(answer.body)) == (200, N)
+
+
+def test_ranges_come_as_parts(server):
+    answer = server.get("/big.bin", "Range: bytes=0-9, 500000-600000, -3")
+    assert answer.status == 206
+    kind, boundary = answer.fields["content-type"].split("; boundary=")
+    assert kind == "multipart/byteranges"
+    parts = answer.body.split(b"\r\n--" + boundary.encode())
+    assert parts[0] == b"" and parts[-1] == b"--\r\n"
+    wanted = [(0, 9), (500000, 600000), (N - 3, N - 1)]
+    assert len(parts) == 2 + len(wanted)
+    for part, (first, last) in zip(parts[1:-1], wanted, strict=True):
+        head, _, body = part.partition(b"\r\n\r\n")
+        assert f"Content-Range: bytes {first}-{last}/{N}".encode() in head
+        assert body == BIG[first : last + 1]
+
+
+def test_if_range_decides_between_part_and_whole(server):
+    now = server.get("/big.bin", method="HEAD").fields
+    for value, status in (
+        (now["etag"], 206),
+        (now["last-modified"], 206),
+        ('"x"', 200),
+        ("W/" + now["etag"], 200),
+    ):
+        answer = server.get("/big.bin", "Range: bytes=1-2", f"If-Range: {value}")
+        assert answer.status == status
+
+
+# ---- connections -----------------------------------------------------------------
+
+
+def test_pipelined_requests_are_answered_in_order(server):
+    targets = ["/", "/sub/", "/none", "/zero", "/big.bin"] * 60
+    client = server.connect()
+    text = "".join(request(t) for t in targets).encode()
+    reader = Client(client)
+    reader.say(text)
+    bodies = {"/": PAGE, "/sub/": b"sub", "/zero": b"", "/big.bin": BIG}
+    for target in targets:
+        answer = reader.answer()
+        assert answer.status == (404 if target == "/none" else 200)
+        assert target == "/none" or answer.body == bodies[target]
+
+
+def test_a_request_in_single_bytes(server):
+    client = Client(server.connect())
+    for c in request("/sub/", "Range: bytes=1-"):
+        client.say(c)
+    assert client.answer().body == b"ub"
+
+
+def test_empty_lines_between_requests(server):
+    client = server.say("\r\n\r\n" + request("/") + "\r\n" + request("/sub/"))
+    assert client.answer().body == PAGE
+    assert client.answer().body == b"sub"
+
+
+def test_close_is_obeyed(server):
+    client = server.say(request("/", "Connection: close"))
+    answer = client.answer()
+    assert answer.fields["connection"] == "close"
+    assert client.ended()
+
+
+def test_http_1_0_closes_unless_asked(server):
+    client = server.say("GET / HTTP/1.0\r\n\r\n")
+    assert client.answer().body == PAGE
+    assert client.ended()
+    client = server.say("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert client.answer().fields["connection"] == "keep-alive"
+    client.say("GET /sub/ HTTP/1.0\r\n\r\n")
+    assert client.answer().body == b"sub"
+
+
+def test_half_closed_client_gets_its_answer(server):
+    client = server.say(request("/big.bin"))
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.answer().body == BIG
+    assert client.ended()
+
+
+def test_large_file_to_a_slow_reader(server):
+    client = server.say(request("/big.bin") * 5)
+    for _ in range(5):
+        time.sleep(0.1)
+        assert client.answer().body == BIG
+
+
+def test_many_connections_at_once(server):
+    clients = [server.say(request("/sub/")) for _ in range(200)]
+    for client in clients:
+        assert client.answer().body == b"sub"
+
+
+def test_reset_clients_are_no_trouble(server):
+    for _ in range(50):
+        client = server.say(request("/big.bin"))
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.file.close()
+        client.sock.close()
+    assert server.get("/").status == 200
+
+
+# ---- refusals ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, status",
+    [
+        ("GET / HTTX/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: x\r\nbad name: 1\r\n\r\n", 400),
+        ("GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+        ("BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 501),
+        (request("/", "Content-Length: 99999999", method="POST"), 413),
+        (request("/", "Content-Length: 5", method="PUT") + "hello", 405),
+        (request("/", "X: " + "x" * 20000), 431),
+        (request("/", "Range: " + "x" * 2000), 431),
+        (request("/", "Expect: miracles"), 417),
+    ],
+)
+def test_refusal_is_told_and_ends_the_connection(server, text, status):
+    client = server.say(text)
+    answer = client.answer()
+    assert answer.status == status
+    assert answer.fields["connection"] == "close"
+    assert client.ended()
+
+
+def test_other_methods_are_refused_and_the_connection_goes_on(server):
+    client = server.say(request("/", method="DELETE"))
+    answer = client.answer()
+    assert (answer.status, answer.fields["allow"]) == (405, "GET, HEAD")
+    client.say(request("/sub/"))
+    assert client.answer().body == b"sub"
+
+
+def test_a_body_that_nobody_wants_is_read_away(server):
+    body = "5\r\nhello\r\n0\r\n\r\n"
+    client = server.say(request("/", "Transfer-Encoding: chunked") + body)
+    assert client.answer().body == PAGE
+    client.say(request("/sub/", "Content-Length: 3") + "abc")
+    assert client.answer().body == b"sub"
+
+
+def test_refusal_reaches_a_client_that_goes_on_sending(server):
+    client = server.say(request("/", "Content-Length: 10000000", method="POST"))
+    with contextlib.suppress(OSError):
+        for _ in range(20):
+            client.say(b"x" * 50000)
+    assert client.answer().status == 413
+
+
+# ---- patience -----------------------------------------------------------------------
+
+
+def test_half_a_request_times_out(server):
+    client = server.say("GET / HTTP/1.1\r\nHost")
+    began = time.monotonic()
+    assert client.answer().status == 408
+    assert client.ended()
+    assert 1.0 < time.monotonic() - began < 4
+
+
+def test_silent_connection_is_closed(server):
+    client = Client(server.connect())
+    assert client.ended()
+
+
+def test_idle_connection_is_closed_after_a_while(server):
+    client = server.say(request("/"))
+    assert client.answer().status == 200
+    began = time.monotonic()
+    assert client.ended()
+    assert 2.0 < time.monotonic() - began < 6
+
+
+def test_who_takes_nothing_is_cut_off(server):
+    with server.ns.inside():
+        sock = socket.socket()
+    with sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(20)
+        sock.connect((ADDRESS[server.kind], PORT))
+        sock.sendall((request("/big.bin") * 20).encode())
+        time.sleep(4.5)
+        with pytest.raises(ConnectionResetError):
+            while sock.recv(65536):
+                pass
+
+
+# ---- other tools, other ways ------------------------------------------------------
+
+
+def test_curl_gets_a_file(server):
+    need(shutil.which("curl"), "curl is missing")
+    url = f"http://{ADDRESS[server.kind]}:{PORT}/big.bin"
+    argv = server.ns.command("curl", "-sS", "--fail", "-r", "10-99", url)
+    assert subprocess.run(argv, capture_output=True).stdout == BIG[10:100]
+
+
+def test_threads_have_a_stack_each(tmp_path):
+    furnish(tmp_path)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(serve("utcp", tmp_path, "--threads", "3"))
+        clients = [server.say(request("/big.bin")) for _ in range(20)]
+        for client in clients:
+            assert client.answer().body == BIG
+
+
+def test_ipv6_on_utcp(tmp_path):
+    furnish(tmp_path)
+    with serve("utcp", tmp_path, "-l", "[fd09::2]:8081") as server:
+        with server.ns.inside():
+            sock = socket.socket(socket.AF_INET6)
+        with sock:
+            sock.settimeout(10)
+            eventually(lambda: _connects(sock), "IPv6 on the TAP")
+            client = Client(sock)
+            client.say(request("/big.bin"))
+            assert client.answer().body == BIG
+
+
+def _connects(sock: socket.socket) -> bool:
+    return sock.connect_ex(("fd09::2", 8081)) == 0
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["folder"],
+        ["--host-stack", "-d", "tap:x", "folder"],
+        ["--host-stack", "-l", "nowhere:80", "folder"],
+        ["--host-stack", "-l", "99999", "folder"],
+        ["--host-stack", "-o", "nosuch=1", "folder"],
+        ["--host-stack", "--threads", "0", "folder"],
+    ],
+)
+def test_wrong_use_is_told(argv):
+    done = subprocess.run([httpd_path(), *argv], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.search(r"usage|multistack-httpd: ", done.stderr)
+
+
+def test_folder_that_is_not_there_is_told(tmp_path):
+    argv = [httpd_path(), "--host-stack", "-l", "127.0.0.1:1", tmp_path / "none"]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "No such file" in done.stderr
