@@ -21,25 +21,36 @@ utcp__opts_now(const utcp_sock_t *s)
 	return bytes + 4 + 8 * MIN(blocks, (OPTS_MAX - bytes - 4) / 8);
 }
 
-/* Options of a segment after the SYN; bytes. */
+/* Stores so wide that reading them for the checksum, right after, need not wait
+   for several to come together. */
+static inline void
+put64(uint8_t *p, uint32_t first_be, uint32_t second_be)
+{
+	uint32_t v[2] = { first_be, second_be };
+	uint64_t w;
+
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		w = first_be | (uint64_t)second_be << 32;
+	else
+		memcpy(&w, v, 8);
+	memcpy(p, &w, 8);
+}
+
+static inline uint32_t
+be32(uint32_t v)
+{
+	return __builtin_bswap32(v);
+}
+
+/* Options of a segment that carries more than timestamps; bytes. */
 static unsigned int
-write_options(utcp_sock_t *s, uint8_t *to)
+sack_options(utcp_sock_t *s, uint8_t *to, uint32_t want)
 {
 	struct utcp__opt_out op = { 0 };
-	uint32_t want = utcp__opts_now(s), ts = utcp__opt_bytes(s);
+	uint32_t ts = utcp__opt_bytes(s);
 
-	if (!want)
-		return 0;
 	op.ts_val = utcp__ts_now(s->u, s->ts_ofs);
 	op.ts_ecr = s->ts_recent;
-	if (want == 12 && ts) {
-		/* Most segments: two NOPs, and the timestamps
-		   (RFC 7323 appendix A). */
-		put32(to, 0x0101080a);
-		put32(to + 4, op.ts_val);
-		put32(to + 8, op.ts_ecr);
-		return 12;
-	}
 	if (ts)
 		op.opts |= TO_TS;
 	op.num_sacks = (uint8_t)utcp__sack_report(s, op.sacks,
@@ -49,19 +60,26 @@ write_options(utcp_sock_t *s, uint8_t *to)
 	return utcp__tcp_options(to, &op);
 }
 
-static void
+/* Up to the checksum and the urgent pointer, which are 0; those are left to
+   others, with the first four bytes of options. */
+static inline void
 write_header(const utcp_sock_t *s, uint8_t *h, const struct utcp__seg_out *seg,
 	     uint32_t opt_bytes, uint32_t wnd)
 {
-	memcpy(h, &s->ent.key.lport_be, 2);
-	memcpy(h + 2, &s->ent.key.rport_be, 2);
-	put32(h + 4, seg->seq);
-	put32(h + 8, seg->flags & TH_ACK ? s->rcv_nxt : 0);
-	h[12] = (uint8_t)((TCP_BYTES + opt_bytes) << 2 |
-			  (seg->flags & TH_AE ? 1 : 0));
-	h[13] = (uint8_t)seg->flags;
-	put16(h + 14, wnd);
-	memset(h + 16, 0, 4); /* checksum, urgent pointer */
+	uint32_t ports, rest = (TCP_BYTES + opt_bytes) << 26 |
+			       (uint32_t)seg->flags << 16 | wnd;
+
+	memcpy(&ports, &s->ent.key.lport_be, 4); /* and rport_be behind it */
+	put64(h, ports, be32(seg->seq));
+	put64(h + 8, seg->flags & TH_ACK ? be32(s->rcv_nxt) : 0, be32(rest));
+}
+
+/* Most segments: two NOPs, and the timestamps (RFC 7323 appendix A). */
+static inline void
+write_timestamps(const utcp_sock_t *s, uint8_t *h)
+{
+	put64(h + 16, 0, be32(0x0101080a));
+	put64(h + 24, be32(utcp__ts_now(s->u, s->ts_ofs)), be32(s->ts_recent));
 }
 
 static void
@@ -91,10 +109,12 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 {
 	const struct utcp__sackblk dsack = s->dsack;
 	struct utcp__seg_out now = *seg;
-	uint8_t options[OPTS_MAX];
-	unsigned int opt_bytes = write_options(s, options);
-	uint32_t wnd = utcp__rcv_window(s) >> s->rcv_wscale;
-	uint8_t *h;
+	uint32_t opt_bytes = utcp__opts_now(s), wnd;
+	bool plain = opt_bytes == 12 && utcp__opt_bytes(s);
+	uint8_t options[OPTS_MAX], *h;
+
+	if (opt_bytes && !plain)
+		opt_bytes = sack_options(s, options, opt_bytes);
 
 	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, seg->len);
 	if (!h) {
@@ -104,8 +124,14 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 	/* RFC 3168 section 6.1.3: until the peer says CWR. */
 	if (s->ece_owed && !(now.flags & TH_RST))
 		now.flags |= TH_ECE;
+	wnd = utcp__rcv_window(s) >> s->rcv_wscale;
 	write_header(s, h, &now, opt_bytes, wnd);
-	memcpy(h + TCP_BYTES, options, opt_bytes);
+	if (plain) {
+		write_timestamps(s, h);
+	} else {
+		memset(h + 16, 0, 4);
+		memcpy(h + TCP_BYTES, options, opt_bytes);
+	}
 	if (seg->len)
 		utcp__snd_copy(s, utcp__ofs_of(s, seg->seq), seg->len, o);
 	if (seg->fresh &&
@@ -232,6 +258,7 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 		return -ENOBUFS;
 	wnd = MIN(utcp__rcv_window(s), 65535u); /* never scaled on a SYN */
 	write_header(s, h, &seg, opt_bytes, wnd);
+	memset(h + 16, 0, 4);
 	memcpy(h + TCP_BYTES, options, opt_bytes);
 	if (len)
 		utcp__snd_copy(s, 0, len, o);
