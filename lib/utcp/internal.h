@@ -653,6 +653,7 @@ struct utcp_sock_s {
 	bool rst_owed : 1;     /* abort: send a reset, then end */
 	bool fastopen_syn : 1; /* SYN waits for the first write */
 	bool syn_data_refused : 1;
+	bool pingpong : 1; /* what comes is answered with data */
 	bool fastopen_child : 1; /* counts in the listener's num_fastopen */
 	bool peer_ts_bad : 1;
 	bool tlp_retrans : 1; /* the probe was a retransmission */
@@ -741,6 +742,7 @@ struct utcp_sock_s {
 	uint32_t reass_bytes;
 	uint32_t reass_blks;
 	uint32_t last_data_ms; /* when data came last; 0: never */
+	uint32_t sent_then;    /* bytes_sent at that time */
 	uint16_t rcv_mss;   /* estimate */
 	uint8_t num_sacks;  /* of what came out of order, newest first */
 	uint8_t quick_acks; /* ACKs to send at once at the start */

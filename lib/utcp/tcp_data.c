@@ -15,22 +15,12 @@ now_ms(const utcp_sock_t *s)
 	return (uint32_t)(s->u->now_ns / MSEC) | 1;
 }
 
-/* The application answers what comes: the ACK rides on the answer. */
-static bool
-interactive(const utcp_sock_t *s)
-{
-	uint32_t sent_ms = (uint32_t)(s->last_snd_ns / MSEC) | 1;
-
-	return s->last_data_ms != 0 && s->last_snd_ns != 0 &&
-	       !seq_lt(sent_ms, s->last_data_ms) &&
-	       sent_ms - s->last_data_ms <= OPT(s, DELACK_NS) / (int64_t)MSEC;
-}
-
 /* Loss, or what looks like it: the sender shall see each of our ACKs. */
 static void
 quick_mode(utcp_sock_t *s)
 {
 	s->quick_acks = QUICK_ACKS;
+	s->pingpong = false;
 	utcp__ack_soon(s);
 }
 
@@ -52,28 +42,42 @@ schedule_ack(utcp_sock_t *s, bool quick)
 		utcp__tm_set(s, UTCP__TM_DELACK, s->u->now_ns + (uint64_t)wait);
 }
 
+/* Whether the application answers what comes, so that ACKs ride on answers. */
+static void
+learn_pingpong(utcp_sock_t *s)
+{
+	uint32_t sent_ms = (uint32_t)(s->last_snd_ns / MSEC) | 1;
+
+	if ((uint32_t)s->bytes_sent == s->sent_then)
+		return;
+	s->sent_then = (uint32_t)s->bytes_sent;
+	if (s->last_data_ms != 0 &&
+	    sent_ms - s->last_data_ms <= OPT(s, DELACK_NS) / (int64_t)MSEC)
+		s->pingpong = true;
+}
+
 /*
- * What a segment tells about its sender: how large its segments are, how long
- * its round trips, whether it was idle. True: it is acknowledged at once, since
- * the sender may be in slow start, or waiting for it.
+ * What a segment tells about its sender: how large its segments are, whether
+ * it was idle. True: it is acknowledged at once, since the sender may be in
+ * slow start, or waiting for it.
  */
 static bool
 learn(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
 	uint32_t size = seg->in->gso_size ? seg->in->gso_size : seg->len;
 	uint32_t ms = now_ms(s), idle = ms - s->last_data_ms;
-	bool quick;
 
 	if (size > s->rcv_mss)
 		s->rcv_mss = (uint16_t)(size > 65495 ? 65495 : size);
 	if (s->last_data_ms != 0 && s->rto_ns != 0 &&
 	    (uint64_t)idle * MSEC > s->rto_ns)
 		s->quick_acks = QUICK_ACKS;
-	quick = s->quick_acks != 0 && !interactive(s);
-	if (quick)
-		s->quick_acks--;
+	learn_pingpong(s);
 	s->last_data_ms = ms;
-	return quick;
+	if (s->quick_acks == 0 || s->pingpong)
+		return false;
+	s->quick_acks--;
+	return true;
 }
 
 static void

@@ -106,6 +106,9 @@ utcp__established(utcp_sock_t *s)
 	if (s->rcv_mss == 0)
 		s->rcv_mss = (uint16_t)(rcv_mss < 88 ? 88 : rcv_mss);
 	s->quick_acks = QUICK_ACKS;
+	/* RFC 6298 section 5.7: what a lost SYN did to the timer is over. */
+	s->backoff = 0;
+	s->retries = 0;
 	s->last_rcv_ns = u->now_ns;
 	s->rcvq_ns = u->now_ns;
 	s->rcvq_seq = s->rcv_nxt;
