@@ -814,6 +814,7 @@ struct utcp_s {
 	uint32_t rng_left;
 	uint32_t rng_buf[16];
 	struct utcp__table table;
+	struct utcp__ent *lately[256]; /* found lately (table.c) */
 	struct utcp__heap heap;
 	struct utcp__pool pools[UTCP__POOL_MAX];
 	uint64_t mem_bytes, buffered_bytes;

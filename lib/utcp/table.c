@@ -81,10 +81,41 @@ find(utcp_t *u, const struct utcp__key *k, uint32_t hash)
 	return e;
 }
 
+/*
+ * Found lately, by a cheap mix of the ports: busy connections are found again
+ * without the hash. Who makes many collide here gains nothing but to make us
+ * hash, which is what we would do anyway.
+ */
+static inline struct utcp__ent **
+lately(utcp_t *u, const struct utcp__key *k)
+{
+	uint32_t v = k->lport_be | (uint32_t)k->rport_be << 16, a;
+
+	memcpy(&a, k->raddr, 4);
+	v = (v ^ a) * 0x9e3779b1u;
+	return &u->lately[v >> 24];
+}
+
 struct utcp__ent *
 utcp__find(utcp_t *u, const struct utcp__key *k)
 {
-	return find(u, k, utcp__hash(u, k));
+	struct utcp__ent **c = lately(u, k), *e = *c;
+
+	if (e && key_equal(&e->key, k))
+		return e;
+	e = find(u, k, utcp__hash(u, k));
+	if (e)
+		*c = e;
+	return e;
+}
+
+static void
+forget(utcp_t *u, const struct utcp__ent *e)
+{
+	struct utcp__ent **c = lately(u, &e->key);
+
+	if (*c == e)
+		*c = NULL;
 }
 
 /* Moves the next few buckets of the old array. */
@@ -142,6 +173,7 @@ utcp__link_ent(utcp_t *u, struct utcp__ent *e)
 	e->hash = utcp__hash(u, &e->key);
 	if (find(u, &e->key, e->hash))
 		return -EADDRINUSE;
+	*lately(u, &e->key) = e;
 	grow(u);
 	move_some(u);
 	b = bucket_of(&u->table, e->hash);
@@ -167,6 +199,7 @@ utcp__unlink_ent(utcp_t *u, struct utcp__ent *e)
 {
 	if (!e->linked)
 		return;
+	forget(u, e);
 	*link_to(u, e) = e->next;
 	e->next = NULL;
 	e->linked = false;
@@ -179,6 +212,7 @@ utcp__replace_ent(utcp_t *u, struct utcp__ent *from, struct utcp__ent *to)
 {
 	UTCP_ASSERT(from->linked && !to->linked);
 	UTCP_ASSERT(key_equal(&from->key, &to->key));
+	forget(u, from);
 	to->hash = from->hash;
 	to->next = from->next;
 	*link_to(u, from) = to;
