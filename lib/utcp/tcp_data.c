@@ -156,37 +156,35 @@ take_fin(utcp_sock_t *s)
 	}
 }
 
-/* Data at rcv_nxt, within the window. -ENOMEM: none of it was taken. */
+/*
+ * Data at rcv_nxt, within the window, while there is some behind it. What came
+ * first stands: only what fills holes is taken from this. -ENOMEM: not all was.
+ */
 static int
-take_in_order(utcp_sock_t *s, struct utcp__seg_in *seg)
+fill_holes(utcp_sock_t *s, struct utcp__seg_in *seg)
 {
-	struct utcp__rblk *first;
+	uint32_t end = seg->seq + seg->len, from, stop;
 	struct utcp__seg_in head;
-	uint32_t over;
 	int rc;
 
-	if (link_empty(&s->reass))
-		return utcp__rcv_append(s, seg);
-	first = CONTAINER(s->reass.next, struct utcp__rblk, link);
-	if (seq_leq(seg->seq + seg->len, first->seq)) {
-		rc = utcp__rcv_append(s, seg);
-	} else {
-		/* What came first stands: only the rest is taken from this. */
-		over = seg->seq + seg->len - first->seq;
+	while (seg->len > 0 && !link_empty(&s->reass)) {
+		from = CONTAINER(s->reass.next, struct utcp__rblk, link)->seq;
+		if (seq_leq(end, from))
+			break;
 		head = *seg;
-		utcp__seg_trim_end(&head, over);
+		utcp__seg_trim_end(&head, end - from);
 		rc = head.len > 0 ? utcp__rcv_append(s, &head) : 0;
-		if (rc == 0) {
-			utcp__seg_trim_front(seg, seg->len - over);
-			utcp__reass_insert(s, seg);
-		}
+		if (rc < 0)
+			return rc;
+		utcp__reass_deliver(s);
+		stop = seq_lt(end, s->rcv_nxt) ? end : s->rcv_nxt;
+		utcp__dsack(s, from, stop);
+		utcp__seg_trim_front(seg, stop - seg->seq);
 	}
-	if (rc < 0)
-		return rc;
-	utcp__reass_deliver(s);
-	/* RFC 5681 section 4.2: it fills (a part of) a gap. */
-	utcp__ack_soon(s);
-	return 0;
+	rc = seg->len > 0 ? utcp__rcv_append(s, seg) : 0;
+	if (rc == 0)
+		utcp__reass_deliver(s);
+	return rc;
 }
 
 /* Cuts off what lies outside the window. False: there is nothing left. */
@@ -265,8 +263,15 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 	if (seg->len > 0) {
 		quick = learn(s, seg);
 		measure_rtt(s, seg);
-		if (take_in_order(s, seg) < 0)
-			return;
+		if (link_empty(&s->reass)) {
+			if (utcp__rcv_append(s, seg) < 0)
+				return; /* counted; it will come again */
+		} else {
+			/* RFC 5681 section 4.2: it fills (a part of) a gap. */
+			utcp__ack_soon(s);
+			if (fill_holes(s, seg) < 0)
+				return;
+		}
 		schedule_ack(s, quick);
 	}
 	if ((fin && s->rcv_nxt == end) ||

@@ -259,7 +259,9 @@ update_window(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
 	uint32_t wnd, old;
 
-	if (!seq_lt(s->snd_wl1, seg->seq) &&
+	/* With a new acknowledgement even of an older segment: else SND.UNA
+	   would move, and the right edge with it, which nobody offered. */
+	if (!seq_lt(s->snd_wl1, seg->seq) && !seq_lt(s->snd_una, seg->ack) &&
 	    (s->snd_wl1 != seg->seq || !seq_leq(s->snd_wl2, seg->ack)))
 		return false;
 	s->snd_wl1 = seg->seq;
