@@ -10,6 +10,8 @@
 
 #include "internal.h"
 
+#define IDLE_NS 2000000000ull /* an ephemeral port is kept for the next */
+
 /* utcp_addr_t is a struct ms_tuple to the byte. */
 _Static_assert(sizeof(utcp_addr_t) == sizeof(struct ms_tuple), "");
 _Static_assert(offsetof(utcp_addr_t, addr) == offsetof(struct ms_tuple, addr),
@@ -26,7 +28,9 @@ _Static_assert(offsetof(utcp_addr_t, family) ==
 static struct mslink__claim **
 bucket(struct mslink__group *g, const struct ms_tuple *t)
 {
-	return &g->claims[(t->port_be ^ (t->port_be >> 8)) & 255];
+	uint32_t h = t->port_be * 0x9e3779b1u;
+
+	return &g->claims[(h >> 16) & (MSLINK__CLAIM_BUCKETS - 1)];
 }
 
 static struct mslink__claim **
@@ -62,12 +66,109 @@ bind_both(struct mslink__group *g, struct mslink__claim *c)
 	return 0;
 }
 
+static void
+unbind_both(struct mslink__group *g, struct mslink__claim *c)
+{
+	(void)msport_unbind(g->port, &c->tuple);
+	if (c->both) {
+		memset(c->tuple.addr, 0, sizeof c->tuple.addr);
+		c->tuple.family = 4;
+		(void)msport_unbind(g->port, &c->tuple);
+	}
+}
+
+/* ---- idle ones ------------------------------------------------------------- */
+
+static void
+idle_add(struct mslink__group *g, struct mslink__claim *c)
+{
+	c->idle_ns = mslink_now_ns();
+	c->later = NULL;
+	c->at = g->idle_end;
+	*g->idle_end = c;
+	g->idle_end = &c->later;
+}
+
+static void
+idle_remove(struct mslink__group *g, struct mslink__claim *c)
+{
+	*c->at = c->later;
+	if (c->later)
+		c->later->at = c->at;
+	else
+		g->idle_end = c->at;
+}
+
+/* One for this address, of the oldest; NULL. */
+static struct mslink__claim *
+idle_take(struct mslink__group *g, const struct ms_tuple *t)
+{
+	struct mslink__claim *c = g->idle;
+
+	for (int i = 0; c && i < 8; i++, c = c->later)
+		if (c->tuple.proto == t->proto &&
+		    c->tuple.family == t->family &&
+		    memcmp(c->tuple.addr, t->addr, sizeof t->addr) == 0) {
+			idle_remove(g, c);
+			return c;
+		}
+	return NULL;
+}
+
+static void
+drop(struct mslink__group *g, struct mslink__claim *c)
+{
+	struct mslink__claim **p = find(g, &c->tuple);
+
+	*p = c->next;
+	unbind_both(g, c);
+	free(c);
+}
+
+void
+mslink__claims_expire(struct mslink__group *g, uint64_t now_ns)
+{
+	pthread_mutex_lock(&g->lock);
+	while (g->idle && now_ns - g->idle->idle_ns > IDLE_NS &&
+	       now_ns > g->idle->idle_ns) {
+		struct mslink__claim *c = g->idle;
+
+		idle_remove(g, c);
+		drop(g, c);
+	}
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- the stack's hooks --------------------------------------------------------- */
+
+/* A new one; NULL with *r set. */
+static struct mslink__claim *
+claim_new(struct mslink__group *g, const struct ms_tuple *t, int *r)
+{
+	struct mslink__claim *c = calloc(1, sizeof *c), **p;
+
+	*r = -ENOMEM;
+	if (!c)
+		return NULL;
+	c->tuple = *t;
+	c->ephemeral = t->port_be == 0;
+	*r = bind_both(g, c);
+	if (*r) {
+		free(c);
+		return NULL;
+	}
+	p = bucket(g, &c->tuple);
+	c->next = *p;
+	*p = c;
+	return c;
+}
+
 int
 mslink__claim(void *arg, utcp_addr_t *local, uint8_t proto)
 {
 	mslink_t *l = arg;
 	struct mslink__group *g = l->group;
-	struct mslink__claim *c, **p;
+	struct mslink__claim *c;
 	struct ms_tuple t;
 	int r = 0;
 
@@ -77,29 +178,19 @@ mslink__claim(void *arg, utcp_addr_t *local, uint8_t proto)
 	if (t.port_be == 0 && g->rings > 1)
 		return -EADDRNOTAVAIL;
 	pthread_mutex_lock(&g->lock);
-	p = find(g, &t);
-	c = t.port_be ? *p : NULL;
+	if (t.port_be == 0) {
+		c = idle_take(g, &t);
+	} else {
+		c = *find(g, &t);
+		if (c && c->refs == 0)
+			idle_remove(g, c);
+	}
+	if (!c)
+		c = claim_new(g, &t, &r);
 	if (c) {
 		c->refs++;
-		goto out;
+		local->port_be = c->tuple.port_be;
 	}
-	c = calloc(1, sizeof *c);
-	if (!c) {
-		r = -ENOMEM;
-		goto out;
-	}
-	c->tuple = t;
-	c->refs = 1;
-	r = bind_both(g, c);
-	if (r) {
-		free(c);
-		goto out;
-	}
-	local->port_be = c->tuple.port_be;
-	p = bucket(g, &c->tuple);
-	c->next = *p;
-	*p = c;
-out:
 	pthread_mutex_unlock(&g->lock);
 	return r;
 }
@@ -109,25 +200,18 @@ mslink__unclaim(void *arg, const utcp_addr_t *local, uint8_t proto)
 {
 	mslink_t *l = arg;
 	struct mslink__group *g = l->group;
-	struct mslink__claim *c, **p;
+	struct mslink__claim *c;
 	struct ms_tuple t;
 
 	memcpy(&t, local, sizeof t);
 	t.proto = proto;
 	pthread_mutex_lock(&g->lock);
-	p = find(g, &t);
-	c = *p;
+	c = *find(g, &t);
 	if (c && --c->refs == 0) {
-		*p = c->next;
-		(void)msport_unbind(g->port, &c->tuple);
-		if (c->both) {
-			memset(&c->tuple, 0, sizeof c->tuple);
-			c->tuple.port_be = t.port_be;
-			c->tuple.proto = proto;
-			c->tuple.family = 4;
-			(void)msport_unbind(g->port, &c->tuple);
-		}
-		free(c);
+		if (c->ephemeral)
+			idle_add(g, c);
+		else
+			drop(g, c);
 	}
 	pthread_mutex_unlock(&g->lock);
 }
@@ -135,7 +219,7 @@ mslink__unclaim(void *arg, const utcp_addr_t *local, uint8_t proto)
 void
 mslink__claims_free(struct mslink__group *g)
 {
-	for (unsigned int i = 0; i < 256; i++)
+	for (unsigned int i = 0; i < MSLINK__CLAIM_BUCKETS; i++)
 		while (g->claims[i]) {
 			struct mslink__claim *c = g->claims[i];
 

@@ -24,11 +24,16 @@
 
 /* A tuple bound by links of this port. */
 struct mslink__claim {
-	struct mslink__claim *next;
+	struct mslink__claim *next;	   /* in its bucket */
+	struct mslink__claim *later, **at; /* among the idle ones */
 	struct ms_tuple tuple;
-	unsigned int refs;
-	bool both; /* IPv6 wildcard: the IPv4 one is bound beside it */
+	unsigned int refs; /* 0: idle */
+	bool both;	   /* IPv6 wildcard: the IPv4 one is bound beside it */
+	bool ephemeral;	   /* the switch chose the port */
+	uint64_t idle_ns;  /* since */
 };
+
+#define MSLINK__CLAIM_BUCKETS 16384u
 
 struct mslink__group {
 	pthread_mutex_t lock;
@@ -36,8 +41,11 @@ struct mslink__group {
 	mslink_options_t opt;
 	utcp_addr_t *addrs; /* owned, opt.addrs */
 	unsigned int rings, refs;
-	uint64_t ring_used;		   /* bit by ring */
-	struct mslink__claim *claims[256]; /* by port number */
+	uint64_t ring_used; /* bit by ring */
+	/* Ephemeral ports that nobody has any more are kept for a moment: who
+	   opens many connections takes the next one from here. */
+	struct mslink__claim *idle, **idle_end;
+	struct mslink__claim *claims[MSLINK__CLAIM_BUCKETS];
 };
 
 enum mslink__neigh_state {
@@ -99,6 +107,8 @@ struct mslink_s {
 
 int mslink__claim(void *arg, utcp_addr_t *local, uint8_t proto);
 void mslink__unclaim(void *arg, const utcp_addr_t *local, uint8_t proto);
+/* Lets go of what was idle for a while. */
+void mslink__claims_expire(struct mslink__group *g, uint64_t now_ns);
 void mslink__claims_free(struct mslink__group *g);
 
 /* ---- neigh.c --------------------------------------------------------------- */

@@ -70,6 +70,8 @@ mslink_poll(mslink_t *l)
 	release(l);
 	COUNT(l, POLLS);
 	utcp_advance(l->u, mslink_now_ns());
+	if (l->group->idle)
+		mslink__claims_expire(l->group, utcp_now_ns(l->u));
 	if (__atomic_load_n(l->route_gen, __ATOMIC_RELAXED) != l->gen)
 		mslink__routes_moved(l);
 	n = msport_rx(l->port, l->ring, l->rx, MSLINK__BATCH);

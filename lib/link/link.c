@@ -69,6 +69,7 @@ group_new(struct mslink__group **out, const char *device,
 		       opt->size < sizeof *opt ? opt->size : sizeof *opt);
 	g->rings = g->opt.rings ? g->opt.rings : 1;
 	g->refs = 1;
+	g->idle_end = &g->idle;
 	p.tx_rings = p.rx_rings = (uint16_t)g->rings;
 	p.slots = g->opt.slots ? g->opt.slots : SLOTS;
 	p.buf_bytes = g->opt.buf_bytes;
