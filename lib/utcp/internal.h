@@ -1134,7 +1134,8 @@ int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
 bool utcp__pace_blocked(utcp_sock_t *s);
 void utcp__pace_sent(utcp_sock_t *s, uint32_t bytes);
 /* Bytes for one packet, a multiple of mss (GSO), at least one. */
-uint32_t utcp__burst_bytes(utcp_sock_t *s, uint32_t mss);
+uint32_t utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o,
+			   uint32_t mss);
 
 /* Bytes of options on every segment. */
 static inline uint32_t

@@ -176,11 +176,12 @@ resend(utcp_sock_t *s, struct utcp__out *o, struct utcp__seg *seg)
 
 /* How much of a lost segment may go now; 0: why tells. */
 static uint32_t
-resend_bytes(utcp_sock_t *s, const struct utcp__seg *seg, enum hold *why)
+resend_bytes(utcp_sock_t *s, const struct utcp__out *o,
+	     const struct utcp__seg *seg, enum hold *why)
 {
 	uint32_t full = segment_bytes(s), data = data_bytes(seg);
 	uint32_t wnd = window_from(s, seg->seq), room = utcp__cwnd_room(s);
-	uint32_t n = MIN(data, utcp__burst_bytes(s, full));
+	uint32_t n = MIN(data, utcp__burst_bytes(s, o, full));
 
 	if (!wnd) {
 		/* The peer took the window back. Its first segment is sent
@@ -216,7 +217,7 @@ send_lost(utcp_sock_t *s, struct utcp__out *o)
 			return HOLD_TURN;
 		if (utcp__pace_blocked(s))
 			return HOLD_PACE;
-		n = resend_bytes(s, seg, &why);
+		n = resend_bytes(s, o, seg, &why);
 		if (!n)
 			return why;
 		if (n < seg->len && utcp__seg_split(s, seg, n) < 0)
@@ -250,10 +251,11 @@ small_waits(const utcp_sock_t *s)
 
 /* Data of the next packet; 0: *why tells, HOLD_NOT: only the FIN is left. */
 static uint32_t
-new_bytes(utcp_sock_t *s, uint32_t unsent, uint32_t full, enum hold *why)
+new_bytes(utcp_sock_t *s, const struct utcp__out *o, uint32_t unsent,
+	  uint32_t full, enum hold *why)
 {
 	uint32_t wnd = window_from(s, s->snd_nxt), room = utcp__cwnd_room(s);
-	uint32_t n = MIN(unsent, utcp__burst_bytes(s, full));
+	uint32_t n = MIN(unsent, utcp__burst_bytes(s, o, full));
 	uint32_t least = MIN(unsent, full);
 
 	*why = HOLD_NOT;
@@ -390,7 +392,7 @@ send_new(utcp_sock_t *s, struct utcp__out *o)
 			unsent = utcp__snd_unsent(s);
 		}
 		full = segment_bytes(s);
-		n = new_bytes(s, unsent, full, &why);
+		n = new_bytes(s, o, unsent, full, &why);
 		if (!n && (unsent || why != HOLD_NOT))
 			return why;
 		err = send_data(s, o, n, full, 0);

@@ -55,8 +55,24 @@ utcp__pace_sent(utcp_sock_t *s, uint32_t bytes)
 	s->pace_next_ns = MAX(s->pace_next_ns, now) + len_ns;
 }
 
+/* Payload for which the caller's buffers have room, at a guess that is never
+   too high; most is enough. */
+static uint32_t
+room_bytes(const struct utcp__out *o, uint32_t most)
+{
+	uint32_t head = o->u->cfg.l2_bytes + 40 + 60, room = 0;
+	unsigned int i;
+
+	for (i = 0; i < o->num && i < UTCP_PKT_PARTS_MAX; i++) {
+		room += o->pkts[i].len;
+		if (room >= most + head)
+			return most;
+	}
+	return room > head ? room - head : 0;
+}
+
 uint32_t
-utcp__burst_bytes(utcp_sock_t *s, uint32_t mss)
+utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o, uint32_t mss)
 {
 	uint32_t most = s->u->cfg.gso_max_bytes, bytes;
 	uint64_t rate;
@@ -75,5 +91,8 @@ utcp__burst_bytes(utcp_sock_t *s, uint32_t mss)
 	if (rate && s->min_rtt_ns > MSEC / 2 && rate / 1024 < most)
 		bytes = (uint32_t)(rate / 1024);
 	bytes = MIN(MAX(bytes, BURST_MIN_SEGS * mss), most);
+	/* A packet too large for all of them would never leave. */
+	if (o->used == 0)
+		bytes = room_bytes(o, bytes);
 	return bytes < mss ? mss : bytes - bytes % mss;
 }

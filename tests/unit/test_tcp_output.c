@@ -448,6 +448,32 @@ gso_keeps_to_its_maximum(void **state)
 	tt_end(&t);
 }
 
+/* Few buffers: smaller packets, not none. */
+static void
+gso_fits_into_what_there_is(void **state)
+{
+	uint8_t bytes[2][2048];
+	utcp_pkt_t pkts[2];
+	utcp_config_t cfg;
+	uint32_t seen = 0;
+	struct tt t;
+
+	(void)state;
+	begin_gso(&t, &cfg);
+	tt_write(&t, 10 * MSS);
+	for (;;) {
+		memset(pkts, 0, sizeof(pkts));
+		pkts[0].data = bytes[0];
+		pkts[1].data = bytes[1];
+		pkts[0].len = pkts[1].len = 2048;
+		if (utcp_output(t.u, pkts, 2) == 0)
+			break;
+		seen += pkts[0].len + pkts[1].len - 52;
+	}
+	assert_int_equal(seen, 10 * MSS);
+	tt_end(&t);
+}
+
 static void
 rate_is_kept_after_the_first_ten(void **state)
 {
@@ -604,9 +630,8 @@ mss_option_and_segments_follow_the_smaller(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		listen_to(&t, cases[i].family);
-		assert_int_equal(utcp_set(t.listener, UTCP_OPT_MAXSEG,
-					  cases[i].maxseg),
-				 0);
+		assert_int_equal(
+		    utcp_set(t.listener, UTCP_OPT_MAXSEG, cases[i].maxseg), 0);
 		tt_in(&t, "S 0:0(0) <%s>", cases[i].syn);
 		seg = tt_next(&t);
 		assert_non_null(seg);
@@ -671,6 +696,7 @@ main(void)
 		cmocka_unit_test(window_clamp_holds),
 		cmocka_unit_test(gso_sends_the_window_as_one),
 		cmocka_unit_test(gso_keeps_to_its_maximum),
+		cmocka_unit_test(gso_fits_into_what_there_is),
 		cmocka_unit_test(rate_is_kept_after_the_first_ten),
 		cmocka_unit_test(ect_on_new_data_only),
 		cmocka_unit_test(cwr_goes_with_the_next_new_data),
