@@ -119,7 +119,13 @@ case_many(uint64_t seed)
 			conf_opt(&s, UTCP_OPT_FASTOPEN, 100);
 		}
 		/* who speaks first must be the client: a cookie's connection
-		   whose last ACK is lost is not known to the server */
+		   whose last ACK is lost is not known to the server; and if
+		   its first data is lost too, what follows is reset */
+		c.may_fail = s.may_fail = cookies;
+		if (cookies) { /* the other end may know nothing of it */
+			conf_opt(&s, UTCP_OPT_KEEPALIVE, 1);
+			conf_opt(&s, UTCP_OPT_KEEPIDLE_NS, 5000000000);
+		}
 		conf_step(&c, OP_XFER, bytes, 0, 0);
 		conf_step(&s, OP_XFER, 0, bytes, 0);
 		conf_step(&c, OP_XFER, 0, 2 * bytes, 0);

@@ -174,10 +174,16 @@ wild_connect(struct wild *x)
 	    x->chaos->peer, rng_chance(rng_of(x->chaos), 0.5) ? 4 : 6,
 	    (uint16_t)(PORT + rng_below(rng_of(x->chaos), 3)));
 
+	int err;
+
 	if (x->listener)
 		return;
+	err = utcp_connect(x->s, &to);
+	if (err != 0 && err != -EINPROGRESS)
+		return;
 	x->client = true;
-	utcp_connect(x->s, &to);
+	x->sent = x->got = 0; /* it may be the second time */
+	x->id = conn_id(x->s, true);
 }
 
 static void
@@ -209,13 +215,16 @@ wild_open(struct chaos *ch)
 	utcp_addr_t a = { .family = 0 };
 	struct rng *r = rng_of(ch);
 	struct wild *x;
+	int err;
 
 	if (ch->num == SOCKS)
 		return;
 	a.family = rng_chance(r, 0.6) ? 4 : 6;
 	x = wild_new(ch);
-	if (utcp_open(ch->node->u, a.family, &x->s) != 0)
-		sim_fail(ch->node->w, "utcp_open");
+	err = utcp_open(ch->node->u, a.family, &x->s);
+	SIM_CHECK(ch->node->w, err == 0 || err == -ENFILE || err == -ENOMEM);
+	if (err != 0)
+		return;
 	utcp_set_user(x->s, x);
 	ch->all[ch->num++] = x;
 	put16(&a.port_be, (uint32_t)(PORT + rng_below(r, 4)));

@@ -22,6 +22,7 @@ struct shared {
 static struct shared *shared;
 static const char *pcap_dir = "sim-traces";
 static const char *program;
+static bool all;
 
 static int
 usage(void)
@@ -29,12 +30,13 @@ usage(void)
 	const struct group *g;
 
 	fprintf(stderr,
-		"usage: sim [-v] [--seed N] [--seeds N] [--times N] [--pcap "
-		"DIR] GROUP...\n"
+		"usage: sim [-v] [--all] [--seed N] [--seeds N] [--times N]\n"
+		"           [--pcap DIR] GROUP...\n"
 		"  --seed   the first seed (1)\n"
 		"  --seeds  how many, instead of each group's own number\n"
 		"  --times  so many times that number\n"
 		"  --pcap   where traces of a failing seed go (%s)\n"
+		"  --all    go on after three failures, and do not trace\n"
 		"groups:\n",
 		pcap_dir);
 	for (g = sim_groups; g->name != NULL; g++)
@@ -99,10 +101,14 @@ run_group(const struct group *g, uint64_t seed, uint64_t num)
 	unsigned int failed = 0;
 
 	shared->done = 0;
-	while (seed < to && failed < 3) {
+	while (seed < to && (failed < 3 || all)) {
 		if (run_seeds(g, seed, to, NULL) == 0)
 			break;
 		failed++;
+		if (all) {
+			seed = shared->seed + 1;
+			continue;
+		}
 		printf("  again with traces:\n  %s --pcap %s --seeds 1 --seed "
 		       "%llu %s\n",
 		       program, pcap_dir, (unsigned long long)shared->seed,
@@ -148,6 +154,10 @@ main(int argc, char **argv)
 	for (i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "-v") == 0) {
 			sim_verbose = true;
+			continue;
+		}
+		if (strcmp(argv[i], "--all") == 0) {
+			all = true;
 			continue;
 		}
 		if (argv[i][0] == '-' && i + 1 == argc)

@@ -116,15 +116,15 @@ is_lost(struct pipe *pipe, uint64_t now_ns)
 	return c->loss > 0 && rng_chance(r, c->loss);
 }
 
-/* One bit is turned: no checksum overlooks that, but IPv6's header has none
-   (and the pseudo header's covers the addresses): there, behind it. */
+/* One bit is turned: no checksum overlooks that. But IPv6's header has none,
+   and of the version the link layer says the same: behind those. */
 static void
 corrupt(struct sim *w, struct packet *p)
 {
-	uint32_t from = p->data[0] >> 4 == 6 ? 40 : 0;
-	uint64_t bit = rng_below(&w->rng, (uint64_t)(p->len - from) * 8);
+	uint64_t from = p->data[0] >> 4 == 6 ? 40 * 8 : 4;
+	uint64_t bit = rng_range(&w->rng, from, (uint64_t)p->len * 8 - 1);
 
-	p->data[from + bit / 8] ^= (uint8_t)(1 << bit % 8);
+	p->data[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
 	p->corrupt = true;
 }
 

@@ -14,6 +14,7 @@ struct flow {
 	uint16_t sport, dport;
 	/* what its sender has sent */
 	bool syn_sent, fin_sent, rst_sent, ts, sack_ok;
+	bool cookie; /* SYN-ACKs differed: no state, no checks */
 	uint32_t iss, snd_max; /* the most that was sent */
 	uint32_t fin_seq;      /* where its FIN stands */
 	uint64_t id;	       /* of the pattern */
@@ -190,9 +191,14 @@ out_syn(struct sim *w, struct flow *f, struct flow *back, const struct seen *s)
 	struct flow *keep = f->next;
 	uint8_t from = f->from, to = f->to, family = f->family;
 	uint16_t sport = f->sport, dport = f->dport;
+	bool cookie = false;
 
 	if (f->syn_sent && f->iss == s->seq && !f->fin_sent && !f->rst_sent)
 		return;
+	if ((s->flags & TH_ACK) != 0)
+		cookie = f->syn_sent;
+	else
+		back->cookie = false;
 	memset(f, 0, sizeof(*f));
 	f->next = keep;
 	f->from = from;
@@ -200,6 +206,7 @@ out_syn(struct sim *w, struct flow *f, struct flow *back, const struct seen *s)
 	f->family = family;
 	f->sport = sport;
 	f->dport = dport;
+	f->cookie = cookie;
 	f->syn_sent = true;
 	f->iss = s->seq;
 	f->snd_max = s->seq + 1;
@@ -265,11 +272,13 @@ out_ack(struct sim *w, struct flow *f, struct flow *back, const struct seen *s)
 					? f->wscale
 					: 0));
 	/* RFC 7323 section 2.4: within the rounding of the scale */
-	if (f->acked && seq_lt(edge + (1u << f->wscale), f->last_edge))
+	if (f->acked && (s->flags & TH_SYN) == 0 &&
+	    seq_lt(edge + (1u << f->wscale), f->last_edge))
 		bad(w, f, s, "the window's right edge goes back");
+	if (!f->acked || seq_lt(f->last_edge, edge))
+		f->last_edge = edge;
 	f->acked = true;
 	f->last_ack = s->ack;
-	f->last_edge = edge;
 	if (s->num_sacks > 0 && !(f->sack_ok && back->sack_ok))
 		bad(w, f, s, "SACK blocks without SACK");
 	for (i = 0; i < s->num_sacks; i++) {
@@ -303,8 +312,8 @@ wire_out(struct sim *w, struct node *n, const uint8_t *pkt, uint32_t len)
 	}
 	if ((s.flags & TH_SYN) != 0)
 		out_syn(w, f, back, &s);
-	else if (!f->syn_sent && s.len > 0)
-		return; /* a cookie's connection: no state was here */
+	if (f->cookie || back->cookie)
+		return;
 	if ((s.flags & TH_ACK) != 0)
 		out_ack(w, f, back, &s);
 	else if ((s.flags & TH_SYN) == 0)

@@ -169,7 +169,7 @@ sim_fail(struct sim *w, const char *fmt, ...)
 	va_end(ap);
 	printf("\n  world:%s\n", w->what);
 	for (i = 0; i < w->num_nodes; i++)
-		for (e = w->nodes[i]->eps; e != NULL && shown < 12; e = e->next)
+		for (e = w->nodes[i]->eps; e != NULL && shown < 4; e = e->next)
 			if (!e->ended) {
 				describe(e);
 				shown++;
@@ -553,12 +553,22 @@ sim_run(struct sim *w)
 void
 sim_settle(struct sim *w)
 {
-	uint64_t limit = w->now_ns + 60 * MINUTE;
+	uint64_t limit = w->now_ns + 60 * MINUTE, next;
+	unsigned int i;
 
 	while (w->num_events > 0 && w->heap[0].at_ns < limit)
 		run_first(w);
-	if (w->num_events > 0)
-		sim_fail(w, "an hour after the end something still happens");
+	for (i = 0; i < w->num_nodes; i++) {
+		next = utcp_next_ns(w->nodes[i]->u);
+		if (next != UTCP_NEVER)
+			sim_fail(w,
+				 "an hour after the end 10.0.0.%u has a timer "
+				 "in %.3f s",
+				 i + 1,
+				 ((double)next -
+				  (double)utcp_now_ns(w->nodes[i]->u)) /
+				     1e9);
+	}
 }
 
 uint64_t
