@@ -171,6 +171,7 @@ resend(utcp_sock_t *s, struct utcp__out *o, struct utcp__seg *seg)
 	COUNT_N(s->u, OUT_SEGS, data ? (data + full - 1) / full : 0);
 	utcp__pace_sent(s, data);
 	utcp__seg_resent(s, seg);
+	seg->unit = (uint16_t)full;
 	return 0;
 }
 
@@ -333,6 +334,9 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 	err = utcp__segment(s, o, &out);
 	if (err < 0)
 		return err;
+	if (full != s->mss)
+		CONTAINER(s->segs.prev, struct utcp__seg, link)->unit =
+		    (uint16_t)full;
 	if (out.flags & TH_CWR)
 		s->cwr_owed = false;
 	if (out.flags & TH_FIN)
