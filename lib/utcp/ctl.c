@@ -70,7 +70,7 @@ utcp__ctl_output(utcp_t *u, struct utcp__out *o)
 
 	while ((p = u->ctl_first) != NULL) {
 		/* The first buffer takes headers only for sure. */
-		head = p->l4_bytes < 60 ? p->l4_bytes : 60;
+		head = p->l4_bytes < 60 ? p->l4_bytes & ~1u : 60;
 		l4 = utcp__out_begin(o, &p->key, head, p->l4_bytes - head);
 		if (l4 == NULL) {
 			if (o->used > 0 || o->num < UTCP_PKT_PARTS_MAX)

@@ -73,7 +73,7 @@ gather(struct utcp__in *in, const utcp_pkt_t *pkt, unsigned int n, uint32_t l2)
 	uint32_t total = 0, len;
 	unsigned int i;
 
-	if (n == 0 || n > UTCP_PKT_PARTS_MAX || pkt[0].len <= l2)
+	if (n == 0 || n > UTCP_PKT_PARTS_MAX || pkt[0].len < l2)
 		return 0;
 	for (i = 0; i < n && total < PACKET_MAX; i++) {
 		len = i == 0 ? pkt[0].len - l2 : pkt[i].len;
