@@ -540,6 +540,8 @@ struct utcp__syn {
 	uint32_t irs, iss;
 	uint32_t ts_recent;
 	uint16_t mss, wnd, wnd_acked;
+	uint16_t wnd_said; /* our window in the SYN-ACK, and our scale: */
+	uint8_t wscale_said;
 	uint8_t wscale, opts; /* TO_*, both sides' */
 	uint8_t retries, tos;
 	bool ecn;
@@ -609,6 +611,8 @@ struct utcp__listen {		  /* of a listener */
 	struct utcp__link accept; /* by s->accept_link */
 	struct utcp__link syns;	  /* half open ones */
 	uint32_t backlog, num_accept, num_syns, num_fastopen;
+	uint64_t cookie_ns;    /* a SYN cookie was sent last; 0: never */
+	uint8_t cookie_wscale; /* our scale in it */
 };
 
 struct utcp_sock_s {
@@ -838,7 +842,6 @@ struct utcp_s {
 	struct utcp__link syns[8];
 	struct utcp__timer syn_timer, tw_timer, reass_timer;
 	struct utcp__link timewaits;
-	uint64_t cookie_epoch;
 	struct utcp__reass *reass;
 	struct utcp__hosts *hosts; /* per peer: Fast Open cookies, path MTU,
 				      ssthresh: bounded (tcp_hosts.c) */
@@ -1020,21 +1023,38 @@ void utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg);
 void utcp__syn_timer(utcp_t *u);
 void utcp__syn_drop(struct utcp__syn *syn);
 void utcp__listen_end(utcp_sock_t *listener); /* its half open ones */
-/* A SYN-ACK of these options, from listener l. */
-void utcp__synack(utcp_sock_t *l, const struct utcp__key *k, uint32_t iss,
-		  uint32_t irs, const struct utcp__opt_out *o, bool ecn);
+/* A SYN-ACK of these options, from listener l, with this window. */
+struct utcp__synack {
+	const struct utcp__key *key;
+	uint32_t iss, irs;
+	uint16_t wnd;
+	bool ecn;
+	struct utcp__opt_out opts;
+};
+void utcp__synack_send(utcp_sock_t *l, const struct utcp__synack *a);
 /* A socket in SYN_RECEIVED, of the peer's SYN seg (or what is known of it), to
-   which we said or will say iss and what `offered` names. NULL. */
+   which we said, or will say, iss and this window and scale, and offered
+   TO_*. NULL. */
+struct utcp__said {
+	uint32_t iss;
+	uint16_t wnd, offered;
+	uint8_t wscale;
+};
 utcp_sock_t *utcp__syn_child(utcp_sock_t *l, const struct utcp__seg_in *seg,
-			     uint32_t iss, uint16_t offered);
+			     const struct utcp__said *said);
+/* What we say now, but for iss. */
+void utcp__syn_say(const utcp_sock_t *l, struct utcp__said *said);
 /* Its SYN is acknowledged by seg: ESTABLISHED, into the accept queue. */
 void utcp__syn_open(utcp_sock_t *l, utcp_sock_t *s,
 		    const struct utcp__seg_in *seg);
-/* tcp_cookie.c: a SYN-ACK with a cookie, for which nothing is kept; an ACK,
-   true if it carried a cookie (and was dealt with). */
+/* tcp_cookie.c: a SYN-ACK with a cookie, for which nothing is kept. */
 void utcp__cookie_send(utcp_sock_t *l, const struct utcp__seg_in *seg,
 		       bool ecn);
-bool utcp__cookie_take(utcp_sock_t *l, struct utcp__seg_in *seg);
+/* Whether cookies of l may still come back; whether seg's ACK is one; makes a
+   connection of it. */
+bool utcp__cookie_lately(const utcp_sock_t *l);
+bool utcp__cookie_good(utcp_sock_t *l, const struct utcp__seg_in *seg);
+void utcp__cookie_take(utcp_sock_t *l, struct utcp__seg_in *seg);
 /* A SYN that may take a TIME-WAIT's place, whose successor begins at iss. */
 void utcp__listen_reopen(utcp_sock_t *listener, struct utcp__seg_in *seg,
 			 uint32_t iss);

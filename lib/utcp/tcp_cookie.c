@@ -71,42 +71,75 @@ cookie_check(utcp_t *u, const struct utcp__key *k, uint32_t irs,
 	return (int)size;
 }
 
+bool
+utcp__cookie_lately(const utcp_sock_t *l)
+{
+	uint64_t at = l->listen->cookie_ns;
+
+	return at != 0 && (l->u->now_ns | 1) - at <= EPOCHS * EPOCH_NS;
+}
+
+/* Nothing is kept of a cookie, so what we say of windows stays what it is as
+   long as one may come back. */
+static void
+say(utcp_sock_t *l, struct utcp__said *said)
+{
+	utcp__syn_say(l, said);
+	if (utcp__cookie_lately(l))
+		said->wscale = l->listen->cookie_wscale;
+	else
+		l->listen->cookie_wscale = said->wscale;
+}
+
+/* Options that are remembered by the timestamp, and as which timestamp. */
+static void
+say_options(utcp_sock_t *l, const struct utcp__seg_in *seg,
+	    struct utcp__opt_out *o, bool ecn)
+{
+	utcp_t *u = l->u;
+	uint32_t now, bits;
+
+	bits = (o->opts & TO_WSCALE) != 0 ? seg->wscale : NO_SCALE;
+	if ((o->opts & TO_SACK_OK) != 0)
+		bits |= TS_SACK;
+	if (ecn)
+		bits |= TS_ECN;
+	now = utcp__ts_now(u, utcp__ts_offset(u, &seg->in->key));
+	o->ts_val = (now & ~TS_BITS) | bits;
+	if (seq_lt(now, o->ts_val)) /* never ahead of the clock */
+		o->ts_val -= TS_BITS + 1;
+	o->ts_ecr = seg->ts_val;
+}
+
 void
 utcp__cookie_send(utcp_sock_t *l, const struct utcp__seg_in *seg, bool ecn)
 {
 	utcp_t *u = l->u;
 	const struct utcp__key *k = &seg->in->key;
-	uint16_t mss = seg->mss;
-	struct utcp__opt_out o = { 0 };
-	uint32_t size = 7, now, bits;
+	struct utcp__synack a = { .key = k, .irs = seg->seq };
+	uint16_t mss = seg->mss, both;
+	struct utcp__said said;
+	uint32_t size = 7;
 
+	say(l, &said);
 	if ((seg->opts & TO_MSS) == 0)
 		mss = k->family == 4 ? 536 : 1220;
 	while (size > 0 && sizes[size] > mss)
 		size--;
-	o.opts = TO_MSS;
-	o.mss = utcp__mss_offer(u, l->opts, k->family);
-	if ((seg->opts & utcp__offer(l->opts) & TO_TS) != 0) {
-		o.opts |= seg->opts & utcp__offer(l->opts) &
-			  (TO_TS | TO_SACK_OK | TO_WSCALE);
-		o.wscale = (uint8_t)utcp__wscale_offer(l->opts);
-		bits = (o.opts & TO_WSCALE) != 0 ? seg->wscale : NO_SCALE;
-		if ((o.opts & TO_SACK_OK) != 0)
-			bits |= TS_SACK;
-		if (ecn)
-			bits |= TS_ECN;
-		now = utcp__ts_now(u, utcp__ts_offset(u, k));
-		o.ts_val = (now & ~TS_BITS) | bits;
-		if (seq_lt(now, o.ts_val)) /* never ahead of the clock */
-			o.ts_val -= TS_BITS + 1;
-		o.ts_ecr = seg->ts_val;
-	} else {
-		ecn = false; /* nowhere to remember it */
+	both = seg->opts & said.offered;
+	a.opts.opts = TO_MSS;
+	a.opts.mss = utcp__mss_offer(u, l->opts, k->family);
+	a.opts.wscale = said.wscale;
+	a.wnd = said.wnd;
+	if ((both & TO_TS) != 0) {
+		a.opts.opts |= both & (TO_TS | TO_SACK_OK | TO_WSCALE);
+		a.ecn = ecn;
+		say_options(l, seg, &a.opts, ecn);
 	}
-	u->cookie_epoch = u->now_ns | 1;
+	a.iss = cookie_make(u, k, seg->seq, size);
+	l->listen->cookie_ns = u->now_ns | 1;
 	COUNT(u, COOKIES_OUT);
-	utcp__synack(l, k, cookie_make(u, k, seg->seq, size), seg->seq, &o,
-		     ecn);
+	utcp__synack_send(l, &a);
 }
 
 /* What the SYN said, as far as the cookie knows. */
@@ -139,31 +172,34 @@ rebuild(struct utcp__seg_in *syn, const struct utcp__seg_in *seg, int size)
 }
 
 bool
+utcp__cookie_good(utcp_sock_t *l, const struct utcp__seg_in *seg)
+{
+	return cookie_check(l->u, &seg->in->key, seg->seq - 1, seg->ack - 1) >=
+	       0;
+}
+
+void
 utcp__cookie_take(utcp_sock_t *l, struct utcp__seg_in *seg)
 {
 	utcp_t *u = l->u;
 	struct utcp__seg_in syn;
+	struct utcp__said said;
 	utcp_sock_t *s;
-	int size;
 
-	/* Who sent none lately need not look at what might be one. */
-	if (u->cookie_epoch == 0 ||
-	    (u->now_ns | 1) - u->cookie_epoch > EPOCHS * EPOCH_NS)
-		return false;
-	size = cookie_check(u, &seg->in->key, seg->seq - 1, seg->ack - 1);
-	if (size < 0)
-		return false;
 	if (l->listen->num_accept >= l->listen->backlog) {
 		COUNT(u, DROP_ACCEPT);
-		return true;
+		return;
 	}
-	rebuild(&syn, seg, size);
-	s = utcp__syn_child(l, &syn, seg->ack - 1, utcp__offer(l->opts));
+	rebuild(&syn, seg,
+		cookie_check(u, &seg->in->key, seg->seq - 1, seg->ack - 1));
+	say(l, &said);
+	said.iss = seg->ack - 1;
+	said.offered = UINT16_MAX; /* the cookie has only what we offered */
+	s = utcp__syn_child(l, &syn, &said);
 	if (s == NULL)
-		return true;
+		return;
 	COUNT(u, COOKIES_IN);
 	s->negotiated |= UTCP_GOT_COOKIE;
 	utcp__syn_open(l, s, seg);
 	utcp__tcp_segment(s, seg);
-	return true;
 }

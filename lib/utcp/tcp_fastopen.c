@@ -40,6 +40,7 @@ bool
 utcp__fastopen_accept(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 {
 	utcp_t *u = l->u;
+	struct utcp__said said;
 	utcp_sock_t *s;
 	uint32_t wnd;
 
@@ -52,7 +53,9 @@ utcp__fastopen_accept(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 		seg->opts &= (uint16_t)~TO_FASTOPEN;
 		return false;
 	}
-	s = utcp__syn_child(l, seg, iss, utcp__offer(l->opts));
+	utcp__syn_say(l, &said);
+	said.iss = iss;
+	s = utcp__syn_child(l, seg, &said);
 	if (s == NULL)
 		return true; /* counted; the SYN comes again */
 	s->fastopen_child = true;

@@ -83,41 +83,44 @@ send_synack(const struct utcp__syn *syn, bool ecn)
 {
 	utcp_sock_t *l = syn->listener;
 	utcp_t *u = l->u;
-	struct utcp__opt_out o = { 0 };
+	struct utcp__synack a = { .key = &syn->ent.key,
+				  .iss = syn->iss,
+				  .irs = syn->irs,
+				  .wnd = syn->wnd_said,
+				  .ecn = ecn };
 	uint8_t cookie[8];
 
-	o.opts = (uint16_t)((syn->opts & ~TO_FASTOPEN) | TO_MSS);
-	o.mss = utcp__mss_offer(u, l->opts, syn->ent.key.family);
-	o.wscale = (uint8_t)utcp__wscale_offer(l->opts);
-	o.ts_val = utcp__ts_now(u, utcp__ts_offset(u, &syn->ent.key));
-	o.ts_ecr = syn->ts_recent;
+	a.opts.opts = (uint16_t)((syn->opts & ~TO_FASTOPEN) | TO_MSS);
+	a.opts.mss = utcp__mss_offer(u, l->opts, a.key->family);
+	a.opts.wscale = syn->wscale_said;
+	a.opts.ts_val = utcp__ts_now(u, utcp__ts_offset(u, a.key));
+	a.opts.ts_ecr = syn->ts_recent;
 	if (syn->cookie_due) {
-		utcp__fastopen_cookie(u, &syn->ent.key, cookie);
-		o.opts |= TO_FASTOPEN;
-		o.exp_fastopen = syn->exp_fastopen;
-		o.cookie = cookie;
-		o.cookie_len = sizeof(cookie);
+		utcp__fastopen_cookie(u, a.key, cookie);
+		a.opts.opts |= TO_FASTOPEN;
+		a.opts.exp_fastopen = syn->exp_fastopen;
+		a.opts.cookie = cookie;
+		a.opts.cookie_len = sizeof(cookie);
 	}
-	utcp__synack(l, &syn->ent.key, syn->iss, syn->irs, &o, ecn);
+	utcp__synack_send(l, &a);
 }
 
 void
-utcp__synack(utcp_sock_t *l, const struct utcp__key *k, uint32_t iss,
-	     uint32_t irs, const struct utcp__opt_out *o, bool ecn)
+utcp__synack_send(utcp_sock_t *l, const struct utcp__synack *a)
 {
 	uint8_t h[60] = { 0 };
-	uint32_t bytes = 20 + utcp__tcp_options(h + 20, o);
+	uint32_t bytes = 20 + utcp__tcp_options(h + 20, &a->opts);
 
-	memcpy(h, &k->lport_be, 2);
-	memcpy(h + 2, &k->rport_be, 2);
-	put32(h + 4, iss);
-	put32(h + 8, irs + 1);
+	memcpy(h, &a->key->lport_be, 2);
+	memcpy(h + 2, &a->key->rport_be, 2);
+	put32(h + 4, a->iss);
+	put32(h + 8, a->irs + 1);
 	h[12] = (uint8_t)(bytes << 2);
 	h[13] = TH_SYN | TH_ACK;
-	if (ecn) /* RFC 3168 section 6.1.1 */
+	if (a->ecn) /* RFC 3168 section 6.1.1 */
 		h[13] |= TH_ECE;
-	put16(h + 14, utcp__offer_window(l->opts));
-	utcp__ctl(l->u, k, 6, h, bytes, 16, (uint8_t)(OPT(l, DSCP) << 2),
+	put16(h + 14, a->wnd);
+	utcp__ctl(l->u, a->key, 6, h, bytes, 16, (uint8_t)(OPT(l, DSCP) << 2),
 		  (uint8_t)OPT(l, TTL));
 }
 
@@ -129,34 +132,38 @@ accept_full(const utcp_sock_t *l)
 
 /* ---- the connection is made ------------------------------------------------- */
 
-/*
- * A socket for the peer's SYN `seg` (rebuilt, if it has long gone), to which we
- * said or will say iss and what `offered` names. NULL: no memory.
- */
+void
+utcp__syn_say(const utcp_sock_t *l, struct utcp__said *said)
+{
+	int scale = utcp__wscale_offer(l->opts);
+
+	said->wnd = utcp__offer_window(l->opts);
+	said->wscale = (uint8_t)(scale < 0 ? 0 : scale);
+	said->offered = utcp__offer(l->opts);
+}
+
 utcp_sock_t *
-utcp__syn_child(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss,
-		uint16_t offered)
+utcp__syn_child(utcp_sock_t *l, const struct utcp__seg_in *seg,
+		const struct utcp__said *said)
 {
 	const struct utcp__key *k = &seg->in->key;
 	utcp_sock_t *s = utcp__sock_accepted(l, k);
-	int scale;
 
 	if (s == NULL) {
 		COUNT(l->u, DROP_NOMEM);
 		return NULL;
 	}
 	s->passive = true;
-	s->iss = s->snd_una = s->snd_nxt = iss;
+	s->iss = s->snd_una = s->snd_nxt = said->iss;
 	s->irs = seg->seq;
 	s->rcv_nxt = s->rcv_acked = seg->seq + 1;
-	s->rcv_adv = s->rcv_nxt + utcp__offer_window(l->opts);
+	s->rcv_adv = s->rcv_nxt + said->wnd;
 	s->ts_ofs = utcp__ts_offset(l->u, k);
-	scale = utcp__wscale_offer(l->opts);
-	s->rcv_wscale = (uint8_t)(scale < 0 ? 0 : scale);
+	s->rcv_wscale = said->wscale;
 	s->snd_wnd = s->max_wnd = seg->wnd;
 	s->snd_wl1 = seg->seq;
-	s->snd_wl2 = iss;
-	utcp__negotiate(s, seg, offered);
+	s->snd_wl2 = said->iss;
+	utcp__negotiate(s, seg, said->offered);
 	return s;
 }
 
@@ -203,6 +210,10 @@ complete(struct utcp__syn *syn, const struct utcp__seg_in *ack)
 	utcp_t *u = l->u;
 	struct utcp__in in;
 	struct utcp__seg_in seg;
+	const struct utcp__said said = { .iss = syn->iss,
+					 .wnd = syn->wnd_said,
+					 .wscale = syn->wscale_said,
+					 .offered = syn->opts };
 
 	if (accept_full(l)) {
 		/* The SYN-ACK goes on being sent, until there is room. */
@@ -210,7 +221,7 @@ complete(struct utcp__syn *syn, const struct utcp__seg_in *ack)
 		return NULL;
 	}
 	rebuild(syn, &in, &seg);
-	s = utcp__syn_child(l, &seg, syn->iss, syn->opts);
+	s = utcp__syn_child(l, &seg, &said);
 	if (s == NULL)
 		return NULL;
 	/* RFC 6298 section 3: of a SYN-ACK sent once the time is known. */
@@ -294,6 +305,7 @@ syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
 {
 	utcp_t *u = l->u;
 	struct utcp__syn *syn = utcp__pool_get(u, UTCP__POOL_SYN);
+	struct utcp__said said;
 
 	if (syn == NULL) {
 		COUNT(u, DROP_NOMEM);
@@ -312,7 +324,10 @@ syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
 	u->num_syns++;
 	syn->irs = seg->seq;
 	syn->iss = iss;
-	syn->opts = (uint8_t)(seg->opts & utcp__offer(l->opts));
+	utcp__syn_say(l, &said);
+	syn->wnd_said = said.wnd;
+	syn->wscale_said = said.wscale;
+	syn->opts = (uint8_t)(seg->opts & said.offered);
 	syn->mss = (seg->opts & TO_MSS) != 0  ? seg->mss
 		   : seg->in->key.family == 4 ? 536
 					      : 1220;
@@ -370,8 +385,18 @@ utcp__listen_input(utcp_sock_t *l, struct utcp__seg_in *seg)
 	/* second: an ACK is for no connection that we know of, unless one that
 	   we sent away with a cookie */
 	if ((seg->flags & TH_ACK) != 0) {
-		if ((seg->flags & TH_SYN) == 0 && utcp__cookie_take(l, seg))
-			return;
+		if ((seg->flags & TH_SYN) == 0 && utcp__cookie_lately(l)) {
+			if (utcp__cookie_good(l, seg)) {
+				utcp__cookie_take(l, seg);
+				return;
+			}
+			if (seg->len > 0) {
+				/* Perhaps what precedes it, with the cookie,
+				   was lost, and comes yet. */
+				COUNT(u, DROP_CLOSED);
+				return;
+			}
+		}
 		COUNT(u, DROP_CLOSED);
 		utcp__tcp_refuse(u, seg);
 		return;
@@ -416,7 +441,9 @@ syn_ack_odd(struct utcp__syn *syn)
 	}
 	h[12] = (uint8_t)(bytes << 2);
 	h[13] = TH_ACK;
-	put16(h + 14, utcp__offer_window(syn->listener->opts));
+	put16(h + 14,
+	      (uint32_t)syn->wnd_said >>
+		  ((syn->opts & TO_WSCALE) != 0 ? syn->wscale_said : 0));
 	utcp__ctl(u, &syn->ent.key, 6, h, bytes, 16, 0, 64);
 }
 
@@ -425,7 +452,7 @@ static bool
 syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 {
 	utcp_t *u = syn->listener->u;
-	uint32_t wnd = utcp__offer_window(syn->listener->opts);
+	uint32_t wnd = syn->wnd_said;
 	uint32_t ofs = seg->seq - (syn->irs + 1);
 	bool rst = (seg->flags & TH_RST) != 0;
 
@@ -486,6 +513,13 @@ utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg)
 		return;
 	}
 	if (seg->ack != syn->iss + 1) {
+		if (utcp__cookie_lately(l) && utcp__cookie_good(l, seg)) {
+			/* Its first SYN found no room and was answered with a
+			   cookie, one that came again did. */
+			utcp__syn_drop(syn);
+			utcp__cookie_take(l, seg);
+			return;
+		}
 		COUNT(u, DROP_ACK);
 		utcp__tcp_refuse(u, seg);
 		return;

@@ -544,6 +544,92 @@ cookie_not_sent(void **state)
 	tt_end(&t);
 }
 
+/* While cookies are out, data behind a lost ACK is no reason for a reset. */
+static void
+cookie_ack_lost(void **state)
+{
+	utcp_config_t cfg = { .max_syns = 1 };
+	struct tt t;
+
+	(void)state;
+	tt_init_config(&t, 4, &cfg);
+	tt_listen(&t);
+	tt_peer(&t, 3, 1001, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_skip(&t);
+	tt_peer(&t, 2, 1002, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	tt_in(&t, "P. 11:21(10) ack 1");
+	tt_none(&t);
+	tt_in(&t, "P. 1:11(10) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 11");
+	tt_end(&t);
+}
+
+/* A SYN that comes again when there is room has another answer; the first is as
+   good. */
+static void
+cookie_and_half_open(void **state)
+{
+	utcp_config_t cfg = { .max_syns = 1 };
+	struct tt_peer *first;
+	struct tt t;
+	uint32_t iss;
+
+	(void)state;
+	tt_init_config(&t, 4, &cfg);
+	tt_listen(&t);
+	first = tt_peer(&t, 3, 1001, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_skip(&t);
+	tt_peer(&t, 2, 1002, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	iss = t.p->iss;
+	t.p = first;
+	tt_in(&t, "R 1:1(0)");
+	t.p = t.peer0.next;
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_skip(&t);
+	assert_int_not_equal(t.p->iss, iss);
+	t.p->iss = iss;
+	tt_in(&t, "P. 1:11(10) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 11");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_end(&t);
+}
+
+/* What the SYN-ACK said holds, whatever is set of the listener meanwhile. */
+static void
+said_is_said(void **state)
+{
+	utcp_config_t cfg = { .max_syns = 1 };
+	struct tt t;
+
+	(void)state;
+	for (int cookie = 0; cookie < 2; cookie++) {
+		tt_init_config(&t, 4, &cfg);
+		tt_listen(&t);
+		if (cookie) {
+			tt_peer(&t, 3, 1001, 80);
+			tt_in(&t, "S 0:0(0) <mss 1460>");
+			tt_skip(&t);
+		}
+		tt_peer(&t, 2, 1002, 80);
+		tt_in(&t, "S 0:0(0) <" TT_OPTS ">");
+		tt_expect(&t, "S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,"
+			      "TS val * ecr *,nop,wscale 7>");
+		set(t.listener, UTCP_OPT_RCVBUF, 65536);
+		set(t.listener, UTCP_OPT_WSCALE, -1);
+		tt_in(&t, "P. 1:11(10) ack 1");
+		tt_expect(&t, ". 1:1(0) ack 11 win 512");
+		assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+		assert_int_equal(tt_info(&t).rcv_wscale, 7);
+		tt_end(&t);
+	}
+}
+
 static void
 defer_accept(void **state)
 {
@@ -734,6 +820,9 @@ main(void)
 		cmocka_unit_test(cookies),
 		cmocka_unit_test(cookie_old),
 		cmocka_unit_test(cookie_not_sent),
+		cmocka_unit_test(cookie_ack_lost),
+		cmocka_unit_test(cookie_and_half_open),
+		cmocka_unit_test(said_is_said),
 		cmocka_unit_test(defer_accept),
 		cmocka_unit_test(listener_ends),
 		cmocka_unit_test(initial_numbers),

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* TCP Fast Open, as server and as client (RFC 7413). */
+#include "tcp_util.h"
+
+static void
+set(utcp_sock_t *s, int opt, int64_t value)
+{
+	assert_int_equal(utcp_set(s, opt, value), 0);
+}
+
+static void
+serve(struct tt *t)
+{
+	tt_init(t, 4);
+	tt_listen(t);
+	set(t->listener, UTCP_OPT_FASTOPEN, 5);
+	t->p->stack_port = 80;
+}
+
+/* Asks for a cookie, and makes a text of it. */
+static void
+ask(struct tt *t, char cookie[17], bool exp)
+{
+	struct tt_seg *seg;
+
+	tt_in(t, "S 0:0(0) <mss 1460,%s>", exp ? "FOEXP" : "FO");
+	seg = tt_next(t);
+	assert_non_null(seg);
+	assert_int_equal(seg->flags, TH_SYN | TH_ACK);
+	assert_int_equal(seg->fo, TT_IS);
+	assert_int_equal(seg->fo_exp, exp);
+	assert_int_equal(seg->fo_len, 8);
+	for (unsigned int i = 0; i < 8; i++)
+		snprintf(cookie + 2 * i, 3, "%02x", seg->fo_cookie[i]);
+	tt_in(t, "R 1:1(0)");
+}
+
+/* With a cookie data is there before the handshake is over. */
+static void
+server_warm(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	for (int exp = 0; exp < 2; exp++) {
+		serve(&t);
+		ask(&t, cookie, exp);
+		tt_in(&t, "S 0:100(100) <mss 1460,%s %s>", exp ? "FOEXP" : "FO",
+		      cookie);
+		tt_expect(&t, "S. 0:0(0) ack 101 <mss 1460>");
+		assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+		tt_state(&t, UTCP_SYN_RECEIVED);
+		tt_read(&t, 100);
+		tt_write(&t, 50);
+		tt_expect(&t, "P. 1:51(50) ack 101");
+		tt_in(&t, ". 101:101(0) ack 51");
+		tt_state(&t, UTCP_ESTABLISHED);
+		assert_true(tt_info(&t).negotiated & UTCP_GOT_FASTOPEN);
+		assert_int_equal(tt_counter(&t, UTCP_CTR_FASTOPEN_IN), 1);
+		tt_end(&t);
+	}
+}
+
+/* A wrong cookie: the SYN alone is acknowledged, and a right one given. */
+static void
+server_bad_cookie(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	ask(&t, cookie, false);
+	tt_in(&t, "S 0:100(100) <mss 1460,FO 0102030405060708>");
+	tt_expect(&t, "S. 0:0(0) ack 1 <mss 1460,FO %s>", cookie);
+	assert_int_equal(utcp_accept(t.listener, &t.s), -EAGAIN);
+	tt_in(&t, "P. 1:101(100) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 101");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_read(&t, 100);
+	assert_false(tt_info(&t).negotiated & UTCP_GOT_FASTOPEN);
+	tt_end(&t);
+}
+
+/* Cookies are of the address: another's is none. */
+static void
+server_cookie_of_another(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	ask(&t, cookie, false);
+	tt_peer(&t, 3, 40000, 80);
+	tt_in(&t, "S 0:100(100) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	/* but not of the port */
+	tt_peer(&t, 2, 40001, 80);
+	tt_in(&t, "S 0:100(100) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 101");
+	tt_end(&t);
+}
+
+static void
+server_off(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_listen(&t);
+	t.p->stack_port = 80;
+	tt_in(&t, "S 0:0(0) <mss 1460,FO>");
+	tt_expect(&t, "S. 0:0(0) ack 1 <mss 1460>");
+	tt_end(&t);
+}
+
+/* The SYN-ACK is lost: the SYN comes again, and the timer goes off. */
+static void
+server_synack_lost(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	ask(&t, cookie, false);
+	tt_in(&t, "S 0:100(100) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 101");
+	tt_in(&t, "S 0:100(100) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 101");
+	tt_expect_within(&t, 3 * SEC, "S. 0:0(0) ack 101");
+	tt_in(&t, ". 101:101(0) ack 1");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_state(&t, UTCP_ESTABLISHED);
+	tt_read(&t, 100);
+	tt_end(&t);
+}
+
+/* So many unproven ones, and no more (section 5.1); a reset, an ACK, an end make
+   room. */
+static void
+server_limit(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	set(t.listener, UTCP_OPT_FASTOPEN, 1);
+	ask(&t, cookie, false);
+	tt_peer(&t, 2, 1001, 80);
+	tt_in(&t, "S 0:100(100) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 101");
+	tt_peer(&t, 2, 1002, 80);
+	tt_in(&t, "S 0:100(100) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 1 <mss 1460>");
+	t.p = t.peer0.next->next; /* the first */
+	tt_in(&t, "R 101:101(0)");
+	tt_peer(&t, 2, 1003, 80);
+	tt_in(&t, "S 0:100(100) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 101");
+	tt_in(&t, ". 101:101(0) ack 1");
+	tt_peer(&t, 2, 1004, 80);
+	tt_in(&t, "S 0:100(100) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 101");
+	tt_end(&t);
+}
+
+static void
+server_no_cookie(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	set(t.listener, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
+	tt_in(&t, "S 0:100(100) <mss 1460>");
+	tt_expect(&t, "S. 0:0(0) ack 101");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_read(&t, 100);
+	tt_end(&t);
+}
+
+/* ---- client ----------------------------------------------------------------- */
+
+static void
+dial(struct tt *t)
+{
+	utcp_addr_t a = { .addr = { 10, 0, 0, 2 }, .family = 4 };
+
+	tt_open(t);
+	set(t->s, UTCP_OPT_FASTOPEN_CONNECT, 1);
+	put16(&a.port_be, 80);
+	t->p->port = 80;
+	t->p->stack_port = 0;
+	t->p->iss_known = false;
+	t->p->seen_end = 0;
+	t->wrote = 0;
+	assert_int_equal(utcp_connect(t->s, &a), 0);
+	tt_none(t);
+}
+
+static void
+hang_up(struct tt *t)
+{
+	utcp_abort(t->s);
+	t->s = NULL;
+	tt_skip(t);
+}
+
+/* Without a cookie one is asked for; data goes after the handshake. */
+static void
+client_cold(struct tt *t, bool exp)
+{
+	dial(t);
+	tt_write(t, 100);
+	tt_expect(t, "S 0:0(0) <mss 1460,sackOK,TS val * ecr 0,nop,wscale 7,"
+		     "FO>");
+	if (exp)
+		tt_in(t, "S. 0:0(0) ack 1 <mss 1000,FOEXP 1122334455667788>");
+	else
+		tt_in(t, "S. 0:0(0) ack 1 <mss 1000,FO 1122334455667788>");
+	tt_expect(t, "P. 1:101(100) ack 1");
+	assert_false(tt_info(t).negotiated & UTCP_GOT_FASTOPEN);
+	hang_up(t);
+}
+
+static void
+client_warm(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	for (int exp = 0; exp < 2; exp++) {
+		tt_init(&t, 4);
+		client_cold(&t, exp);
+		dial(&t);
+		tt_write(&t, 100);
+		tt_expect(&t,
+			  "S 0:100(100) <mss 1460,sackOK,TS val * ecr 0,"
+			  "nop,wscale 7,%s 1122334455667788>",
+			  exp ? "FOEXP" : "FO");
+		tt_in(&t, "S. 0:0(0) ack 101 <mss 1000>");
+		tt_expect(&t, ". 101:101(0) ack 1");
+		assert_true(tt_info(&t).negotiated & UTCP_GOT_FASTOPEN);
+		assert_int_equal(tt_counter(&t, UTCP_CTR_FASTOPEN_OUT), 1);
+		tt_write(&t, 10);
+		tt_expect(&t, "P. 101:111(10) ack 1");
+		tt_end(&t);
+	}
+}
+
+/* Only the SYN is acknowledged: the data goes again, at once. */
+static void
+client_refused(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	client_cold(&t, false);
+	dial(&t);
+	tt_write(&t, 100);
+	tt_expect(&t, "S 0:100(100)");
+	tt_in(&t, "S. 0:0(0) ack 1 <mss 1000>");
+	tt_expect(&t, "P. 1:101(100) ack 1");
+	assert_false(tt_info(&t).negotiated & UTCP_GOT_FASTOPEN);
+	tt_in(&t, ". 1:1(0) ack 101");
+	tt_quiet(&t, SEC);
+	tt_end(&t);
+}
+
+/* More than fits a segment: the rest follows the handshake. */
+static void
+client_much(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	client_cold(&t, false);
+	dial(&t);
+	tt_write(&t, 3000);
+	tt_expect(&t, "S 0:*(*)");
+	tt_in(&t, "S. 0:0(0) ack 1 <mss 1000>");
+	for (uint32_t at = 1; at < 3001;) {
+		struct tt_seg *seg = tt_next(&t);
+
+		assert_non_null(seg);
+		assert_int_equal(seg->seq, at);
+		at += seg->len;
+	}
+	tt_end(&t);
+}
+
+/* A path that swallows such SYNs: the next is plain, and so are those of other
+   connections for a while (section 4.1.3.1). */
+static void
+client_black_hole(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	client_cold(&t, false);
+	dial(&t);
+	tt_write(&t, 100);
+	tt_expect(&t, "S 0:100(100)");
+	tt_expect_in(&t, SEC,
+		     "S 0:0(0) <mss 1460,sackOK,TS val * ecr 0,"
+		     "nop,wscale 7>");
+	tt_in(&t, "S. 0:0(0) ack 1 <mss 1000>");
+	tt_expect(&t, "P. 1:101(100) ack 1");
+	hang_up(&t);
+	dial(&t);
+	tt_write(&t, 100);
+	tt_expect(&t, "S 0:0(0) <mss 1460,sackOK,TS val * ecr 0,nop,wscale 7>");
+	hang_up(&t);
+	tt_run(&t, 2 * 3600 * SEC);
+	dial(&t);
+	tt_write(&t, 100);
+	tt_expect(&t, "S 0:100(100)");
+	tt_end(&t);
+}
+
+/* A cookie that nobody asked for is not kept. */
+static void
+client_not_asked(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_active(&t, "mss 1460,FO 1122334455667788");
+	hang_up(&t);
+	dial(&t);
+	tt_write(&t, 100);
+	tt_expect(&t, "S 0:0(0) <mss 1460,sackOK,TS val * ecr 0,nop,wscale 7,"
+		      "FO>");
+	tt_end(&t);
+}
+
+static void
+client_no_cookie(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_open(&t);
+	set(t.s, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
+	utcp_close(t.s);
+	t.s = NULL;
+	{
+		utcp_addr_t a = { .addr = { 10, 0, 0, 2 }, .family = 4 };
+
+		tt_open(&t);
+		set(t.s, UTCP_OPT_FASTOPEN_CONNECT, 1);
+		set(t.s, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
+		put16(&a.port_be, 80);
+		t.p->port = 80;
+		assert_int_equal(utcp_connect(t.s, &a), 0);
+	}
+	tt_write(&t, 100);
+	tt_expect(&t, "S 0:100(100) <mss 1460,sackOK,TS val * ecr 0,nop,"
+		      "wscale 7>");
+	tt_in(&t, "S. 0:0(0) ack 101 <mss 1460>");
+	tt_expect(&t, ". 101:101(0) ack 1");
+	tt_end(&t);
+}
+
+/* What is known of peers is bounded, and the oldest makes room. */
+static void
+hosts(void **state)
+{
+	uint8_t addr[16] = { 10 };
+	struct utcp__host *h;
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	assert_null(utcp__host(t.u, addr, 4, false));
+	for (uint32_t i = 0; i < 10000; i++) {
+		put32(addr, i);
+		h = utcp__host(t.u, addr, 4, true);
+		assert_non_null(h);
+		assert_int_equal(h->mss, 0);
+		h->mss = (uint16_t)i;
+		/* this one is asked for all the time */
+		put32(addr, 0);
+		assert_non_null(utcp__host(t.u, addr, 4, false));
+	}
+	put32(addr, 1);
+	assert_null(utcp__host(t.u, addr, 4, false));
+	put32(addr, 9999);
+	h = utcp__host(t.u, addr, 4, false);
+	assert_non_null(h);
+	assert_int_equal(h->mss, 9999);
+	/* families do not mix */
+	assert_null(utcp__host(t.u, addr, 6, false));
+	tt_end(&t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(server_warm),
+		cmocka_unit_test(server_bad_cookie),
+		cmocka_unit_test(server_cookie_of_another),
+		cmocka_unit_test(server_off),
+		cmocka_unit_test(server_synack_lost),
+		cmocka_unit_test(server_limit),
+		cmocka_unit_test(server_no_cookie),
+		cmocka_unit_test(client_warm),
+		cmocka_unit_test(client_refused),
+		cmocka_unit_test(client_much),
+		cmocka_unit_test(client_black_hole),
+		cmocka_unit_test(client_not_asked),
+		cmocka_unit_test(client_no_cookie),
+		cmocka_unit_test(hosts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
