@@ -119,7 +119,7 @@ adapt_long(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 			b->max_bw[1] = 0;
 		}
 	}
-	if (bbr_too_high(ack)) {
+	if (bbr_too_high(cc, ack)) {
 		if (!b->probe_samples)
 			return;
 		b->probe_samples = false;

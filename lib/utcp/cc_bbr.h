@@ -109,11 +109,13 @@ void bbr_model_ack(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack);
 void bbr_model_done(struct bbr *b, const utcp_ack_t *ack);
 void bbr_update_min_rtt(struct bbr *b, const utcp_cc_t *cc,
 			const utcp_ack_t *ack);
-/* More was lost than probing may cost. */
+/* More was lost than probing may cost. One segment is not enough to tell, on a
+   path that holds fewer than fifty. */
 static inline bool
-bbr_too_high(const utcp_ack_t *ack)
+bbr_too_high(const utcp_cc_t *cc, const utcp_ack_t *ack)
 {
-	return ack->rate_lost > ack->tx_inflight * BBR_LOSS_THRESH;
+	return ack->rate_lost > cc->mss &&
+	       ack->rate_lost > ack->tx_inflight * BBR_LOSS_THRESH;
 }
 
 #endif /* UTCP_CC_BBR_H */

@@ -171,7 +171,7 @@ check_startup_loss(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	if (b->full_bw_reached || b->state != BBR_STARTUP ||
 	    !b->loss_round_start)
 		return;
-	if (b->loss_events >= FULL_LOSS_COUNT && bbr_too_high(ack) &&
+	if (b->loss_events >= FULL_LOSS_COUNT && bbr_too_high(cc, ack) &&
 	    cc->recovery == CC_RECOVERY) {
 		b->full_bw_reached = true;
 		bdp = bbr_bdp(b, cc, bbr_max_bw(b), 1.0);

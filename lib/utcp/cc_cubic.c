@@ -78,7 +78,7 @@ static void
 avoid(struct cubic *q, utcp_cc_t *cc, uint32_t n)
 {
 	double cwnd = segs(cc, cc->cwnd), acked = segs(cc, n), t, d, target;
-	double w;
+	double w, whole = segs(cc, utcp__cc_whole(cc));
 	uint32_t add;
 
 	if (!q->epoch_ns)
@@ -91,7 +91,7 @@ avoid(struct cubic *q, utcp_cc_t *cc, uint32_t n)
 	target = target < cwnd ? cwnd : target;
 	target = target > 1.5 * cwnd ? 1.5 * cwnd : target;
 	/* Section 4.3: Reno's window, never below it. */
-	q->w_est += (q->w_est < q->cwnd_prior ? ALPHA : 1.0) * acked / cwnd;
+	q->w_est += (q->w_est < q->cwnd_prior ? ALPHA : 1.0) * acked / whole;
 	d = w < q->w_est ? q->w_est - cwnd : (target - cwnd) * acked / cwnd;
 	if (d <= 0)
 		return;

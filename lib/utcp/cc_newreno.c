@@ -21,7 +21,7 @@ static void
 newreno_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 {
 	struct newreno *r = cc->priv;
-	uint32_t n = ack->delivered;
+	uint32_t n = ack->delivered, window;
 
 	if (!utcp__cc_may_grow(cc, ack))
 		return;
@@ -37,8 +37,9 @@ newreno_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 		return;
 	}
 	r->acked += n;
-	if (r->acked >= cc->cwnd) {
-		r->acked -= cc->cwnd;
+	window = utcp__cc_whole(cc);
+	if (r->acked >= window) {
+		r->acked -= window;
 		cc->cwnd += cc->mss;
 	}
 	if (r->acked > cc->cwnd)

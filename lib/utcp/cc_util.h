@@ -54,4 +54,11 @@ utcp__cc_flight(const utcp_cc_t *cc)
 	return flight < cc->cwnd ? flight : cc->cwnd;
 }
 
+/* The window in whole segments, which is what a round trip delivers of it. */
+static inline uint32_t
+utcp__cc_whole(const utcp_cc_t *cc)
+{
+	return cc->cwnd > cc->mss ? cc->cwnd - cc->cwnd % cc->mss : cc->mss;
+}
+
 #endif /* UTCP_CC_UTIL_H */
