@@ -115,6 +115,21 @@ sacks_trim(utcp_sock_t *s)
 	}
 }
 
+/* What lies from seq on is gone. */
+static void
+sacks_cut(utcp_sock_t *s, uint32_t seq)
+{
+	for (unsigned int i = 0; i < s->num_sacks;) {
+		if (seq_leq(seq, s->sacks[i].start)) {
+			sack_remove(s, i);
+			continue;
+		}
+		if (seq_lt(seq, s->sacks[i].end))
+			s->sacks[i].end = seq;
+		i++;
+	}
+}
+
 void
 utcp__dsack(utcp_sock_t *s, uint32_t start, uint32_t end)
 {
@@ -174,6 +189,26 @@ room_for(const utcp_sock_t *s, uint32_t bytes)
 	       most;
 }
 
+/* What lies lowest is worth most, and is what the sender sends again first: the
+   highest makes room for it (RFC 2018 section 8 lets us). */
+static bool
+make_room(utcp_sock_t *s, uint32_t end, uint32_t bytes)
+{
+	struct utcp__rblk *last;
+
+	while (!room_for(s, bytes)) {
+		COUNT(s->u, DROP_RCVBUF);
+		if (link_empty(&s->reass))
+			return false;
+		last = blk_of(s->reass.prev);
+		if (seq_lt(last->seq, end))
+			return false;
+		sacks_cut(s, last->seq);
+		blk_free(s, last);
+	}
+	return true;
+}
+
 /* Into the room behind b's data, which seg follows. */
 static bool
 append_to(struct utcp__rblk *b, const struct utcp__seg_in *seg)
@@ -224,17 +259,22 @@ put(utcp_sock_t *s, struct utcp__link *prev, const struct utcp__seg_in *seg)
 {
 	bool follows = prev != &s->reass && blk_end(blk_of(prev)) == seg->seq;
 	struct utcp__rblk *b = NULL;
+	uint32_t run;
 
 	if (follows && append_to(blk_of(prev), seg))
 		return blk_of(prev);
-	/* A run of segments goes on, mostly: it is to take few blocks. */
-	if (follows && seg->len < RUN_BYTES && room_for(s, RUN_BYTES))
-		b = blk_new(s->u, seg, RUN_BYTES);
+	/* A run of segments goes on, mostly, and is to take few blocks; each
+	   has room for twice as much as the one before, so that not much is
+	   wasted if it does not. */
+	if (follows) {
+		run = 2 * (blk_of(prev)->room);
+		run = run < RUN_BYTES ? run : RUN_BYTES;
+		if (seg->len < run && room_for(s, run))
+			b = blk_new(s->u, seg, run);
+	}
 	if (b == NULL) {
-		if (!room_for(s, seg->len)) {
-			COUNT(s->u, DROP_RCVBUF);
+		if (!make_room(s, seg->seq + seg->len, seg->len))
 			return NULL;
-		}
 		b = blk_new(s->u, seg, seg->len);
 	}
 	if (b == NULL) {
@@ -268,14 +308,18 @@ put_around(utcp_sock_t *s, struct utcp__link *prev, struct utcp__seg_in *seg)
 		if (seq_lt(seg->seq, next->seq)) {
 			piece = *seg;
 			utcp__seg_trim_end(&piece, end - next->seq);
-			if (put(s, prev, &piece) == NULL)
+			b = put(s, prev, &piece); /* next may be gone */
+			if (b == NULL)
 				return at;
+			utcp__seg_trim_front(seg, piece.len);
+			at = b;
+		} else {
+			stop = seq_lt(end, blk_end(next)) ? end : blk_end(next);
+			utcp__dsack(s, next->seq, stop);
+			utcp__seg_trim_front(seg, stop - seg->seq);
+			at = next;
 		}
-		stop = seq_lt(end, blk_end(next)) ? end : blk_end(next);
-		utcp__dsack(s, next->seq, stop);
-		utcp__seg_trim_front(seg, stop - seg->seq);
-		at = next;
-		prev = &next->link;
+		prev = &at->link;
 	}
 	return at;
 }

@@ -252,6 +252,57 @@ long_run(void **state)
 	tt_end(&t);
 }
 
+/* Full segments within the window are all kept, whatever is missing. */
+static void
+many_holes(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	for (unsigned int every = 2; every < 6; every++) {
+		begin(&t);
+		for (uint32_t i = 0; i < 45; i++) {
+			if (i % every == 0)
+				continue;
+			tt_in(&t, ". %u:%u(1448) ack 1", 1 + 1448 * i,
+			      1449 + 1448 * i);
+			tt_skip(&t);
+		}
+		assert_int_equal(tt_counter(&t, UTCP_CTR_DROP_RCVBUF), 0);
+		for (uint32_t i = 0; i < 45; i += every)
+			tt_in(&t, ". %u:%u(1448) ack 1", 1 + 1448 * i,
+			      1449 + 1448 * i);
+		tt_read(&t, 45 * 1448);
+		tt_end(&t);
+	}
+}
+
+/* When there is no room any more the highest goes, and is told no longer. */
+static void
+lowest_first(void **state)
+{
+	utcp_info_t info;
+	struct tt t;
+
+	(void)state;
+	begin(&t);
+	for (uint32_t i = 2; i < 1500; i++) {
+		tt_in(&t, ". %u:%u(1) ack 1", 30001 + 2 * i, 30002 + 2 * i);
+		tt_skip(&t);
+	}
+	assert_true(tt_counter(&t, UTCP_CTR_DROP_RCVBUF) > 0);
+	for (uint32_t i = 1; i < 20; i++) {
+		tt_in(&t, ". %u:%u(1448) ack 1", 1 + 1448 * i, 1449 + 1448 * i);
+		tt_skip(&t);
+	}
+	tt_in(&t, ". 1:1449(1448) ack 1");
+	info = tt_info(&t);
+	assert_int_equal(info.unread_bytes, 20 * 1448);
+	for (unsigned int i = 0; i < t.s->num_sacks; i++)
+		assert_true(seq_lt(t.s->sacks[i].start, t.s->sacks[i].end));
+	tt_end(&t);
+}
+
 /* Sequence numbers wrap around within the queue. */
 static void
 wraps(void **state)
@@ -308,6 +359,8 @@ main(void)
 		cmocka_unit_test(any_order),
 		cmocka_unit_test(memory_bounded),
 		cmocka_unit_test(long_run),
+		cmocka_unit_test(many_holes),
+		cmocka_unit_test(lowest_first),
 		cmocka_unit_test(wraps),
 		cmocka_unit_test(quick_after_loss),
 	};
