@@ -164,7 +164,11 @@ sink(struct conn *c)
 		r = conn_read(c, UINT64_MAX);
 		if (r <= 0) {
 			c->eof |= r == 0;
-			return r == -EAGAIN ? 0 : (int)r;
+			/* Before the answer to a Fast Open's SYN. */
+			if (r == -EAGAIN ||
+			    (r == -ENOTCONN && !(utcp_poll(c->s) & UTCP_HUP)))
+				return 0;
+			return (int)r;
 		}
 	}
 	return 1;

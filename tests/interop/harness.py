@@ -142,6 +142,9 @@ class Peer:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.event("ready")
+        with self._news:  # of the addresses
+            assert all(r["result"] == 0 for r in self._replies), self._replies
+            self._replies.clear()
 
     def _read(self) -> None:
         assert self._child.stdout
@@ -342,6 +345,9 @@ class Bench:
 
     def close(self) -> None:
         for sock in self._sockets:
+            # No retransmission of this test is to come into the next.
+            if sock.fileno() >= 0 and sock.type == socket.SOCK_STREAM:
+                reset_on_close(sock)
             sock.close()
         for name, was in self._settings.items():
             self.rig.sysctl(name, was)

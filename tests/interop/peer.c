@@ -239,7 +239,7 @@ run(struct peer *p, const struct setup *o, uint64_t start_ns)
 		wire_ns = wire_next(&p->wire);
 		if (wire_ns < next)
 			next = wire_ns;
-		if (p->again)
+		if (p->again || p->stop)
 			next = 0;
 		sleep_until(p, fds, next);
 	}

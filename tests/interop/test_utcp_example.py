@@ -63,7 +63,8 @@ def test_on_a_tap_with_offloads() -> None:
         device = "tap:ms0"
         for family, bits in ((4, 24), (6, 64)):
             host, local = ADDRS[family]
-            device += f",local={local}/{bits},host={host}"
+            six = "6" if family == 6 else ""
+            device += f",local{six}={local}/{bits},host{six}={host}"
         with example(ns, device):
             clients(ns, 8 * MB)
     finally:

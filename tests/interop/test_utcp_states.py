@@ -89,8 +89,8 @@ def test_we_half_close(bench: Bench, role: str, family: int) -> None:
     assert recv_pattern(sock) == 1000
     reaches(peer, name, "fin-wait-2")
     assert peer.try_do("write", name, 10)["result"] == -errno.EPIPE
-    for _ in range(3):
-        send_pattern(sock, 500000 // 3)
+    for i in range(3):
+        send_pattern(sock, 500000 // 3, i * (500000 // 3))
         time.sleep(0.02)
         while peer.try_do("read", name, 1 << 18)["result"] > 0:
             pass
@@ -350,6 +350,7 @@ def test_the_kernel_does_not_read(bench: Bench, family: int) -> None:
     time.sleep(2.0)
     assert peer.count("probes") >= 2
     assert recv_pattern(sock) == n
+    sock.close()
     assert peer.event("end")["error"] == 0
 
 
@@ -419,12 +420,14 @@ def test_both_know_the_round_trip(bench: Bench, role: str) -> None:
         sock = bench.accept(listener)
         name = "client"
     assert full_duplex(sock, n) == n
+    peer.until(lambda: peer.info(name)["unacked_bytes"] == 0, "the last ACK")
     ours, theirs = peer.info(name), kernel_info(sock)
     assert 19e6 < ours["min_rtt_ns"] < 30e6
     assert 19e6 < ours["rtt_ns"] < 60e6
     assert 19000 < theirs["rtt"] < 60000
     assert ours["rto_ns"] >= 200e6
-    assert ours["bytes_acked"] == ours["delivered_bytes"] == n
+    assert ours["bytes_acked"] == n
+    assert n <= ours["delivered_bytes"] <= n + 2  # SYN and FIN may count
     assert ours["bytes_received"] == n
     assert ours["bytes_sent"] == n + ours["bytes_retrans"]
     assert ours["unacked_bytes"] == ours["notsent_bytes"] == ours["lost_bytes"] == 0
