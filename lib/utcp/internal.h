@@ -283,7 +283,6 @@ enum utcp__tm {
 	UTCP__TM_PACE,	 /* the next burst may leave */
 	UTCP__TM_CORK,	 /* cork, for at most so long */
 	UTCP__TM_END,	 /* user timeout, FIN-WAIT-2, orphan */
-	UTCP__TM_EXT,	 /* extensions' */
 	UTCP__TM_MAX
 };
 
@@ -361,7 +360,16 @@ uint64_t utcp__sum(const void *p, size_t len, uint64_t sum);
 /* The same in one pass with a copy. */
 uint64_t utcp__sum_copy(void *to, const void *from, size_t len, uint64_t sum);
 /* Folded to 16 bits, in memory order, not complemented. */
-uint16_t utcp__sum_fold(uint64_t sum);
+static inline uint16_t
+utcp__sum_fold(uint64_t sum)
+{
+	uint32_t s;
+
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	s = (uint32_t)((sum & 0xffffffff) + (sum >> 32));
+	/* The upper half gets both halves and the carry of the lower. */
+	return (uint16_t)((s + (s >> 16 | s << 16)) >> 16);
+}
 /* Pseudo header of k (addresses, protocol) and the L4 length. symmetric. */
 uint64_t utcp__sum_pseudo(const struct utcp__key *k, uint8_t proto,
 			  uint32_t l4_bytes);

@@ -270,7 +270,6 @@ run(utcp_sock_t *s, enum utcp__tm tm)
 		   (FIN-WAIT-2 has no end of its own in RFC 9293). */
 		utcp__sock_dead(s, s->orphan ? 0 : ETIMEDOUT);
 		break;
-	case UTCP__TM_EXT:
 	case UTCP__TM_MAX:
 		break;
 	}
@@ -281,9 +280,8 @@ utcp__tcp_timers(utcp_sock_t *s)
 {
 	/* What puts the RTO off comes before it. */
 	static const uint8_t order[UTCP__TM_MAX] = {
-		UTCP__TM_DELACK, UTCP__TM_REO,	UTCP__TM_TLP,
-		UTCP__TM_REXMT,	 UTCP__TM_PACE, UTCP__TM_CORK,
-		UTCP__TM_KEEP,	 UTCP__TM_END,	UTCP__TM_EXT,
+		UTCP__TM_DELACK, UTCP__TM_REO,	UTCP__TM_TLP,  UTCP__TM_REXMT,
+		UTCP__TM_PACE,	 UTCP__TM_CORK, UTCP__TM_KEEP, UTCP__TM_END,
 	};
 	unsigned int i;
 
