@@ -117,10 +117,10 @@ def demo(
 
 @task(
     help={
-        "name": "switch, daemon, veth or all",
+        "name": "switch, daemon, veth, http, bulk, connections or all",
         "quick": "short and rough",
         "json": "write the rows to this file",
-        "plot": "draw the paper's Figure 4 into this file",
+        "plot": "draw the paper's Figure 4 (of http: Figure 6) into this file",
     }
 )
 def bench(

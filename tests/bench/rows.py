@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 # Of these units less is better; of all others more.
-LESS_IS_BETTER = frozenset({"ns", "us"})
+LESS_IS_BETTER = frozenset({"ns", "us", "bytes"})
 
 
 @dataclass(frozen=True)
 class Row:
     """One figure. baseline: what it is compared with, in the same unit and the
-    same run; ratio: value over baseline; goal: the most (ns, us) or the least
-    (Mpps) that value may be; met: whether it is. None where there is none."""
+    same run; ratio: value over baseline; goal: the most (ns, us, bytes) or the
+    least (of all others) that value may be; met: whether it is. None where there is none."""
 
     bench: str
     case: str

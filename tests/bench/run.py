@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from demo.world import WorldError
-from tests.bench import machine, plot, switch, wires
+from tests.bench import http, machine, plot, plot6, switch, utcp, wires
 from tests.bench.programs import BenchError, Programs
 from tests.bench.rows import Row, show, write
 
@@ -25,6 +25,9 @@ BENCHES: dict[str, Callable[[Programs, bool], list[Row]]] = {
     "switch": switch.bench,
     "daemon": wires.daemon,
     "veth": wires.veth,
+    "http": http.bench,
+    "bulk": utcp.bulk,
+    "connections": utcp.connections,
 }
 
 
@@ -33,10 +36,19 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("name", choices=[*BENCHES, "all"])
     parser.add_argument("--quick", action="store_true", help="short and rough")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw Figure 4")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw Figure 4, of http 6"
+    )
     build = ROOT / "build" / "plain"
     parser.add_argument("--build", type=Path, default=build, metavar="DIR")
     return parser.parse_args(argv)
+
+
+def _draw(rows: list[Row], path: Path) -> bool:
+    """Figure 4, Figure 6, or both: then the latter beside the former."""
+    four = plot.draw(rows, path)
+    beside = path.with_stem(f"{path.stem}-http") if four else path
+    return plot6.draw(rows, beside) or four
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,13 +65,15 @@ def main(argv: list[str] | None = None) -> int:
             console.print(f"[bold red]{name}[/bold red]: {e}", markup=True)
             return 1
         drawn = {id(p.row) for p in plot.points(found)}
+        drawn |= {id(p.row) for p in plot6.points(found)}
         show([r for r in found if id(r) not in drawn], console)
         plot.tabulate(found, console)
+        plot6.tabulate(found, console)
         rows += found
     if args.json:
         write(rows, args.json)
-    if args.plot and not plot.draw(rows, args.plot):
-        console.print(f"{args.plot}: only `inv bench switch` has what to draw.")
+    if args.plot and not _draw(rows, args.plot):
+        console.print(f"{args.plot}: only `switch` and `http` have what to draw.")
         return 1
     goals = [r for r in rows if r.met is not None]
     console.print(f"{sum(bool(r.met) for r in goals)} of {len(goals)} goals met.")

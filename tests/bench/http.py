@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""inv bench http: our server on UTCP, the same on sockets, and nginx.
+
+Each server has the second core for itself, wrk the first; the interface's
+offloads are set for each, and its attachment is there only while it serves.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process
+from tests.bench.plot6 import SIZES_KB, case
+from tests.bench.programs import BenchError, Programs
+from tests.bench.rows import Row, row
+from tests.bench.wires import Stage, stage
+
+PORT = 8080
+SERVER4 = ADDR[SERVER][0]
+TAP_HOST, TAP_OURS = "10.98.0.1", "10.98.0.2"
+CONNECTIONS = 64
+TABLE_KB = (1, 8, 32)
+
+METHOD = (
+    "wrk (one thread, 64 connections) on one core, the server on the other; in each "
+    "round each server in turn, medians over the rounds. XDP and what it is compared "
+    "with: veth between two namespaces, offloads off at both ends. TAP: a private "
+    "link with GSO and checksum offloads; nginx and sockets beside it: the veth with "
+    "its offloads on. nginx: one worker, no access log, cached open files, sendfile "
+    "off, tcp_nopush off. `a core`: requests over the seconds for which the server's "
+    "core worked for it: its threads with all that the kernel did in them, soft "
+    "interrupts as well, and the core's ksoftirqd."
+)
+
+NGINX = """
+daemon off; user root; worker_processes 1; error_log {dir}/error.log crit;
+pid {dir}/nginx.pid; worker_rlimit_nofile 65536;
+events {{ worker_connections 16384; multi_accept on; }}
+http {{
+  include /etc/nginx/mime.types; access_log off; server_tokens on;
+  sendfile off; tcp_nopush off; tcp_nodelay on;
+  keepalive_timeout 60; keepalive_requests 1000000000;
+  open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s;
+  client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir};
+  uwsgi_temp_path {dir}; scgi_temp_path {dir};
+  server {{ listen {port} backlog=65535 reuseport; root {www}; }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A server in one of its ways; a line of the figure."""
+
+    name: str
+    start: Callable[[Http], Process]
+    address: str
+    offloads: bool
+
+
+@dataclass(frozen=True)
+class Rate:
+    per_s: float
+    per_core_s: float
+
+
+class Http:
+    """The stage with pages to serve."""
+
+    def __init__(self, s: Stage, seconds: float) -> None:
+        self.s = s
+        self.seconds = seconds
+        self.www = s.world.dir / "www"
+        self.www.mkdir(mode=0o755)
+        for kb in SIZES_KB:
+            (self.www / f"{kb}.html").write_bytes(b"x" * (kb << 10))
+        self.conf = s.world.dir / "nginx.conf"
+        self.conf.write_text(
+            NGINX.format(dir=s.world.dir, www=self.www, port=f"{SERVER4}:{PORT}")
+        )
+
+    # ---- servers -------------------------------------------------------------
+
+    def ours(self, side: str, *argv: str) -> Process:
+        process = self.s.start(side, "multistack-httpd", *argv, str(self.www), core=1)
+        process.wait_for_text("listening")
+        return process
+
+    def xdp(self) -> Process:
+        return self.ours(SERVER, "-d", f"xdp:{IFNAME}", "-l", f"{SERVER4}:{PORT}")
+
+    def tap(self) -> Process:
+        device = f"tap:ms0,local={TAP_OURS}/24,host={TAP_HOST}"
+        return self.ours(CLIENT, "-d", device, "-l", f"{TAP_OURS}:{PORT}")
+
+    def sockets(self) -> Process:
+        return self.ours(SERVER, "--host-stack", "-l", f"{SERVER4}:{PORT}")
+
+    def nginx(self) -> Process:
+        process = self.s.world.spawn(
+            *(SERVER, f"nginx-{time.monotonic_ns()}", "taskset", "-c", self.s.core(1)),
+            *("nginx", "-c", str(self.conf)),
+        )
+        pid = self.s.world.dir / "nginx.pid"
+        process.wait_for(lambda: pid.exists() and bool(_children(process.pid)), "nginx")
+        return process
+
+    def offloads(self, on: bool) -> None:
+        state = "on" if on else "off"
+        for side in (CLIENT, SERVER):
+            self.s.world.call(
+                side,
+                *("ethtool", "-K", IFNAME, "tx", state, "tso", state, "gso", state),
+                *("gro", state),
+            )
+
+    @contextmanager
+    def serving(self, line: Line) -> Iterator[Process]:
+        self.offloads(line.offloads)
+        process = line.start(self)
+        try:
+            yield process
+        finally:
+            process.stop()
+            self.s.world.processes.remove(process)
+
+    # ---- measuring -------------------------------------------------------------
+
+    def wrk(self, line: Line, process: Process, kb: int, keep: bool) -> Rate:
+        fields = [] if keep else ["-H", "Connection: close"]
+        core = int(self.s.core(1))
+        before = _cpu_ns(process.pid, core)
+        said = self.s.world.call(
+            CLIENT,
+            *("taskset", "-c", self.s.core(0), "wrk", "-t1", f"-c{CONNECTIONS}"),
+            *(f"-d{self.seconds}s", *fields),
+            f"http://{line.address}:{PORT}/{kb}.html",
+            timeout=self.seconds + 20,
+        ).stdout
+        used = (_cpu_ns(process.pid, core) - before) / 1e9
+        found = re.search(r"(\d+) requests in", said)
+        rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+        wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+        if not found or not rate or wrong or int(found[1]) == 0:
+            raise BenchError(f"{line.name}, {kb} KB: {said.strip()}")
+        return Rate(float(rate[1]), int(found[1]) / used)
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(p) for p in text.split()]
+
+
+def _ran_ns(pid: int) -> int:
+    """Time on a processor of all threads of a process."""
+    return sum(
+        int(p.read_text().split()[0])
+        for p in Path(f"/proc/{pid}/task").glob("*/schedstat")
+    )
+
+
+def _ksoftirqd(core: int) -> int:
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        if path.read_text().strip() == f"ksoftirqd/{core}":
+            return int(path.parent.name)
+    raise BenchError(f"no ksoftirqd/{core}")
+
+
+def _cpu_ns(pid: int, core: int) -> int:
+    """Of a server with its children, and of soft interrupts on its core."""
+    return sum(map(_ran_ns, [pid, *_children(pid), _ksoftirqd(core)]))
+
+
+UTCP_XDP = Line("UTCP on XDP, no offloads", Http.xdp, SERVER4, False)
+UTCP_TAP = Line("UTCP on TAP, offloads", Http.tap, TAP_OURS, True)
+SOCKETS_OFF = Line("sockets, no offloads", Http.sockets, SERVER4, False)
+SOCKETS_ON = Line("sockets, offloads", Http.sockets, SERVER4, True)
+NGINX_OFF = Line("nginx, no offloads", Http.nginx, SERVER4, False)
+NGINX_ON = Line("nginx, offloads", Http.nginx, SERVER4, True)
+LINES = (UTCP_XDP, UTCP_TAP, SOCKETS_OFF, SOCKETS_ON, NGINX_OFF, NGINX_ON)
+
+# The issue's table: over nginx, by size.
+GOALS = {
+    (UTCP_XDP, False): (NGINX_OFF, {1: 1.5, 8: 1.25, 32: 1.0}),
+    (UTCP_TAP, False): (NGINX_ON, {1: 1.8, 8: 1.5, 32: 1.4}),
+    (UTCP_TAP, True): (NGINX_ON, {1: 1.5, 8: 1.3, 32: 1.0}),
+}
+
+Key = tuple[Line, int, bool]  # server, KB, keep-alive
+
+
+def _measure(h: Http, rounds: int) -> dict[Key, Rate]:
+    seen: dict[Key, list[Rate]] = {}
+    for _ in range(rounds):
+        for line in LINES:
+            with h.serving(line) as process:
+                for kb in SIZES_KB:
+                    rate = h.wrk(line, process, kb, keep=False)
+                    seen.setdefault((line, kb, False), []).append(rate)
+                for kb in TABLE_KB:
+                    rate = h.wrk(line, process, kb, keep=True)
+                    seen.setdefault((line, kb, True), []).append(rate)
+    return {
+        key: Rate(
+            statistics.median(r.per_s for r in rates),
+            statistics.median(r.per_core_s for r in rates),
+        )
+        for key, rates in seen.items()
+    }
+
+
+def _table(rates: dict[Key, Rate]) -> Iterator[Row]:
+    for (line, keep), (nginx, goals) in GOALS.items():
+        for kb, goal in goals.items():
+            ours, base = rates[line, kb, keep], rates[nginx, kb, keep]
+            how = "keep-alive" if keep else "one request a connection"
+            what = f"{line.name}, {how}, {kb} KB"
+            for unit, value, baseline in (
+                ("req/s", ours.per_s, base.per_s),
+                ("req/s a core", ours.per_core_s, base.per_core_s),
+            ):
+                yield row(
+                    *("http", what, value, unit, METHOD),
+                    baseline=baseline,
+                    goal=goal * baseline,
+                )
+
+
+def _figure(rates: dict[Key, Rate]) -> Iterator[Row]:
+    for (line, kb, keep), rate in rates.items():
+        if keep:
+            continue
+        for unit, value in (
+            ("req/s", rate.per_s),
+            ("req/s a core", rate.per_core_s),
+        ):
+            yield row("http", case(line.name, kb), value, unit, METHOD)
+
+
+def _need(tools: Sequence[str]) -> None:
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise BenchError(f"{tool} is missing: apt-get install {tool}")
+    if len(os.sched_getaffinity(0)) < 2:
+        raise BenchError("It takes two cores, one for the server.")
+
+
+def bench(programs: Programs, quick: bool) -> list[Row]:
+    """The table that the server must reach, and Figure 6."""
+    _need(["wrk", "nginx", "ethtool"])
+    seconds, rounds = (1, 1) if quick else (2, 5)
+    with stage(programs) as s:
+        rates = _measure(Http(s, seconds), rounds)
+    return [*_table(rates), *_figure(rates)]
