@@ -36,14 +36,68 @@ load64(const uint8_t *p)
 	return v;
 }
 
-/* The last bytes, fewer than 8, as if zeros followed. */
-static inline uint64_t
-load_tail(const uint8_t *p, size_t len)
+static inline uint32_t
+load32(const uint8_t *p)
 {
-	uint64_t v = 0;
+	uint32_t v;
 
-	memcpy(&v, p, len);
+	memcpy(&v, p, 4);
 	return v;
+}
+
+static inline uint16_t
+load16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, 2);
+	return v;
+}
+
+/* The last byte of an odd length: a zero follows (RFC 1071 section 1). */
+static inline uint16_t
+load_last(const uint8_t *p)
+{
+	const uint8_t two[2] = { p[0], 0 };
+
+	return load16(two);
+}
+
+/* The last bytes, fewer than 8; a call of memcpy would cost more than they. */
+static inline uint64_t
+sum_tail(const uint8_t *p, size_t len)
+{
+	uint64_t sum = 0;
+
+	if (len & 4) {
+		sum = load32(p);
+		p += 4;
+	}
+	if (len & 2) {
+		sum += load16(p);
+		p += 2;
+	}
+	return len & 1 ? sum + load_last(p) : sum;
+}
+
+static inline uint64_t
+copy_tail(uint8_t *to, const uint8_t *p, size_t len)
+{
+	uint64_t sum = sum_tail(p, len);
+
+	if (len & 4) {
+		memcpy(to, p, 4);
+		to += 4;
+		p += 4;
+	}
+	if (len & 2) {
+		memcpy(to, p, 2);
+		to += 2;
+		p += 2;
+	}
+	if (len & 1)
+		*to = *p;
+	return sum;
 }
 
 static uint64_t
@@ -61,7 +115,7 @@ sum_words(const uint8_t *p, size_t len, uint64_t sum)
 		p += 8;
 	}
 	if (len > 0)
-		a = add64(a, load_tail(p, len));
+		a = add64(a, sum_tail(p, len));
 	return narrow(add64(a, b));
 }
 
@@ -87,12 +141,8 @@ copy_words(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 		p += 8;
 		to += 8;
 	}
-	if (len > 0) {
-		uint64_t v = load_tail(p, len);
-
-		memcpy(to, &v, len);
-		a = add64(a, v);
-	}
+	if (len > 0)
+		a = add64(a, copy_tail(to, p, len));
 	return narrow(add64(a, b));
 }
 
@@ -267,33 +317,19 @@ utcp__sum_copy(void *to, const void *from, size_t len, uint64_t sum)
 	return copy_words(to, from, len, sum);
 }
 
-uint16_t
-utcp__sum_fold(uint64_t sum)
-{
-	sum = narrow(sum);
-	sum = narrow(sum);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)((sum & 0xffff) + (sum >> 16));
-}
-
 uint64_t
 utcp__sum_pseudo(const struct utcp__key *k, uint8_t proto, uint32_t l4_bytes)
 {
 	/* RFC 9293 section 3.1 and RFC 8200 section 8.1: the same sum, since
 	   what is wider in the latter is zeros. */
-	uint32_t n = k->family == 4 ? 4 : 16;
-	uint8_t rest[8] = { 0 };
+	uint32_t rest[2];
 	uint64_t sum;
 
-	put32(rest, l4_bytes);
-	rest[7] = proto;
-	sum = load64(rest);
-	if (n == 4) {
-		sum = add64(sum, load_tail(k->laddr, 4));
-		sum = add64(sum, load_tail(k->raddr, 4));
-		return narrow(sum);
-	}
+	put32(&rest[0], l4_bytes);
+	put32(&rest[1], proto);
+	sum = (uint64_t)rest[0] + rest[1];
+	if (k->family == 4)
+		return sum + load32(k->laddr) + load32(k->raddr);
 	sum = add64(sum, load64(k->laddr));
 	sum = add64(sum, load64(k->laddr + 8));
 	sum = add64(sum, load64(k->raddr));

@@ -262,6 +262,19 @@ fragment4(utcp_t *u, struct utcp__in *in, const uint8_t *ip)
 	utcp__reass_input(u, in, &frag);
 }
 
+static inline bool
+header_good(const uint8_t *ip, uint32_t head)
+{
+	uint64_t sum;
+
+	if (LIKELY(head == 20))
+		sum = (uint64_t)get32(ip) + get32(ip + 4) + get32(ip + 8) +
+		      get32(ip + 12) + get32(ip + 16);
+	else
+		sum = utcp__sum(ip, head, 0);
+	return utcp__sum_fold(sum) == 0xffff;
+}
+
 static void
 ip4_input(utcp_t *u, struct utcp__in *in, uint32_t avail)
 {
@@ -278,7 +291,7 @@ ip4_input(utcp_t *u, struct utcp__in *in, uint32_t avail)
 		return;
 	}
 	if (!(u->cfg.offloads & UTCP_OFFLOAD_CSUM_TRUST) &&
-	    utcp__sum_fold(utcp__sum(ip, head, 0)) != 0xffff) {
+	    !header_good(ip, head)) {
 		COUNT(u, DROP_CSUM);
 		return;
 	}

@@ -107,8 +107,8 @@ static void
 ip4_header(const struct utcp__out *o, uint8_t *ip, uint8_t proto, uint8_t tos,
 	   uint8_t ttl, bool df, uint32_t total)
 {
-	uint32_t frag = df ? IP_DF : 0, id = 0;
-	uint16_t sum;
+	uint32_t frag = df ? IP_DF : 0, id = 0, src, dst;
+	uint64_t a, b, sum;
 
 	if (o->frag) {
 		frag = (uint32_t)(o->frag_ofs >> 3) |
@@ -117,18 +117,20 @@ ip4_header(const struct utcp__out *o, uint8_t *ip, uint8_t proto, uint8_t tos,
 	} else if (!df) {
 		id = (uint32_t)utcp__random(o->u);
 	} /* else atomic: RFC 6864 section 4.1, the ID means nothing */
-	ip[0] = 0x45;
-	ip[1] = tos;
-	put16(ip + 2, total);
-	put16(ip + 4, id);
-	put16(ip + 6, frag);
-	ip[8] = ttl;
-	ip[9] = proto;
-	ip[10] = ip[11] = 0;
-	memcpy(ip + 12, o->key->laddr, 4);
-	memcpy(ip + 16, o->key->raddr, 4);
-	sum = (uint16_t)~utcp__sum_fold(utcp__sum(ip, 20, 0));
-	memcpy(ip + 10, &sum, 2);
+	/* In registers, as they are summed: what is stored in bytes and then
+	   loaded in words waits for the stores. */
+	a = 0x45ull << 56 | (uint64_t)tos << 48 | (uint64_t)total << 32 |
+	    (id & 0xffff) << 16 | frag;
+	src = get32(o->key->laddr);
+	b = (uint64_t)ttl << 56 | (uint64_t)proto << 48 | src;
+	dst = get32(o->key->raddr);
+	sum = (a >> 32) + (a & 0xffffffff) + (b >> 32) + src + dst;
+	b |= (uint64_t)(uint16_t)~utcp__sum_fold(sum) << 32;
+	put32(ip, (uint32_t)(a >> 32));
+	put32(ip + 4, (uint32_t)a);
+	put32(ip + 8, (uint32_t)(b >> 32));
+	put32(ip + 12, (uint32_t)b);
+	put32(ip + 16, dst);
 }
 
 /* RFC 6437 section 3: of a flow always the same, and not to be guessed. */

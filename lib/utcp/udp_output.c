@@ -242,11 +242,14 @@ utcp__udp_flush(utcp_t *u, struct utcp__out *o)
 
 		for (i = 0; i < TURN && r == SENT; i++)
 			r = send_one(s, o);
-		if (r == FULL)
+		/* Who could not send at all keeps the first place. */
+		if (r == FULL && i == 1)
 			return true;
 		link_remove(&s->out);
-		if (r == SENT)
+		if (r != EMPTY)
 			link_append(&u->udp_outq, &s->out);
+		if (r == FULL)
+			return true;
 	}
 	return false;
 }
