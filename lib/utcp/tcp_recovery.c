@@ -308,7 +308,10 @@ ecn_echo(utcp_sock_t *s, const struct utcp__ackwork *w)
 		return;
 	COUNT(s->u, ECN_ECE);
 	s->delivered_ce += w->delivered;
-	if (s->recovery <= REC_DISORDER && s->out_bytes + w->acked > 0)
+	/* Up to the ACK of the segment that said CWR, the first beyond
+	   high_seq, the echo is of what was answered already. */
+	if (s->recovery <= REC_DISORDER && seq_lt(s->high_seq, s->snd_una) &&
+	    s->out_bytes + w->acked > 0)
 		utcp__enter_cwr(s, w->acked, UTCP_CC_ECN);
 }
 
@@ -337,8 +340,12 @@ utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 	detect(s, w);
 	if (s->loss_seen && s->recovery < REC_FAST)
 		utcp__enter_fast(s, w);
-	if (s->recovery <= REC_DISORDER)
+	if (s->recovery <= REC_DISORDER) {
 		s->recovery = s->sacked_bytes ? REC_DISORDER : REC_OPEN;
+		/* The mark must not be overtaken by the sequence space. */
+		if (seq_lt(s->high_seq, s->snd_una))
+			s->high_seq = s->snd_una - 1;
+	}
 }
 
 /* ---- path MTU ------------------------------------------------------------------------ */
