@@ -214,6 +214,13 @@ dispatch(utcp_t *u, struct utcp__in *in, uint8_t proto)
 	}
 }
 
+static inline void
+count_ce(utcp_t *u, const struct utcp__in *in)
+{
+	if ((in->tos & 3) == 3)
+		COUNT(u, ECN_CE);
+}
+
 /* ---- IPv4 --------------------------------------------------------------------- */
 
 static bool
@@ -313,6 +320,7 @@ ip4_input(utcp_t *u, struct utcp__in *in, uint32_t avail)
 	in->l4_bytes = total;
 	advance(in, head);
 	in->key.proto = ip[9];
+	count_ce(u, in);
 	if ((get16(ip + 6) & 0x3fff) != 0) {
 		fragment4(u, in, ip);
 		return;
@@ -507,6 +515,7 @@ ip6_input(utcp_t *u, struct utcp__in *in, uint32_t avail)
 	in->l4 = ip;
 	in->l4_bytes = total;
 	advance(in, 40);
+	count_ce(u, in);
 	utcp__ip_upper(u, in, ip[6], false);
 }
 
