@@ -17,7 +17,8 @@
 #define MIN4_EVER 68 /* RFC 791: who says less, lies */
 
 #define RAISE_NS (600 * SEC) /* RFC 1191 section 6.3, RFC 8201 section 4 */
-#define RETRY_NS (60 * SEC)  /* between failed probes: RFC 8899 section 5.1 */
+#define AGAIN_NS SEC	     /* between probes that are lost */
+#define RECOVER_NS (5 * SEC) /* after a black hole, before the first probe */
 #define CLOSE_ENOUGH 8	     /* bytes: the search is over */
 #define PROBE_MSS 11	     /* cwnd that a probe needs, segments */
 
@@ -155,27 +156,27 @@ utcp__mtu_told(utcp_sock_t *s, uint32_t mtu, uint32_t seq)
 void
 utcp__mtu_changed(utcp_sock_t *s)
 {
-	uint32_t limit = limit_of(s);
+	uint32_t mtu = s->u->cfg.mtu;
 	struct utcp__host *h;
 
 	if (s->state == UTCP_LISTEN || s->state == UTCP_CLOSED)
 		return;
-	if (limit < s->pmtu) {
-		set_pmtu(s, s->u->cfg.mtu);
+	if (mtu < s->pmtu) {
+		set_pmtu(s, mtu);
 		s->probe_high = 0;
 		utcp__mtu_resend(s);
 		return;
 	}
 	h = utcp__host(s->u, s->ent.key.raddr, family_of(s), false);
 	if (h == NULL || h->pmtu == 0) {
-		set_pmtu(s, s->u->cfg.mtu);
+		set_pmtu(s, mtu);
 		s->probe_high = 0;
-	} else {
-		/* The path was narrower than the interface: ask it. */
-		s->probe_low = s->pmtu;
-		s->probe_high = (uint16_t)limit;
-		s->probe_at_ns = s->u->now_ns;
+		return;
 	}
+	/* The path was narrower than the interface: ask it. */
+	s->probe_low = s->pmtu;
+	s->probe_high = (uint16_t)limit_of(s);
+	s->probe_at_ns = s->u->now_ns;
 }
 
 /* ---- probing ------------------------------------------------------------------ */
@@ -190,7 +191,7 @@ next_size(const utcp_sock_t *s)
 		 dist = UINT32_MAX;
 	unsigned int i;
 
-	if (s->probe_size == 0 || high == limit_of(s))
+	if (high == limit_of(s))
 		return high;
 	for (i = 0; i < sizeof(common) / sizeof(*common); i++) {
 		uint32_t c = common[i], d = c > mid ? c - mid : mid - c;
@@ -226,7 +227,6 @@ searching(utcp_sock_t *s)
 	if (s->probe_high < s->probe_low + CLOSE_ENOUGH) {
 		s->probe_low = s->pmtu;
 		s->probe_high = (uint16_t)(limit < 65535 ? limit : 65535);
-		s->probe_size = 0;
 	}
 	return s->probe_high > s->probe_low;
 }
@@ -247,7 +247,7 @@ utcp__mtu_probe(utcp_sock_t *s)
 	}
 	/* RFC 4821 section 7.4: with a window that can tell the loss of a
 	   probe, and enough data behind it to notice. */
-	mss = s->mss - utcp__opt_bytes(s);
+	mss = s->mss;
 	if (s->recovery != REC_OPEN || s->cc.cwnd < PROBE_MSS * mss ||
 	    s->num_sacks != 0 || s->backoff != 0)
 		return 0;
@@ -284,14 +284,28 @@ utcp__mtu_probe_lost(utcp_sock_t *s)
 		s->probe_high = (uint16_t)(s->probe_size - 1);
 	if (s->probe_high < s->probe_low + CLOSE_ENOUGH)
 		rest(s);
-	else if (s->probe_at_ns < s->u->now_ns)
-		/* An ICMP error would have said more: not at once again, for
-		   a path that loses anyway. */
-		s->probe_at_ns = s->u->now_ns + RETRY_NS / 60;
+	else
+		/* It may have been lost as anything is. */
+		s->probe_at_ns = s->u->now_ns + AGAIN_NS;
+}
+
+/* Whether the oldest in flight is of those that a path of `mtu` stops. */
+static bool
+oldest_exceeds(const utcp_sock_t *s, uint32_t mtu)
+{
+	const struct utcp__seg *seg;
+	uint32_t len;
+
+	if (s->segs.next == &s->segs)
+		return false;
+	seg = CONTAINER(s->segs.next, struct utcp__seg, link);
+	len = seg->len < s->mss ? seg->len : s->mss;
+	return len + headers_of(s) + utcp__opt_bytes(s) > mtu;
 }
 
 /* RFC 4821 section 7.7: one size down, to where paths hardly ever end, and
-   what was lost goes again in such pieces; from there the search goes up. */
+   what was lost goes again in such pieces; from there the search goes up, to
+   where it was as well: that may have been plain loss. */
 void
 utcp__mtu_black_hole(utcp_sock_t *s)
 {
@@ -300,20 +314,17 @@ utcp__mtu_black_hole(utcp_sock_t *s)
 	if (OPT(s, PMTUD) != 2 || was <= low || s->backoff < 2 ||
 	    s->state < UTCP_ESTABLISHED)
 		return;
-	if (was > 1492)
+	if (was > 1280)
 		mtu = 1280;
 	else if (was > 1024 && low < 1024)
 		mtu = 1024;
-	if (mtu >= was)
-		mtu = low;
-	if (mtu < low)
-		mtu = low;
+	if (!oldest_exceeds(s, mtu))
+		return;
 	s->pmtu_probing = false;
 	learn(s->u, s->ent.key.raddr, family_of(s), mtu);
 	set_pmtu(s, mtu);
 	s->probe_low = (uint16_t)mtu;
-	s->probe_high = (uint16_t)(was - 1);
-	s->probe_size = 1; /* the top was tried just now */
-	s->probe_at_ns = s->u->now_ns + RETRY_NS;
+	s->probe_high = (uint16_t)was;
+	s->probe_at_ns = s->u->now_ns + RECOVER_NS;
 	utcp__mtu_resend(s);
 }
