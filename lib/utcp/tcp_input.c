@@ -317,9 +317,26 @@ take_ack_syn_received(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	return true;
 }
 
+/* An ACK that newer ones overtook: what it says of segments beyond them is news
+   still (RFC 2018 section 5). Blocks below are history, no duplicates. */
+static void
+take_old_sacks(utcp_sock_t *s, struct utcp__seg_in *seg)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < seg->num_sacks; i++)
+		if (!seq_lt(seg->sacks[i].start, s->snd_una))
+			seg->sacks[n++] = seg->sacks[i];
+	seg->num_sacks = (uint8_t)n;
+	if (n == 0 || (s->negotiated & UTCP_GOT_SACK) == 0)
+		return;
+	seg->ack = s->snd_una;
+	utcp__tcp_ack(s, seg, false, true);
+}
+
 /* Fifth: the ACK field. False: the segment, or the socket, is done with. */
 static bool
-take_ack(utcp_sock_t *s, const struct utcp__seg_in *seg)
+take_ack(utcp_sock_t *s, struct utcp__seg_in *seg)
 {
 	utcp_t *u = s->u;
 	bool wnd, more;
@@ -343,7 +360,8 @@ take_ack(utcp_sock_t *s, const struct utcp__seg_in *seg)
 			utcp__challenge(s);
 			return false;
 		}
-		return true; /* an old one; its data is as good as any */
+		take_old_sacks(s, seg);
+		return true; /* its data is as good as any */
 	}
 	wnd = update_window(s, seg);
 	more = seg->len > 0 || (seg->flags & TH_FIN) != 0;
