@@ -10,11 +10,11 @@
 /* ---- the pattern -------------------------------------------------------------- */
 
 const uint8_t *
-pattern(uint64_t id, bool from_client, uint64_t ofs, size_t *len)
+pattern(uint64_t id, bool from_first, uint64_t ofs, size_t *len)
 {
 	static uint8_t table[PATTERN];
 	static bool made;
-	struct rng r = { id * 2 + from_client };
+	struct rng r = { id * 2 + from_first };
 	uint64_t at;
 
 	if (!made) {
@@ -31,7 +31,7 @@ pattern(uint64_t id, bool from_client, uint64_t ofs, size_t *len)
 }
 
 bool
-pattern_is(uint64_t id, bool from_client, uint64_t ofs, const uint8_t *b,
+pattern_is(uint64_t id, bool from_first, uint64_t ofs, const uint8_t *b,
 	   size_t len)
 {
 	const uint8_t *p;
@@ -39,7 +39,7 @@ pattern_is(uint64_t id, bool from_client, uint64_t ofs, const uint8_t *b,
 
 	for (; len > 0; len -= n, ofs += n, b += n) {
 		n = len;
-		p = pattern(id, from_client, ofs, &n);
+		p = pattern(id, from_first, ofs, &n);
 		if (memcmp(p, b, n) != 0)
 			return false;
 	}
@@ -47,20 +47,21 @@ pattern_is(uint64_t id, bool from_client, uint64_t ofs, const uint8_t *b,
 }
 
 uint64_t
-conn_id(utcp_sock_t *s, bool client)
+conn_id(utcp_sock_t *s, bool *first)
 {
-	utcp_addr_t l, r;
+	utcp_addr_t l, r, swap;
+	unsigned int at;
 
 	if (utcp_getsockname(s, &l) != 0 || utcp_getpeername(s, &r) != 0)
 		return 0;
-	if (!client) {
-		utcp_addr_t swap = l;
-
+	at = l.family == 4 ? 3 : 15;
+	*first = l.addr[at] < r.addr[at];
+	if (!*first) {
+		swap = l;
 		l = r;
 		r = swap;
 	}
-	return (uint64_t)(l.addr[l.family == 4 ? 3 : 15]) << 48 |
-	       (uint64_t)(r.addr[l.family == 4 ? 3 : 15]) << 40 |
+	return (uint64_t)l.addr[at] << 48 | (uint64_t)r.addr[at] << 40 |
 	       (uint64_t)l.family << 32 | (uint64_t)get16(&l.port_be) << 16 |
 	       get16(&r.port_be);
 }
@@ -177,7 +178,7 @@ do_write(struct ep *e, uint64_t left)
 
 	while (left > 0) {
 		len = left < max ? left : max;
-		p = pattern(e->id, e->client, e->sent, &len);
+		p = pattern(e->id, e->first, e->sent, &len);
 		n = write_some(e, p, len);
 		if (n == -EAGAIN || (n == -ENOTCONN && !e->open))
 			return;
@@ -205,7 +206,7 @@ read_some(struct ep *e, size_t max)
 	if (!e->conf.zero_copy) {
 		n = utcp_read(e->s, buf, max, 0);
 		if (n > 0 &&
-		    !pattern_is(e->id, !e->client, e->got, buf, (size_t)n))
+		    !pattern_is(e->id, !e->first, e->got, buf, (size_t)n))
 			sim_fail(e->node->w, "wrong data at %llu",
 				 (unsigned long long)e->got);
 		return n;
@@ -217,7 +218,7 @@ read_some(struct ep *e, size_t max)
 		return utcp_read(e->s, buf, 1, 0);
 	for (i = 0; i < num && sum < max; i++) {
 		len = views[i].len < max - sum ? views[i].len : max - sum;
-		if (!pattern_is(e->id, !e->client, e->got + sum, views[i].data,
+		if (!pattern_is(e->id, !e->first, e->got + sum, views[i].data,
 				len))
 			sim_fail(e->node->w, "wrong data at %llu",
 				 (unsigned long long)(e->got + sum));
@@ -437,7 +438,7 @@ app_ep(struct node *n, utcp_sock_t *s, const struct ep_conf *c)
 	struct ep *e = ep_new(n, c);
 
 	e->s = s;
-	e->id = conn_id(s, false);
+	e->id = conn_id(s, &e->first);
 	e->open = true;
 	e->open_ns = n->w->now_ns;
 	utcp_set_user(s, e);
@@ -521,28 +522,9 @@ app_connect(struct node *n, int family, uint16_t from_port, struct node *to,
 	err = utcp_connect(e->s, &peer);
 	if (err != -EINPROGRESS && err != 0)
 		sim_fail(n->w, "utcp_connect: %d", err);
-	e->id = conn_id(e->s, true);
+	e->id = conn_id(e->s, &e->first);
 	if (e->id == 0)
 		sim_fail(n->w, "no name of a connecting socket");
-	ep_run(e);
-	node_kick(n);
-	return e;
-}
-
-struct ep *
-app_connect_as(struct node *n, int family, uint16_t from_port, struct node *to,
-	       uint16_t port, const struct ep_conf *c, uint64_t id)
-{
-	struct ep_conf none = { 0 };
-	struct ep *e;
-
-	/* nothing is written before it knows whose stream it is */
-	conf_step(&none, OP_ERROR, 0, 0, 0);
-	e = app_connect(n, family, from_port, to, port, &none);
-	e->conf.num_steps = c->num_steps;
-	memcpy(e->conf.steps, c->steps, sizeof(c->steps));
-	e->client = false;
-	e->id = id;
 	ep_run(e);
 	node_kick(n);
 	return e;

@@ -16,7 +16,7 @@ struct wild {
 	utcp_sock_t *s;
 	struct chaos *chaos;
 	uint64_t id, sent, got;
-	bool client, listener, pending;
+	bool first, listener, pending;
 };
 
 /* One such application on a node. */
@@ -75,10 +75,10 @@ wild_write(struct wild *x)
 	ssize_t n;
 
 	if (x->id == 0)
-		x->id = conn_id(x->s, x->client);
+		x->id = conn_id(x->s, &x->first);
 	if (x->id == 0)
 		return;
-	p = pattern(x->id, x->client, x->sent, &len);
+	p = pattern(x->id, x->first, x->sent, &len);
 	n = utcp_write(x->s, p, len,
 		       rng_chance(r, 0.2)   ? UTCP_MSG_MORE
 		       : rng_chance(r, 0.1) ? UTCP_MSG_EOR
@@ -103,13 +103,13 @@ wild_send(struct wild *x)
 	utcp_buf_t *b;
 
 	if (x->id == 0)
-		x->id = conn_id(x->s, x->client);
+		x->id = conn_id(x->s, &x->first);
 	if (x->id == 0 || x->sent > 300000)
 		return;
 	b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		abort();
-	b->data = pattern(x->id, x->client, x->sent, &len);
+	b->data = pattern(x->id, x->first, x->sent, &len);
 	b->len = len;
 	b->done = wild_sent;
 	if (utcp_send(x->s, b, rng_chance(r, 0.3) ? UTCP_MSG_MORE : 0) == 0)
@@ -129,12 +129,12 @@ wild_read(struct wild *x)
 	int num;
 
 	if (x->id == 0)
-		x->id = conn_id(x->s, x->client);
+		x->id = conn_id(x->s, &x->first);
 	if (rng_chance(r, 0.3)) {
 		num = utcp_views(x->s, v, 4);
 		if (num <= 0)
 			return;
-		SIM_CHECK(x->node->w, pattern_is(x->id, !x->client, x->got,
+		SIM_CHECK(x->node->w, pattern_is(x->id, !x->first, x->got,
 						 v[0].data, v[0].len));
 		SIM_CHECK(x->node->w, utcp_consume(x->s, v[0].len) == 0);
 		x->got += v[0].len;
@@ -146,7 +146,7 @@ wild_read(struct wild *x)
 	if (n <= 0)
 		return;
 	SIM_CHECK(x->node->w,
-		  pattern_is(x->id, !x->client, x->got, buf, (size_t)n));
+		  pattern_is(x->id, !x->first, x->got, buf, (size_t)n));
 	if (!peek)
 		x->got += (uint64_t)n;
 }
@@ -163,7 +163,7 @@ wild_accept(struct wild *x)
 	y = wild_new(ch);
 	y->s = s;
 	utcp_set_user(s, y);
-	y->id = conn_id(s, false);
+	y->id = conn_id(s, &y->first);
 	ch->all[ch->num++] = y;
 }
 
@@ -181,9 +181,8 @@ wild_connect(struct wild *x)
 	err = utcp_connect(x->s, &to);
 	if (err != 0 && err != -EINPROGRESS)
 		return;
-	x->client = true;
 	x->sent = x->got = 0; /* it may be the second time */
-	x->id = conn_id(x->s, true);
+	x->id = conn_id(x->s, &x->first);
 }
 
 static void

@@ -108,6 +108,10 @@ is_lost(struct pipe *pipe, uint64_t now_ns)
 	if (c->loss_every != 0 && pipe->pkts % c->loss_every == 0)
 		return true;
 	if (c->burst_begin > 0) {
+		/* a burst is over after a second, though nothing was sent */
+		if (now_ns > pipe->burst_ns + SEC)
+			pipe->bad = false;
+		pipe->burst_ns = now_ns;
 		if (rng_chance(r, pipe->bad ? c->burst_end : c->burst_begin))
 			pipe->bad = !pipe->bad;
 		if (pipe->bad && rng_chance(r, c->burst_loss))

@@ -89,9 +89,10 @@ struct pipe {
 	struct sim *w;
 	struct pipe_conf conf;
 	const char *name;
-	uint64_t busy_ns; /* the queue is empty at */
-	uint64_t last_ns; /* the last arrival */
-	bool bad;	  /* Gilbert-Elliott's state */
+	uint64_t busy_ns;  /* the queue is empty at */
+	uint64_t last_ns;  /* the last arrival */
+	bool bad;	   /* Gilbert-Elliott's state, */
+	uint64_t burst_ns; /* when it was looked at last */
 	/* what happened */
 	uint64_t pkts, bytes, overflows, losses, marks, too_big;
 	uint64_t backlog_max, backlog_sum; /* bytes, at each packet */
@@ -269,9 +270,9 @@ struct ep {
 	struct node *node;
 	struct ep_conf conf;
 	utcp_sock_t *s;
-	uint64_t id;	  /* the connection's: the pattern */
-	bool client;	  /* which of both */
-	bool open, ended; /* established once; at the end of the script */
+	uint64_t id;	    /* the connection's: the pattern */
+	bool client, first; /* which of both; by address */
+	bool open, ended;   /* established once; at the end of the script */
 	bool sleeping, read_pause, got_eof;
 	unsigned int at;	      /* of steps */
 	uint64_t sent, got;	      /* of the stream */
@@ -299,10 +300,6 @@ struct listener *app_listen(struct node *n, int family, uint16_t port,
 /* Opens a connection; port 0: an ephemeral one. */
 struct ep *app_connect(struct node *n, int family, uint16_t from_port,
 		       struct node *to, uint16_t port, const struct ep_conf *c);
-/* The server of this id, though it connects: for both opening at once. */
-struct ep *app_connect_as(struct node *n, int family, uint16_t from_port,
-			  struct node *to, uint16_t port,
-			  const struct ep_conf *c, uint64_t id);
 /* The same as app_connect, later. */
 void app_connect_at(struct node *n, int family, struct node *to, uint16_t port,
 		    const struct ep_conf *c, uint64_t at_ns);
@@ -316,13 +313,14 @@ void app_close_all(struct node *n);
 /* After utcp_destroy. */
 void app_free(struct node *n);
 utcp_info_t app_info(struct ep *e);
-/* Bytes of the pattern of stream (id, from the client?) from ofs on. */
-const uint8_t *pattern(uint64_t id, bool from_client, uint64_t ofs,
-		       size_t *len);
-bool pattern_is(uint64_t id, bool from_client, uint64_t ofs, const uint8_t *b,
+/* Bytes of the pattern from ofs on, of the connection's stream from the node
+   with the lower number, or to it. */
+const uint8_t *pattern(uint64_t id, bool from_first, uint64_t ofs, size_t *len);
+bool pattern_is(uint64_t id, bool from_first, uint64_t ofs, const uint8_t *b,
 		size_t len);
-/* A connection's id, from both ends' ports and addresses. */
-uint64_t conn_id(utcp_sock_t *s, bool client);
+/* A connection's id, the same at both ends; whether this is the first one's.
+   0: it has no name. */
+uint64_t conn_id(utcp_sock_t *s, bool *first);
 
 /* ---- the examiner of segments ------------------------------------------------------------------- */
 

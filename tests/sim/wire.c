@@ -14,12 +14,11 @@ struct flow {
 	uint16_t sport, dport;
 	/* what its sender has sent */
 	bool syn_sent, fin_sent, rst_sent, ts, sack_ok;
-	bool cookie; /* SYN-ACKs differed: no state, no checks */
+	bool cookie;	       /* SYN-ACKs differed: no state, no checks */
 	uint32_t iss, snd_max; /* the most that was sent */
 	uint32_t fin_seq;      /* where its FIN stands */
 	uint64_t id;	       /* of the pattern */
-	bool client;
-	uint64_t high;		      /* snd_max - iss in 64 bits */
+	uint64_t high;	       /* snd_max - iss in 64 bits */
 	uint32_t last_ack, last_edge; /* of segments that it sent */
 	bool acked;
 	uint8_t wscale; /* that it offered */
@@ -184,6 +183,15 @@ bad(struct sim *w, const struct flow *f, const struct seen *s, const char *what)
 		 f->una - f->iss, f->edge - f->iss);
 }
 
+/* As conn_id of app.c. */
+static uint64_t
+flow_id(uint8_t from, uint8_t to, uint8_t family, uint16_t sport,
+	uint16_t dport)
+{
+	return (uint64_t)from << 48 | (uint64_t)to << 40 |
+	       (uint64_t)family << 32 | (uint64_t)sport << 16 | dport;
+}
+
 /* A SYN: a new incarnation, unless it is the old one's again. */
 static void
 out_syn(struct sim *w, struct flow *f, struct flow *back, const struct seen *s)
@@ -216,23 +224,20 @@ out_syn(struct sim *w, struct flow *f, struct flow *back, const struct seen *s)
 	f->sack_ok = s->sack_ok;
 	f->wscale_ok = s->wscale_is;
 	f->wscale = s->wscale;
-	f->client = (s->flags & TH_ACK) == 0;
 	if (s->wscale_is && s->wscale > 14)
 		bad(w, f, s, "window scale over 14");
-	if ((s->flags & TH_ACK) == 0) {
-		f->id = (uint64_t)from << 48 | (uint64_t)to << 40 |
-			(uint64_t)family << 32 | (uint64_t)sport << 16 | dport;
-	} else {
-		f->id = (uint64_t)to << 48 | (uint64_t)from << 40 |
-			(uint64_t)family << 32 | (uint64_t)dport << 16 | sport;
-		if ((s->flags & TH_ACK) != 0 && s->wscale_is &&
-		    !back->wscale_ok)
-			bad(w, f, s, "window scale that was not asked for");
-		if (s->sack_ok && !back->sack_ok)
-			bad(w, f, s, "SACK that was not asked for");
-		if (s->ts && !back->ts)
-			bad(w, f, s, "timestamps that were not asked for");
-	}
+	if (from < to)
+		f->id = flow_id(from, to, family, sport, dport);
+	else
+		f->id = flow_id(to, from, family, dport, sport);
+	if ((s->flags & TH_ACK) == 0)
+		return;
+	if (s->wscale_is && !back->wscale_ok)
+		bad(w, f, s, "window scale that was not asked for");
+	if (s->sack_ok && !back->sack_ok)
+		bad(w, f, s, "SACK that was not asked for");
+	if (s->ts && !back->ts)
+		bad(w, f, s, "timestamps that were not asked for");
 }
 
 static void
@@ -249,10 +254,7 @@ out_data(struct sim *w, struct flow *f, struct flow *back, const struct seen *s)
 	if (f->edge_known && (s->flags & TH_SYN) == 0 &&
 	    seq_lt(f->edge, s->seq + s->len) && s->len > 1)
 		bad(w, f, s, "data beyond the window offered");
-	/* opened by both at once: two ids */
-	if (f->client && back->client)
-		return;
-	if (!pattern_is(f->id, f->client, ofs, s->data, s->len))
+	if (!pattern_is(f->id, f->from < f->to, ofs, s->data, s->len))
 		bad(w, f, s, "data that is not the stream's");
 }
 
