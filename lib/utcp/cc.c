@@ -69,6 +69,7 @@ utcp__cc_init(utcp_t *u)
 {
 	int r = utcp_cc_register(u, &utcp__cc_newreno);
 
+	u->cc.random = utcp__random(u);
 	r = r ? r : utcp_cc_register(u, &utcp__cc_cubic);
 	return r ? r : utcp_cc_register(u, &utcp__cc_bbr);
 }
@@ -100,11 +101,19 @@ utcp__initial_window(const utcp_sock_t *s)
 	return n * mss < most ? n * mss : most;
 }
 
-void
-utcp__cc_refresh(utcp_sock_t *s)
+utcp_cc_t *
+utcp__cc_view(utcp_sock_t *s)
 {
-	utcp_cc_t *cc = &s->cc;
+	utcp_cc_t *cc = &s->u->cc;
 
+	cc->cwnd = s->cc.cwnd;
+	cc->ssthresh = s->cc.ssthresh;
+	cc->pacing_rate = s->cc.pacing_rate;
+	cc->gso_max = s->cc.gso_max;
+	cc->latest_rtt_ns = s->cc.latest_rtt_ns;
+	cc->initcwnd = s->cc.initcwnd;
+	cc->priv = s->cc.priv;
+	cc->sock = s;
 	cc->mss = s->mss;
 	cc->now_ns = s->u->now_ns;
 	cc->srtt_ns = s->srtt_ns;
@@ -120,6 +129,18 @@ utcp__cc_refresh(utcp_sock_t *s)
 					       cc->cwnd / 2 < s->cwnd_used);
 	cc->random = cc->random * 6364136223846793005ull +
 		     1442695040888963407ull;
+	return cc;
+}
+
+void
+utcp__cc_taken(utcp_sock_t *s)
+{
+	const utcp_cc_t *cc = &s->u->cc;
+
+	s->cc.cwnd = cc->cwnd;
+	s->cc.ssthresh = cc->ssthresh;
+	s->cc.pacing_rate = cc->pacing_rate;
+	s->cc.gso_max = cc->gso_max;
 }
 
 void
@@ -127,8 +148,8 @@ utcp__cc_event(utcp_sock_t *s, enum utcp_cc_event event)
 {
 	if (!s->cc_mod || !s->cc_mod->ops.event)
 		return;
-	utcp__cc_refresh(s);
-	s->cc_mod->ops.event(&s->cc, event);
+	s->cc_mod->ops.event(utcp__cc_view(s), event);
+	utcp__cc_taken(s);
 }
 
 static int
@@ -144,8 +165,8 @@ try_start(utcp_sock_t *s, const struct utcp__cc_mod *mod)
 	}
 	s->cc.pacing_rate = 0;
 	s->cc.gso_max = 0;
-	utcp__cc_refresh(s);
-	r = mod->ops.init(&s->cc);
+	r = mod->ops.init(utcp__cc_view(s));
+	utcp__cc_taken(s);
 	if (r < 0) {
 		if (s->cc.priv)
 			utcp__free(s->u, s->cc.priv, mod->ops.priv_bytes);
@@ -162,9 +183,6 @@ utcp__cc_start(utcp_sock_t *s, const struct utcp__cc_mod *mod)
 	if (s->cc_mod) {
 		utcp__cc_stop(s);
 	} else {
-		s->cc.sock = s;
-		s->cc.random = utcp__random(s->u);
-		s->cc.mss = s->mss;
 		s->cc.cwnd = utcp__initial_window(s);
 		s->cc.ssthresh = UINT32_MAX;
 		s->cc.initcwnd = s->cc.cwnd;
@@ -192,10 +210,8 @@ utcp__cc_stop(utcp_sock_t *s)
 
 	if (!mod)
 		return;
-	if (mod->ops.release) {
-		utcp__cc_refresh(s);
-		mod->ops.release(&s->cc);
-	}
+	if (mod->ops.release)
+		mod->ops.release(utcp__cc_view(s));
 	if (s->cc.priv)
 		utcp__free(s->u, s->cc.priv, mod->ops.priv_bytes);
 	s->cc.priv = NULL;

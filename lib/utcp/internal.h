@@ -201,6 +201,7 @@ void utcp__port_put(struct utcp__port *p);
 
 enum utcp__pool_id {
 	UTCP__POOL_SOCK,
+	UTCP__POOL_BUSY,
 	UTCP__POOL_SYN,
 	UTCP__POOL_TW,
 	UTCP__POOL_SEG,
@@ -607,8 +608,10 @@ const struct utcp__cc_mod *utcp__cc_find(utcp_t *u, const char *name);
    NewReno; never fails. */
 void utcp__cc_start(utcp_sock_t *s, const struct utcp__cc_mod *mod);
 void utcp__cc_stop(utcp_sock_t *s);
-/* Brings what the control reads up to date; call before each hook. */
-void utcp__cc_refresh(utcp_sock_t *s);
+/* What a hook is called with: up to date, until the next call. */
+utcp_cc_t *utcp__cc_view(utcp_sock_t *s);
+/* Takes what the hook set. */
+void utcp__cc_taken(utcp_sock_t *s);
 extern const utcp_cc_ops_t utcp__cc_newreno, utcp__cc_cubic, utcp__cc_bbr;
 
 /* ---- a TCP socket -------------------------------------------------------------------------------------- */
@@ -623,6 +626,59 @@ struct utcp__listen {		  /* of a listener */
 	uint8_t cookie_wscale; /* our scale in it */
 };
 
+/* What lasts of a congestion control's view; the rest is made for each call. */
+struct utcp__cc {
+	uint32_t cwnd, ssthresh;
+	uint64_t pacing_rate;
+	uint64_t latest_rtt_ns;
+	void *priv;
+	uint32_t gso_max, initcwnd;
+};
+
+/*
+ * What a connection has only while something is under way, either way. Idle
+ * ones share u->rest, which is for reading: lists are empty, the rest is 0. Who
+ * begins something calls utcp__rouse() before; a block goes back at the end of
+ * a public call, when nothing of it is in use any more.
+ */
+struct utcp__busy {
+	utcp_sock_t *s;
+	struct utcp__link roused; /* u->roused: to be looked at */
+	struct utcp__link held;	  /* u->held: has borrowed blocks */
+
+	/* what the user wrote, oldest first (sockbuf.c) */
+	utcp_buf_t *sndq, *sndq_last;
+	utcp_buf_t *snd_cur; /* where snd_nxt's data is; NULL: search */
+
+	/* what is in flight (tcp_sack.c) */
+	struct utcp__link segs;	     /* utcp__seg by sequence */
+	struct utcp__link sent;	     /* and by time */
+	struct utcp__seg *lost_hint; /* none LOST and unsent before; NULL */
+	struct utcp__sackcache *sackc; /* NULL: no SACK came */
+	uint32_t undo_una;	       /* snd_una when recovery began */
+	int32_t undo_retrans;	       /* retransmissions not yet DSACKed */
+	uint32_t prior_cwnd, prior_ssthresh;
+	uint32_t prr_delivered, prr_out, prr_fs; /* RFC 6937, 9937 */
+	uint32_t retrans_ts; /* timestamp clock at the first retransmission */
+	uint64_t rack_sent_ns;
+	uint64_t delivered_ns, first_sent_ns; /* delivery rate */
+	uint64_t progress_ns;  /* when unacknowledged data was first waiting */
+	uint64_t pace_next_ns; /* the next packet may leave */
+
+	/* what came (rcvbuf.c, tcp_reass.c) */
+	struct utcp__link rcvq;	 /* utcp__rblk, in order */
+	struct utcp__link reass; /* utcp__rblk, out of order */
+	uint32_t reass_bytes, reass_blks;
+	struct utcp__sackblk *sacks; /* [4], of utcp__alloc; NULL: none */
+	struct utcp__sackblk dsack;  /* start != end: to be reported */
+	uint32_t fin_seq; /* of a FIN out of order; valid if s->fin_ofo */
+	/* receive autotuning */
+	uint32_t rcv_rtt_seq;
+	uint64_t rcv_rtt_ns, rcv_rtt_at_ns;
+	uint64_t rcvq_ns;
+	uint32_t rcvq_seq, rcvq_space;
+};
+
 struct utcp_sock_s {
 	struct utcp__ent ent; /* first; UTCP__CONN */
 	utcp_t *u;
@@ -631,12 +687,15 @@ struct utcp_sock_s {
 	struct utcp__listen *listen; /* NULL: no listener */
 	utcp_sock_t *parent;	     /* in the accept queue of; NULL */
 	void *user;
+	struct utcp__busy *busy; /* never NULL: at rest &u->rest */
 
 	struct utcp__link all;	 /* u->socks */
-	struct utcp__link ready; /* u->ready: has an event to tell */
+	/* Who is in an accept queue has nobody to tell events to. */
+	union {
+		struct utcp__link ready; /* u->ready: has an event to tell */
+		struct utcp__link accept_link;
+	};
 	struct utcp__link out;	 /* u->outq: wants to send */
-	struct utcp__link accept_link;
-	struct utcp__link held; /* u->held: has borrowed blocks */
 
 	uint8_t state;	     /* enum utcp_state */
 	uint8_t family;	     /* as opened */
@@ -700,31 +759,19 @@ struct utcp_sock_s {
 	uint16_t pmtu;
 	uint8_t snd_wscale, rcv_wscale;
 
-	/* what the user wrote, oldest first (sockbuf.c) */
-	utcp_buf_t *sndq, *sndq_last;
-	utcp_buf_t *snd_cur; /* where snd_nxt's data is; NULL: search */
 	uint32_t sndbuf;     /* bytes, now */
 
 	/* what is in flight (tcp_sack.c) */
-	struct utcp__link segs;	     /* utcp__seg by sequence */
-	struct utcp__link sent;	     /* and by time */
-	struct utcp__seg *lost_hint; /* none LOST and unsent before; NULL */
 	uint32_t out_bytes;	     /* snd_nxt - snd_una */
 	uint32_t sacked_bytes, lost_bytes, retrans_bytes;
 	uint32_t high_seq;    /* snd_nxt when recovery began */
 	uint32_t fack;	      /* highest SACKed + 1 */
 	uint32_t sacked_segs; /* segments of sacked_bytes */
-	struct utcp__sackcache *sackc; /* tcp_sack.c; NULL: no SACK came */
-	uint32_t undo_una;    /* snd_una when recovery began */
-	int32_t undo_retrans; /* retransmissions not yet DSACKed */
-	uint32_t prior_cwnd, prior_ssthresh;
-	uint32_t prr_delivered, prr_out, prr_fs; /* RFC 6937, 9937 */
-	uint32_t retrans_ts; /* timestamp clock at the first retransmission */
 	uint32_t cwnd_used, cwnd_used_seq; /* most in flight, of this round */
 	uint16_t dupacks;
 	uint16_t reordering; /* segments */
 	/* RACK (RFC 8985) */
-	uint64_t rack_sent_ns, rack_rtt_ns;
+	uint64_t rack_rtt_ns;
 	uint32_t rack_end;
 	uint8_t rack_reo_mult, rack_reo_persist;
 	uint32_t rack_dsack_end;
@@ -740,7 +787,7 @@ struct utcp_sock_s {
 	uint64_t min_rtt_at_ns;
 
 	/* delivery rate */
-	uint64_t delivered, delivered_ns, first_sent_ns, lost, delivered_ce;
+	uint64_t delivered, lost, delivered_ce;
 	uint64_t app_limited; /* delivered when the app limit ends; 0 */
 	uint64_t rate_delivered, rate_interval_ns;
 
@@ -751,39 +798,25 @@ struct utcp_sock_s {
 	uint32_t rcv_acked;  /* rcv_nxt as the last ACK said */
 	uint32_t rcvbuf;     /* bytes, now */
 	uint32_t rcvq_bytes; /* in rcvq, unread */
-	uint32_t reass_bytes;
-	uint32_t reass_blks;
 	uint32_t last_data_ms; /* when data came last; 0: never */
 	uint32_t sent_then;    /* bytes_sent at that time */
 	uint16_t rcv_mss;   /* estimate */
 	uint8_t num_sacks;  /* of what came out of order, newest first */
 	uint8_t quick_acks; /* ACKs to send at once at the start */
-	struct utcp__sackblk *sacks; /* [4], of utcp__alloc; NULL: none */
-	struct utcp__sackblk dsack;  /* start != end: to be reported */
-	struct utcp__link rcvq;	     /* utcp__rblk, in order */
-	struct utcp__link reass;     /* utcp__rblk, out of order */
 	uint32_t ts_recent, ts_ofs;  /* RFC 7323; ours is now + ts_ofs */
 	uint64_t ts_recent_ns;
-	uint32_t fin_seq; /* of a FIN out of order; valid if fin_ofo */
-	bool fin_ofo;
+	bool fin_ofo; /* a FIN came out of order: busy->fin_seq */
 	uint8_t rcv_ecn; /* of the last segment */
-	/* receive autotuning */
-	uint64_t rcvq_ns;
-	uint32_t rcvq_seq, rcvq_space;
-	uint64_t rcv_rtt_ns, rcv_rtt_at_ns;
-	uint32_t rcv_rtt_seq;
 
 	/* congestion control */
-	utcp_cc_t cc;
+	struct utcp__cc cc;
 	const struct utcp__cc_mod *cc_mod; /* NULL: not started */
-	uint64_t pace_next_ns;		   /* the next packet may leave */
 	uint64_t pace_rate;		   /* bytes a second in use; 0 */
 
 	/* timers */
 	struct utcp__timer timer;
 	uint64_t due[UTCP__TM_MAX];
 	uint64_t last_rcv_ns, last_snd_ns; /* any segment; data */
-	uint64_t progress_ns; /* when unacknowledged data was first waiting */
 
 	/* counts for utcp_info */
 	uint64_t bytes_sent, bytes_retrans, bytes_received;
@@ -833,7 +866,9 @@ struct utcp_s {
 	struct utcp__link *ports; /* utcp__port by port number: port_mask + 1 */
 	uint32_t port_mask, num_ports;
 	uint16_t port_next[32]; /* RFC 6056 section 3.3.4 */
-	struct utcp__link socks, ready, outq, held, dead;
+	struct utcp__link socks, ready, outq, held, dead, roused;
+	struct utcp__busy rest; /* of all that are idle */
+	utcp_cc_t cc;		/* utcp__cc_view */
 	struct utcp__link udps, udp_ready, udp_outq, udp_held;
 	uint32_t num_socks, num_syns, num_timewaits;
 	struct utcp__opts *dflt; /* options of a new socket */
@@ -872,6 +907,10 @@ utcp__enter(utcp_t *u)
 
 /* A socket with these options (a reference is taken), CLOSED. NULL. */
 utcp_sock_t *utcp__sock_new(utcp_t *u, int family, struct utcp__opts *opts);
+/* Something begins: it has a block of its own. false: no memory. */
+bool utcp__rouse(utcp_sock_t *s);
+/* Blocks that are not needed any more go back. */
+void utcp__settle(utcp_t *u);
 /* Changes the state; to CLOSED only by utcp__sock_dead. */
 void utcp__set_state(utcp_sock_t *s, enum utcp_state state);
 /*

@@ -69,6 +69,7 @@ utcp__pools_init(utcp_t *u)
 {
 	static const uint32_t bytes[UTCP__POOL_MAX] = {
 		[UTCP__POOL_SOCK] = sizeof(struct utcp_sock_s),
+		[UTCP__POOL_BUSY] = sizeof(struct utcp__busy),
 		[UTCP__POOL_SYN] = sizeof(struct utcp__syn),
 		[UTCP__POOL_TW] = sizeof(struct utcp__tw),
 		[UTCP__POOL_SEG] = sizeof(struct utcp__seg),

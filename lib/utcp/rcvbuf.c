@@ -14,7 +14,7 @@
 static struct utcp__rblk *
 first(const utcp_sock_t *s)
 {
-	return CONTAINER(s->rcvq.next, struct utcp__rblk, link);
+	return CONTAINER(s->busy->rcvq.next, struct utcp__rblk, link);
 }
 
 void
@@ -71,16 +71,16 @@ utcp__rblk_copy(utcp_t *u, const struct utcp__seg_in *seg)
 static void
 measure_rtt(utcp_sock_t *s)
 {
-	uint64_t now = s->u->now_ns, took = now - s->rcv_rtt_at_ns;
+	uint64_t now = s->u->now_ns, took = now - s->busy->rcv_rtt_at_ns;
 
-	if (s->rcv_rtt_at_ns && seq_lt(s->rcv_nxt, s->rcv_rtt_seq))
+	if (s->busy->rcv_rtt_at_ns && seq_lt(s->rcv_nxt, s->busy->rcv_rtt_seq))
 		return;
-	if (s->rcv_rtt_at_ns && took)
-		s->rcv_rtt_ns = s->rcv_rtt_ns && s->rcv_rtt_ns < took ?
-					(7 * s->rcv_rtt_ns + took) / 8 :
+	if (s->busy->rcv_rtt_at_ns && took)
+		s->busy->rcv_rtt_ns = s->busy->rcv_rtt_ns && s->busy->rcv_rtt_ns < took ?
+					(7 * s->busy->rcv_rtt_ns + took) / 8 :
 					took;
-	s->rcv_rtt_at_ns = now ? now : 1;
-	s->rcv_rtt_seq = s->rcv_adv;
+	s->busy->rcv_rtt_at_ns = now ? now : 1;
+	s->busy->rcv_rtt_seq = s->rcv_adv;
 }
 
 /* n bytes more are in order. */
@@ -100,7 +100,7 @@ arrived(utcp_sock_t *s, uint32_t n)
 static int
 append_borrowed(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
-	struct utcp__link *last = s->rcvq.prev;
+	struct utcp__link *last = s->busy->rcvq.prev;
 	unsigned int i;
 
 	for (i = 0; i < seg->num_parts; i++) {
@@ -113,16 +113,16 @@ append_borrowed(utcp_sock_t *s, const struct utcp__seg_in *seg)
 			goto nomem;
 		b->data = seg->part[i].data;
 		b->len = (uint32_t)seg->part[i].len;
-		link_append(&s->rcvq, &b->link);
+		link_append(&s->busy->rcvq, &b->link);
 	}
-	if (link_empty(&s->held))
-		link_append(&s->u->held, &s->held);
+	if (link_empty(&s->busy->held))
+		link_append(&s->u->held, &s->busy->held);
 	return 0;
 
 nomem:
-	while (s->rcvq.prev != last) {
+	while (s->busy->rcvq.prev != last) {
 		struct utcp__rblk *b =
-			CONTAINER(s->rcvq.prev, struct utcp__rblk, link);
+			CONTAINER(s->busy->rcvq.prev, struct utcp__rblk, link);
 
 		link_remove(&b->link);
 		utcp__rblk_free(s->u, b);
@@ -164,7 +164,7 @@ tail_of(const utcp_sock_t *s, const struct utcp__link *before)
 {
 	struct utcp__rblk *b;
 
-	if (before->prev == &s->rcvq)
+	if (before->prev == &s->busy->rcvq)
 		return NULL;
 	b = CONTAINER(before->prev, struct utcp__rblk, link);
 	return b->room ? b : NULL;
@@ -210,7 +210,7 @@ utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b)
 	}
 	/* Small ones go together; without memory each stays what it is. */
 	if (b->room && b->room < OWN_MIN) {
-		to = tail_of(s, &s->rcvq);
+		to = tail_of(s, &s->busy->rcvq);
 		if (!to || to->room - to->own_len < len) {
 			to = utcp__pool_get(u, UTCP__POOL_RBLK);
 			if (to && own(u, to, usual_room(s))) {
@@ -219,7 +219,7 @@ utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b)
 			}
 			if (to) {
 				to->data = to->own;
-				link_append(&s->rcvq, &to->link);
+				link_append(&s->busy->rcvq, &to->link);
 			}
 		}
 		if (to && fill(to, b)) {
@@ -228,9 +228,9 @@ utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b)
 			return;
 		}
 	}
-	link_append(&s->rcvq, &b->link);
-	if (!b->room && link_empty(&s->held))
-		link_append(&u->held, &s->held);
+	link_append(&s->busy->rcvq, &b->link);
+	if (!b->room && link_empty(&s->busy->held))
+		link_append(&u->held, &s->busy->held);
 	arrived(s, len);
 }
 
@@ -259,14 +259,14 @@ utcp__rcv_retain(utcp_sock_t *s)
 	struct utcp__link *l, *next;
 	size_t follow = 0;
 
-	link_remove(&s->held);
-	for (l = s->rcvq.next; l != &s->rcvq; l = l->next) {
+	link_remove(&s->busy->held);
+	for (l = s->busy->rcvq.next; l != &s->busy->rcvq; l = l->next) {
 		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
 
 		if (!b->room)
 			follow += b->len;
 	}
-	for (l = s->rcvq.next; l != &s->rcvq && follow; l = next) {
+	for (l = s->busy->rcvq.next; l != &s->busy->rcvq && follow; l = next) {
 		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
 		struct utcp__rblk *to = tail_of(s, l);
 
@@ -302,18 +302,18 @@ drop_list(utcp_t *u, struct utcp__link *list)
 void
 utcp__rcv_drop(utcp_sock_t *s)
 {
-	drop_list(s->u, &s->rcvq);
+	drop_list(s->u, &s->busy->rcvq);
 	s->rcvq_bytes = 0;
-	link_remove(&s->held);
+	link_remove(&s->busy->held);
 	utcp__reass_drop(s);
 }
 
 void
 utcp__rcv_forget(utcp_sock_t *s)
 {
-	drop_list(s->u, &s->rcvq);
+	drop_list(s->u, &s->busy->rcvq);
 	s->rcvq_bytes = 0;
-	link_remove(&s->held);
+	link_remove(&s->busy->held);
 	if (s->state >= UTCP_ESTABLISHED)
 		utcp__window_update(s);
 }
@@ -343,7 +343,7 @@ utcp__rcv_space(const utcp_sock_t *s)
 void
 utcp__rcv_tune(utcp_sock_t *s)
 {
-	uint64_t now = s->u->now_ns, rtt = s->rcv_rtt_ns, want;
+	uint64_t now = s->u->now_ns, rtt = s->busy->rcv_rtt_ns, want;
 	uint64_t max = (uint64_t)OPT(s, RCVBUF_MAX);
 	uint32_t read = s->rcv_nxt - s->rcvq_bytes, copied;
 
@@ -351,25 +351,25 @@ utcp__rcv_tune(utcp_sock_t *s)
 		rtt = s->srtt_ns;
 	if (!rtt || OPT(s, RCVBUF) || s->rcvbuf >= max)
 		return;
-	if (s->rcvq_ns && now - s->rcvq_ns < rtt)
+	if (s->busy->rcvq_ns && now - s->busy->rcvq_ns < rtt)
 		return;
-	copied = read - s->rcvq_seq;
-	if (s->rcvq_ns && copied > s->rcvq_space &&
+	copied = read - s->busy->rcvq_seq;
+	if (s->busy->rcvq_ns && copied > s->busy->rcvq_space &&
 	    s->u->buffered_bytes < s->u->cfg.max_bytes / 2) {
 		want = 2ull * copied + 16ull * s->rcv_mss;
 		/* It grows fast: be ahead of it. */
-		if (s->rcvq_space)
-			want += want * (copied - s->rcvq_space) / s->rcvq_space;
+		if (s->busy->rcvq_space)
+			want += want * (copied - s->busy->rcvq_space) / s->busy->rcvq_space;
 		if (want > 4ull * s->rcvbuf)
 			want = 4ull * s->rcvbuf;
 		if (want > max)
 			want = max;
 		if (want > s->rcvbuf)
 			s->rcvbuf = (uint32_t)want;
-		s->rcvq_space = copied;
+		s->busy->rcvq_space = copied;
 	}
-	s->rcvq_seq = read;
-	s->rcvq_ns = now ? now : 1;
+	s->busy->rcvq_seq = read;
+	s->busy->rcvq_ns = now ? now : 1;
 }
 
 /* ---- calls ----------------------------------------------------------------------- */
@@ -414,8 +414,10 @@ consume(utcp_sock_t *s, size_t n)
 		link_remove(&b->link);
 		utcp__rblk_free(s->u, b);
 	}
-	if (link_empty(&s->rcvq))
-		link_remove(&s->held);
+	if (link_empty(&s->busy->rcvq)) {
+		link_remove(&s->busy->held);
+		(void)utcp__rouse(s); /* to rest, if that was all */
+	}
 }
 
 ssize_t
@@ -428,7 +430,7 @@ utcp_read(utcp_sock_t *s, void *buf, size_t len, int flags)
 		return -EINVAL;
 	if (!s->rcvq_bytes || s->orphan)
 		return read_state(s);
-	for (l = s->rcvq.next; l != &s->rcvq && done < len; l = l->next) {
+	for (l = s->busy->rcvq.next; l != &s->busy->rcvq && done < len; l = l->next) {
 		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
 		size_t n = b->len < len - done ? b->len : len - done;
 
@@ -455,7 +457,7 @@ utcp_views(utcp_sock_t *s, utcp_view_t *views, unsigned int n)
 		r = read_state(s);
 		return r == -EAGAIN ? 0 : r;
 	}
-	for (l = s->rcvq.next; l != &s->rcvq && num < n; l = l->next) {
+	for (l = s->busy->rcvq.next; l != &s->busy->rcvq && num < n; l = l->next) {
 		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
 
 		views[num].data = b->data;

@@ -31,15 +31,10 @@ utcp__sock_new(utcp_t *u, int family, struct utcp__opts *opts)
 	s->opts = utcp__opts_get(opts);
 	s->family = (uint8_t)family;
 	s->ent.kind = UTCP__CONN;
+	s->busy = &u->rest;
 	link_append(&u->socks, &s->all);
 	link_init(&s->ready);
 	link_init(&s->out);
-	link_init(&s->accept_link);
-	link_init(&s->held);
-	link_init(&s->segs);
-	link_init(&s->sent);
-	link_init(&s->rcvq);
-	link_init(&s->reass);
 	utcp__timer_init(&s->timer);
 	for (i = 0; i < UTCP__TM_MAX; i++)
 		s->due[i] = UTCP_NEVER;
@@ -49,6 +44,115 @@ utcp__sock_new(utcp_t *u, int family, struct utcp__opts *opts)
 	return s;
 }
 
+/* ---- at rest and roused ------------------------------------------------------ */
+
+/* So many may keep their block though they rest: for connections in use the
+   memory is not worth the work. */
+#if defined(UTCP_DEBUG)
+#define BUSY_KEPT 0
+#else
+#define BUSY_KEPT 512
+#endif
+
+bool
+utcp__rouse(utcp_sock_t *s)
+{
+	utcp_t *u = s->u;
+	struct utcp__busy *b = s->busy;
+
+	if (b == &u->rest) {
+		b = utcp__pool_get(u, UTCP__POOL_BUSY);
+		if (!b)
+			return false;
+		b->s = s;
+		link_init(&b->roused);
+		link_init(&b->held);
+		link_init(&b->segs);
+		link_init(&b->sent);
+		link_init(&b->rcvq);
+		link_init(&b->reass);
+		s->busy = b;
+	}
+	if (link_empty(&b->roused))
+		link_append(&u->roused, &b->roused);
+	return true;
+}
+
+static bool
+rests(const utcp_sock_t *s)
+{
+	const struct utcp__busy *b = s->busy;
+
+	return link_empty(&b->segs) && !b->sndq && link_empty(&b->rcvq) &&
+	       link_empty(&b->reass) && s->recovery == REC_OPEN &&
+	       !s->undo_armed && !s->frto && !s->fin_ofo && !s->num_sacks &&
+	       b->dsack.start == b->dsack.end && s->state != UTCP_SYN_SENT &&
+	       s->state != UTCP_SYN_RECEIVED && !s->persist &&
+	       b->pace_next_ns <= s->u->now_ns;
+}
+
+static void
+rest(utcp_sock_t *s)
+{
+	struct utcp__busy *b = s->busy;
+	utcp_t *u = s->u;
+
+	if (b == &u->rest)
+		return;
+	UTCP_ASSERT(link_empty(&b->segs) && !b->sndq && link_empty(&b->rcvq) &&
+		    link_empty(&b->reass));
+	link_remove(&b->held);
+	link_remove(&b->roused);
+	if (b->sacks)
+		utcp__free(u, b->sacks, 4 * sizeof(*b->sacks));
+	utcp__segs_drop(s);
+	s->num_sacks = 0;
+	s->busy = &u->rest;
+	utcp__pool_put(u, UTCP__POOL_BUSY, b);
+}
+
+#if defined(UTCP_DEBUG)
+/* Nobody wrote to what all idle ones share. */
+static void
+check_rest(const utcp_t *u)
+{
+	const struct utcp__busy *b = &u->rest;
+	struct utcp__busy is = *b;
+
+	assert(link_empty(&b->roused) && link_empty(&b->held) &&
+	       link_empty(&b->segs) && link_empty(&b->sent) &&
+	       link_empty(&b->rcvq) && link_empty(&b->reass));
+	memset(&is.roused, 0, sizeof(is.roused));
+	memset(&is.held, 0, sizeof(is.held));
+	memset(&is.segs, 0, sizeof(is.segs));
+	memset(&is.sent, 0, sizeof(is.sent));
+	memset(&is.rcvq, 0, sizeof(is.rcvq));
+	memset(&is.reass, 0, sizeof(is.reass));
+	for (size_t i = 0; i < sizeof(is); i++)
+		assert(((const uint8_t *)&is)[i] == 0);
+}
+#endif
+
+void
+utcp__settle(utcp_t *u)
+{
+	const bool many = u->pools[UTCP__POOL_BUSY].used > BUSY_KEPT;
+
+#if defined(UTCP_DEBUG)
+	check_rest(u);
+#endif
+	while (!link_empty(&u->roused)) {
+		struct utcp__busy *b =
+			CONTAINER(u->roused.next, struct utcp__busy, roused);
+
+		link_remove(&b->roused);
+		if (many && rests(b->s))
+			rest(b->s);
+	}
+}
+
+/* ---- its end ------------------------------------------------------------------ */
+
 static void
 sock_free(utcp_sock_t *s)
 {
@@ -56,9 +160,7 @@ sock_free(utcp_sock_t *s)
 
 	link_remove(&s->all);
 	utcp__rcv_drop(s);
-	link_remove(&s->held);
-	if (s->sacks)
-		utcp__free(u, s->sacks, 4 * sizeof(*s->sacks));
+	rest(s);
 	if (s->cookie)
 		utcp__free(u, s->cookie, 17);
 	if (s->listen)
@@ -94,8 +196,10 @@ utcp__leave(utcp_t *u)
 			b->done(b, (int)(int64_t)b->seq_);
 		}
 	}
-	if (--u->depth == 0)
+	if (--u->depth == 0) {
+		utcp__settle(u);
 		utcp__reap(u);
+	}
 }
 
 /* Nobody holds it any more: it is freed at the end of the call. */
@@ -244,9 +348,7 @@ utcp__conn_init(utcp_sock_t *s)
 	s->ts_ofs = utcp__ts_offset(u, k);
 	s->rto_ns = (uint64_t)OPT(s, INITRTO_NS);
 	s->reordering = 3;
-	s->cc.sock = s;
 	s->cc.ssthresh = UINT32_MAX;
-	s->cc.min_rtt_ns = UTCP_NEVER;
 	s->last_rcv_ns = s->last_snd_ns = u->now_ns;
 	utcp__set_mss(s);
 	s->cc.cwnd = (uint32_t)OPT(s, INITCWND) * s->mss;
@@ -266,6 +368,11 @@ utcp__sock_accepted(utcp_sock_t *listener, const struct utcp__key *k)
 		return NULL;
 	s->ent.key = *k;
 	s->port = utcp__port_get(listener->port);
+	if (!utcp__rouse(s)) {
+		s->orphan = true;
+		utcp__sock_dead(s, 0);
+		return NULL;
+	}
 	s->passive = true;
 	s->parent = listener;
 	s->state = UTCP_SYN_RECEIVED;

@@ -47,7 +47,7 @@ utcp__bufs_init(utcp_sock_t *s)
 void
 utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len, struct utcp__out *o)
 {
-	utcp_buf_t *b = s->sndq, *cur = s->snd_cur;
+	utcp_buf_t *b = s->busy->sndq, *cur = s->busy->snd_cur;
 	bool on = !cur || cur->seq_ <= ofs;
 
 	if (cur && on)
@@ -69,7 +69,7 @@ utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len, struct utcp__out *o)
 	}
 	/* What follows a retransmission is more often new data. */
 	if (on && b)
-		s->snd_cur = b;
+		s->busy->snd_cur = b;
 }
 
 /* A buffer is done with. Hooks run at the end of the public call. */
@@ -99,13 +99,13 @@ buf_end(utcp_sock_t *s, utcp_buf_t *b, int status)
 static utcp_buf_t *
 pop(utcp_sock_t *s)
 {
-	utcp_buf_t *b = s->sndq;
+	utcp_buf_t *b = s->busy->sndq;
 
-	s->sndq = b->next_;
-	if (!s->sndq)
-		s->sndq_last = NULL;
-	if (s->snd_cur == b)
-		s->snd_cur = s->sndq;
+	s->busy->sndq = b->next_;
+	if (!s->busy->sndq)
+		s->busy->sndq_last = NULL;
+	if (s->busy->snd_cur == b)
+		s->busy->snd_cur = s->busy->sndq;
 	return b;
 }
 
@@ -116,7 +116,7 @@ utcp__snd_acked(utcp_sock_t *s, uint32_t n)
 
 	s->una_ofs += n;
 	UTCP_ASSERT(s->una_ofs <= s->end_ofs);
-	while ((b = s->sndq) != NULL && b->seq_ + b->len <= s->una_ofs)
+	while ((b = s->busy->sndq) != NULL && b->seq_ + b->len <= s->una_ofs)
 		buf_end(s, pop(s), 0);
 	utcp__snd_tune(s);
 	if (!(s->told & UTCP_OUT))
@@ -126,7 +126,7 @@ utcp__snd_acked(utcp_sock_t *s, uint32_t n)
 void
 utcp__snd_drop(utcp_sock_t *s, int status)
 {
-	while (s->sndq)
+	while (s->busy->sndq)
 		buf_end(s, pop(s), status);
 	s->end_ofs = s->una_ofs;
 }
@@ -190,7 +190,7 @@ write_state(utcp_sock_t *s)
 	case UTCP_SYN_RECEIVED:
 	case UTCP_ESTABLISHED:
 	case UTCP_CLOSE_WAIT:
-		return 0;
+		return utcp__rouse(s) ? 0 : -ENOMEM;
 	default:
 		return -ENOTCONN;
 	}
@@ -201,11 +201,11 @@ append(utcp_sock_t *s, utcp_buf_t *b)
 {
 	b->seq_ = s->end_ofs;
 	b->next_ = NULL;
-	if (s->sndq_last)
-		s->sndq_last->next_ = b;
+	if (s->busy->sndq_last)
+		s->busy->sndq_last->next_ = b;
 	else
-		s->sndq = b;
-	s->sndq_last = b;
+		s->busy->sndq = b;
+	s->busy->sndq_last = b;
 }
 
 static void
@@ -225,7 +225,7 @@ static struct own *
 own_room(utcp_sock_t *s, size_t len)
 {
 	utcp_t *u = s->u;
-	struct own *w = (struct own *)s->sndq_last;
+	struct own *w = (struct own *)s->busy->sndq_last;
 	uint64_t used = s->end_ofs - s->una_ofs;
 	size_t room = len > OWN_MIN ? len : OWN_MIN;
 

@@ -121,7 +121,7 @@ acked_segs(utcp_sock_t *s, struct utcp__ackwork *w)
 	uint32_t ack = w->in->ack, phantom = 0, n;
 	struct utcp__seg *seg;
 
-	while (!link_empty(&s->segs)) {
+	while (!link_empty(&s->busy->segs)) {
 		seg = utcp__first_seg(s);
 		if (seq_leq(ack, seg->seq))
 			break;
@@ -141,7 +141,7 @@ acked_segs(utcp_sock_t *s, struct utcp__ackwork *w)
 	}
 	/* RFC 7413 section 4.2.2: the peer did not take data from the SYN; it
 	   is sent again at once. */
-	if (UNLIKELY(phantom && s->syn_data_refused && !link_empty(&s->segs)))
+	if (UNLIKELY(phantom && s->syn_data_refused && !link_empty(&s->busy->segs)))
 		utcp__mark_lost(s, utcp__first_seg(s), false);
 	s->snd_una = ack;
 	s->out_bytes -= w->acked;
@@ -170,8 +170,8 @@ run_cc(utcp_sock_t *s, const struct utcp__ackwork *w)
 		return;
 	if (w->in->flags & TH_ECE && s->negotiated & UTCP_GOT_ECN)
 		ack.ce = w->delivered;
-	utcp__cc_refresh(s);
-	s->cc_mod->ops.ack(&s->cc, &ack);
+	s->cc_mod->ops.ack(utcp__cc_view(s), &ack);
+	utcp__cc_taken(s);
 	if (!utcp__cc_own(s) &&
 	    (s->recovery == REC_FAST || s->recovery == REC_CWR)) {
 		s->cc.cwnd = cwnd_before;
@@ -219,7 +219,7 @@ utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *in, bool wnd_changed,
 		return false;
 	if (w.acked) {
 		phantom = acked_segs(s, &w);
-		s->progress_ns = s->u->now_ns;
+		s->busy->progress_ns = s->u->now_ns;
 		s->retries = 0;
 	}
 	if (sack && in->num_sacks)
@@ -238,7 +238,7 @@ utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *in, bool wnd_changed,
 	run_timers(s, &w);
 	if (w.acked > phantom)
 		utcp__snd_acked(s, w.acked - phantom);
-	if (s->lost_hint || utcp__snd_unsent(s) ||
+	if (s->busy->lost_hint || utcp__snd_unsent(s) ||
 	    (s->fin_wanted && !s->fin_sent))
 		utcp__want_output(s);
 	return phantom > 0;

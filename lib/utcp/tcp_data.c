@@ -34,7 +34,7 @@ schedule_ack(utcp_sock_t *s, bool quick)
 	/* RFC 9293 section 3.8.6.3 (MUST-58, 59): of full segments every
 	   second, and none later than 0.5 s. */
 	if (s->ack_now || quick || unacked > (every - 1) * s->rcv_mss ||
-	    wait == 0 || OPT(s, QUICKACK) != 0 || !link_empty(&s->reass)) {
+	    wait == 0 || OPT(s, QUICKACK) != 0 || !link_empty(&s->busy->reass)) {
 		utcp__ack_soon(s);
 		return;
 	}
@@ -83,12 +83,12 @@ learn(utcp_sock_t *s, const struct utcp__seg_in *seg)
 static void
 rtt_is(utcp_sock_t *s, uint64_t rtt_ns, bool least)
 {
-	uint64_t old = s->rcv_rtt_ns;
+	uint64_t old = s->busy->rcv_rtt_ns;
 
 	if (old == 0 || (least && rtt_ns < old))
-		s->rcv_rtt_ns = rtt_ns;
+		s->busy->rcv_rtt_ns = rtt_ns;
 	else if (!least)
-		s->rcv_rtt_ns = old - old / 8 + rtt_ns / 8;
+		s->busy->rcv_rtt_ns = old - old / 8 + rtt_ns / 8;
 }
 
 /* The round trip time as a receiver sees it, for the size of the buffer. */
@@ -105,14 +105,14 @@ measure_rtt(utcp_sock_t *s, const struct utcp__seg_in *seg)
 			rtt_is(s, ms * MSEC, false);
 	}
 	/* A window of data takes a round trip, at least. */
-	if (s->rcv_rtt_at_ns != 0) {
-		if (seq_lt(s->rcv_nxt, s->rcv_rtt_seq))
+	if (s->busy->rcv_rtt_at_ns != 0) {
+		if (seq_lt(s->rcv_nxt, s->busy->rcv_rtt_seq))
 			return;
-		if (now > s->rcv_rtt_at_ns)
-			rtt_is(s, now - s->rcv_rtt_at_ns, true);
+		if (now > s->busy->rcv_rtt_at_ns)
+			rtt_is(s, now - s->busy->rcv_rtt_at_ns, true);
 	}
-	s->rcv_rtt_at_ns = now;
-	s->rcv_rtt_seq = s->rcv_adv;
+	s->busy->rcv_rtt_at_ns = now;
+	s->busy->rcv_rtt_seq = s->rcv_adv;
 }
 
 void
@@ -167,8 +167,8 @@ fill_holes(utcp_sock_t *s, struct utcp__seg_in *seg)
 	struct utcp__seg_in head;
 	int rc;
 
-	while (seg->len > 0 && !link_empty(&s->reass)) {
-		from = CONTAINER(s->reass.next, struct utcp__rblk, link)->seq;
+	while (seg->len > 0 && !link_empty(&s->busy->reass)) {
+		from = CONTAINER(s->busy->reass.next, struct utcp__rblk, link)->seq;
 		if (seq_leq(end, from))
 			break;
 		head = *seg;
@@ -255,7 +255,7 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 		}
 		if (fin && !s->fin_ofo) {
 			s->fin_ofo = true;
-			s->fin_seq = end;
+			s->busy->fin_seq = end;
 		}
 		quick_mode(s);
 		return;
@@ -263,7 +263,7 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 	if (seg->len > 0) {
 		quick = learn(s, seg);
 		measure_rtt(s, seg);
-		if (link_empty(&s->reass)) {
+		if (link_empty(&s->busy->reass)) {
 			if (utcp__rcv_append(s, seg) < 0)
 				return; /* counted; it will come again */
 		} else {
@@ -275,12 +275,12 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 		schedule_ack(s, quick);
 	}
 	if ((fin && s->rcv_nxt == end) ||
-	    (s->fin_ofo && s->rcv_nxt == s->fin_seq))
+	    (s->fin_ofo && s->rcv_nxt == s->busy->fin_seq))
 		take_fin(s);
 	else if (fin && seq_lt(s->rcv_nxt, end) && !s->fin_ofo) {
 		s->fin_ofo = true;
-		s->fin_seq = end;
-	} else if (s->fin_ofo && seq_lt(s->fin_seq, s->rcv_nxt)) {
+		s->busy->fin_seq = end;
+	} else if (s->fin_ofo && seq_lt(s->busy->fin_seq, s->rcv_nxt)) {
 		s->fin_ofo = false;
 	}
 }

@@ -414,7 +414,7 @@ fast_path(utcp_sock_t *s, struct utcp__seg_in *seg)
 	if ((seg->flags & ~TH_PSH) != TH_ACK || seg->seq != s->rcv_nxt ||
 	    s->state != UTCP_ESTABLISHED || seg->opts != ts ||
 	    seg->len > rcv_wnd(s) || seq_lt(seg->ack, s->snd_una) ||
-	    seq_lt(s->snd_nxt, seg->ack) || !link_empty(&s->reass) ||
+	    seq_lt(s->snd_nxt, seg->ack) || !link_empty(&s->busy->reass) ||
 	    s->fin_ofo || s->orphan || (seg->in->tos & 3) == 3)
 		return false;
 	if (ts != 0) {
@@ -437,6 +437,10 @@ utcp__tcp_segment(utcp_sock_t *s, struct utcp__seg_in *seg)
 {
 	utcp_t *u = s->u;
 
+	if (!utcp__rouse(s)) {
+		COUNT(s->u, DROP_NOMEM);
+		return;
+	}
 	/* RFC 5082 section 3 */
 	if (UNLIKELY(seg->in->ttl < OPT(s, TTL_MIN))) {
 		COUNT(u, DROP_STATE);

@@ -52,7 +52,7 @@ utcp__has_sack(const utcp_sock_t *s)
 static inline struct utcp__seg *
 utcp__first_seg(const utcp_sock_t *s)
 {
-	return CONTAINER(s->segs.next, struct utcp__seg, link);
+	return CONTAINER(s->busy->segs.next, struct utcp__seg, link);
 }
 
 /* Segments on the wire that n bytes of one record are. */

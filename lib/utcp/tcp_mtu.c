@@ -296,9 +296,9 @@ oldest_exceeds(const utcp_sock_t *s, uint32_t mtu)
 	const struct utcp__seg *seg;
 	uint32_t len;
 
-	if (s->segs.next == &s->segs)
+	if (s->busy->segs.next == &s->busy->segs)
 		return false;
-	seg = CONTAINER(s->segs.next, struct utcp__seg, link);
+	seg = CONTAINER(s->busy->segs.next, struct utcp__seg, link);
 	len = seg->len < s->mss ? seg->len : s->mss;
 	return len + headers_of(s) + utcp__opt_bytes(s) > mtu;
 }

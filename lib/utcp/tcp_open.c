@@ -110,9 +110,9 @@ utcp__established(utcp_sock_t *s)
 	s->backoff = 0;
 	s->retries = 0;
 	s->last_rcv_ns = u->now_ns;
-	s->rcvq_ns = u->now_ns;
-	s->rcvq_seq = s->rcv_nxt;
-	s->rcv_rtt_at_ns = 0;
+	s->busy->rcvq_ns = u->now_ns;
+	s->busy->rcvq_seq = s->rcv_nxt;
+	s->busy->rcv_rtt_at_ns = 0;
 	if (s->cc_mod == NULL)
 		utcp__cc_start(s, s->opts->cc);
 	utcp__keep_restart(s);

@@ -127,7 +127,7 @@ send_syn(utcp_sock_t *s, struct utcp__out *o)
 	if (s->snd_nxt == s->iss || s->syn_owed ||
 	    (s->ack_now && s->state != UTCP_SYN_SENT)) {
 		if (s->snd_nxt == s->iss)
-			s->progress_ns = s->u->now_ns;
+			s->busy->progress_ns = s->u->now_ns;
 		err = utcp__segment_syn(s, o);
 		if (err < 0)
 			return hold_of(err);
@@ -319,7 +319,7 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 			utcp__idle_restart(s);
 		if (!s->bytes_sent)
 			s->snd_sml = s->snd_una;
-		s->progress_ns = s->u->now_ns;
+		s->busy->progress_ns = s->u->now_ns;
 	}
 	if (last && n)
 		out.flags |= TH_PSH;
@@ -335,7 +335,7 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 	if (err < 0)
 		return err;
 	if (full != s->mss)
-		CONTAINER(s->segs.prev, struct utcp__seg, link)->unit =
+		CONTAINER(s->busy->segs.prev, struct utcp__seg, link)->unit =
 		    (uint16_t)full;
 	if (out.flags & TH_CWR)
 		s->cwr_owed = false;

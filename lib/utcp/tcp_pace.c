@@ -28,14 +28,14 @@ natural_rate(const utcp_sock_t *s)
 bool
 utcp__pace_blocked(utcp_sock_t *s)
 {
-	if (s->pace_next_ns <= s->u->now_ns)
+	if (s->busy->pace_next_ns <= s->u->now_ns)
 		return false;
 	if (!s->pace_rate) {
-		s->pace_next_ns = 0; /* switched off meanwhile */
+		s->busy->pace_next_ns = 0; /* switched off meanwhile */
 		return false;
 	}
-	if (s->due[UTCP__TM_PACE] != s->pace_next_ns)
-		utcp__tm_set(s, UTCP__TM_PACE, s->pace_next_ns);
+	if (s->due[UTCP__TM_PACE] != s->busy->pace_next_ns)
+		utcp__tm_set(s, UTCP__TM_PACE, s->busy->pace_next_ns);
 	return true;
 }
 
@@ -50,9 +50,9 @@ utcp__pace_sent(utcp_sock_t *s, uint32_t bytes)
 	len_ns = bytes * SEC / rate;
 	/* A late start is made up for, by half of this packet's time at
 	   most: timers are coarse, and that must not cost rate. */
-	late_ns = s->pace_next_ns ? now - MIN(s->pace_next_ns, now) : 0;
+	late_ns = s->busy->pace_next_ns ? now - MIN(s->busy->pace_next_ns, now) : 0;
 	len_ns -= MIN(late_ns, len_ns / 2);
-	s->pace_next_ns = MAX(s->pace_next_ns, now) + len_ns;
+	s->busy->pace_next_ns = MAX(s->busy->pace_next_ns, now) + len_ns;
 }
 
 /* Payload for which the caller's buffers have room, at a guess that is never

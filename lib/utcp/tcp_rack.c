@@ -40,8 +40,8 @@ utcp__rack_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
 			return;
 	}
 	s->rack_rtt_ns = rtt;
-	if (sent_after(seg->sent_ns, end, s->rack_sent_ns, s->rack_end)) {
-		s->rack_sent_ns = seg->sent_ns;
+	if (sent_after(seg->sent_ns, end, s->busy->rack_sent_ns, s->rack_end)) {
+		s->busy->rack_sent_ns = seg->sent_ns;
 		s->rack_end = end;
 	}
 }
@@ -89,14 +89,14 @@ utcp__rack_detect(utcp_sock_t *s)
 	struct utcp__link *l, *next;
 	struct utcp__seg *seg;
 
-	l = s->sent.next;
-	if (s->rack_sent_ns == 0 || l == &s->sent)
+	l = s->busy->sent.next;
+	if (s->busy->rack_sent_ns == 0 || l == &s->busy->sent)
 		goto out;
 	wnd = reo_wnd(s) + s->rack_rtt_ns;
-	for (; l != &s->sent; l = next) {
+	for (; l != &s->busy->sent; l = next) {
 		next = l->next;
 		seg = CONTAINER(l, struct utcp__seg, by_time);
-		if (!sent_after(s->rack_sent_ns, s->rack_end, seg->sent_ns,
+		if (!sent_after(s->busy->rack_sent_ns, s->rack_end, seg->sent_ns,
 				seg->seq + seg->len))
 			break;
 		due = seg->sent_ns + wnd;
@@ -164,17 +164,17 @@ utcp__tlp_pick(utcp_sock_t *s)
 	uint32_t unsent = utcp__snd_unsent(s);
 	struct utcp__seg *seg;
 
-	if (link_empty(&s->segs) || s->recovery >= REC_FAST)
+	if (link_empty(&s->busy->segs) || s->recovery >= REC_FAST)
 		return NULL;
 	if (unsent > s->mss)
 		unsent = s->mss;
 	if (unsent && seq_leq(s->snd_nxt + unsent, s->snd_una + s->snd_wnd))
 		return NULL;
-	seg = CONTAINER(s->segs.prev, struct utcp__seg, link);
+	seg = CONTAINER(s->busy->segs.prev, struct utcp__seg, link);
 	if (seg->len > s->mss) {
 		if (utcp__seg_split(s, seg, (seg->len - 1) / s->mss * s->mss))
 			return NULL;
-		seg = CONTAINER(s->segs.prev, struct utcp__seg, link);
+		seg = CONTAINER(s->busy->segs.prev, struct utcp__seg, link);
 	}
 	return seg->flags & SEG_SACKED ? NULL : seg;
 }

@@ -13,10 +13,10 @@ utcp__rate_sent(utcp_sock_t *s, struct utcp__seg *seg)
 
 	/* A flight begins: time that passed without one is no slowness. */
 	if (inflight <= seg->len)
-		s->first_sent_ns = s->delivered_ns = s->u->now_ns;
+		s->busy->first_sent_ns = s->busy->delivered_ns = s->u->now_ns;
 	seg->delivered = s->delivered;
-	seg->delivered_ns = s->delivered_ns;
-	seg->first_sent_ns = s->first_sent_ns;
+	seg->delivered_ns = s->busy->delivered_ns;
+	seg->first_sent_ns = s->busy->first_sent_ns;
 	seg->lost = s->lost;
 	seg->tx_inflight = inflight;
 	if (s->app_limited)
@@ -32,7 +32,7 @@ utcp__rate_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
 	uint64_t now = s->u->now_ns;
 
 	s->delivered += end - seg->seq;
-	s->delivered_ns = now;
+	s->busy->delivered_ns = now;
 	if (w->rs_valid &&
 	    (seg->sent_ns < w->rs_sent_ns ||
 	     (seg->sent_ns == w->rs_sent_ns && seq_lt(end, w->rs_end))))
@@ -46,7 +46,7 @@ utcp__rate_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
 	w->rs_lost = seg->lost;
 	w->rs_tx_inflight = seg->tx_inflight;
 	w->rs_app_limited = seg->flags & SEG_APP_LIMITED;
-	s->first_sent_ns = seg->sent_ns;
+	s->busy->first_sent_ns = seg->sent_ns;
 }
 
 void
@@ -60,7 +60,7 @@ utcp__rate_sample(utcp_sock_t *s, const struct utcp__ackwork *w,
 		s->app_limited = 0;
 	if (!w->rs_valid)
 		return;
-	acked_ns = s->delivered_ns - w->rs_delivered_ns;
+	acked_ns = s->busy->delivered_ns - w->rs_delivered_ns;
 	interval = acked_ns > w->rs_elapsed_ns ? acked_ns : w->rs_elapsed_ns;
 	ack->prior_delivered = w->rs_delivered;
 	ack->tx_inflight = w->rs_tx_inflight;
@@ -87,7 +87,7 @@ utcp__rate_app_limited(utcp_sock_t *s)
 	uint64_t end = s->delivered + utcp__inflight(s);
 
 	/* What is lost and not yet sent again is data to send. */
-	if (s->lost_hint && utcp__next_lost(s))
+	if (s->busy->lost_hint && utcp__next_lost(s))
 		return;
 	s->app_limited = end ? end : 1;
 }

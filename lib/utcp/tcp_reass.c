@@ -31,17 +31,17 @@ sacks_ready(utcp_sock_t *s)
 {
 	if ((s->negotiated & UTCP_GOT_SACK) == 0)
 		return false;
-	if (s->sacks == NULL)
-		s->sacks = utcp__alloc(s->u, SACKS * sizeof(s->sacks[0]));
-	return s->sacks != NULL;
+	if (s->busy->sacks == NULL)
+		s->busy->sacks = utcp__alloc(s->u, SACKS * sizeof(s->busy->sacks[0]));
+	return s->busy->sacks != NULL;
 }
 
 static void
 sack_remove(utcp_sock_t *s, unsigned int i)
 {
 	s->num_sacks--;
-	memmove(s->sacks + i, s->sacks + i + 1,
-		(s->num_sacks - i) * sizeof(s->sacks[0]));
+	memmove(s->busy->sacks + i, s->busy->sacks + i + 1,
+		(s->num_sacks - i) * sizeof(s->busy->sacks[0]));
 }
 
 /* Stretches b over the neighbours in the queue, from one within b. */
@@ -50,13 +50,13 @@ stretch(utcp_sock_t *s, struct utcp__rblk *at, struct utcp__sackblk *b)
 {
 	struct utcp__link *l;
 
-	for (l = &at->link; l != &s->reass; l = l->prev) {
+	for (l = &at->link; l != &s->busy->reass; l = l->prev) {
 		if (seq_lt(blk_end(blk_of(l)), b->start))
 			break;
 		if (seq_lt(blk_of(l)->seq, b->start))
 			b->start = blk_of(l)->seq;
 	}
-	for (l = at->link.next; l != &s->reass; l = l->next) {
+	for (l = at->link.next; l != &s->busy->reass; l = l->next) {
 		if (seq_lt(b->end, blk_of(l)->seq))
 			break;
 		if (seq_lt(b->end, blk_end(blk_of(l))))
@@ -79,7 +79,7 @@ sack_add(utcp_sock_t *s, struct utcp__rblk *at, uint32_t start, uint32_t end)
 		return;
 	full = s->num_sacks == SACKS;
 	for (unsigned int i = 0; i < s->num_sacks;) {
-		const struct utcp__sackblk *o = &s->sacks[i];
+		const struct utcp__sackblk *o = &s->busy->sacks[i];
 
 		if (seq_lt(b.end, o->start) || seq_lt(o->end, b.start)) {
 			i++;
@@ -97,8 +97,8 @@ sack_add(utcp_sock_t *s, struct utcp__rblk *at, uint32_t start, uint32_t end)
 		stretch(s, at, &b);
 	if (s->num_sacks == SACKS)
 		s->num_sacks--;
-	memmove(s->sacks + 1, s->sacks, s->num_sacks * sizeof(s->sacks[0]));
-	s->sacks[0] = b;
+	memmove(s->busy->sacks + 1, s->busy->sacks, s->num_sacks * sizeof(s->busy->sacks[0]));
+	s->busy->sacks[0] = b;
 	s->num_sacks++;
 }
 
@@ -107,8 +107,8 @@ static void
 sacks_trim(utcp_sock_t *s)
 {
 	for (unsigned int i = 0; i < s->num_sacks;) {
-		if (seq_leq(s->sacks[i].end, s->rcv_nxt) ||
-		    seq_leq(s->sacks[i].start, s->rcv_nxt))
+		if (seq_leq(s->busy->sacks[i].end, s->rcv_nxt) ||
+		    seq_leq(s->busy->sacks[i].start, s->rcv_nxt))
 			sack_remove(s, i);
 		else
 			i++;
@@ -120,12 +120,12 @@ static void
 sacks_cut(utcp_sock_t *s, uint32_t seq)
 {
 	for (unsigned int i = 0; i < s->num_sacks;) {
-		if (seq_leq(seq, s->sacks[i].start)) {
+		if (seq_leq(seq, s->busy->sacks[i].start)) {
 			sack_remove(s, i);
 			continue;
 		}
-		if (seq_lt(seq, s->sacks[i].end))
-			s->sacks[i].end = seq;
+		if (seq_lt(seq, s->busy->sacks[i].end))
+			s->busy->sacks[i].end = seq;
 		i++;
 	}
 }
@@ -133,7 +133,7 @@ sacks_cut(utcp_sock_t *s, uint32_t seq)
 void
 utcp__dsack(utcp_sock_t *s, uint32_t start, uint32_t end)
 {
-	struct utcp__sackblk *d = &s->dsack;
+	struct utcp__sackblk *d = &s->busy->dsack;
 
 	if ((s->negotiated & UTCP_GOT_SACK) == 0 || !seq_lt(start, end))
 		return;
@@ -155,14 +155,14 @@ utcp__sack_report(utcp_sock_t *s, struct utcp__sackblk *to, unsigned int max)
 {
 	unsigned int n = 0;
 
-	if (max > 0 && s->dsack.start != s->dsack.end) {
+	if (max > 0 && s->busy->dsack.start != s->busy->dsack.end) {
 		/* RFC 2883 section 4: the duplicate first, once. */
-		to[n++] = s->dsack;
-		s->dsack.start = s->dsack.end = 0;
+		to[n++] = s->busy->dsack;
+		s->busy->dsack.start = s->busy->dsack.end = 0;
 		COUNT(s->u, DSACK_OUT);
 	}
 	for (unsigned int i = 0; i < s->num_sacks && n < max; i++)
-		to[n++] = s->sacks[i];
+		to[n++] = s->busy->sacks[i];
 	return n;
 }
 
@@ -172,8 +172,8 @@ static void
 blk_free(utcp_sock_t *s, struct utcp__rblk *b)
 {
 	link_remove(&b->link);
-	s->reass_bytes -= utcp__rblk_cost(b);
-	s->reass_blks--;
+	s->busy->reass_bytes -= utcp__rblk_cost(b);
+	s->busy->reass_blks--;
 	utcp__rblk_free(s->u, b);
 }
 
@@ -185,7 +185,7 @@ room_for(const utcp_sock_t *s, uint32_t bytes)
 
 	if (most < LEAST_BYTES)
 		most = LEAST_BYTES;
-	return (uint64_t)s->reass_bytes + bytes + sizeof(struct utcp__rblk) <=
+	return (uint64_t)s->busy->reass_bytes + bytes + sizeof(struct utcp__rblk) <=
 	       most;
 }
 
@@ -198,9 +198,9 @@ make_room(utcp_sock_t *s, uint32_t end, uint32_t bytes)
 
 	while (!room_for(s, bytes)) {
 		COUNT(s->u, DROP_RCVBUF);
-		if (link_empty(&s->reass))
+		if (link_empty(&s->busy->reass))
 			return false;
-		last = blk_of(s->reass.prev);
+		last = blk_of(s->busy->reass.prev);
 		if (seq_lt(last->seq, end))
 			return false;
 		sacks_cut(s, last->seq);
@@ -257,7 +257,7 @@ blk_new(utcp_t *u, const struct utcp__seg_in *seg, uint32_t room)
 static struct utcp__rblk *
 put(utcp_sock_t *s, struct utcp__link *prev, const struct utcp__seg_in *seg)
 {
-	bool follows = prev != &s->reass && blk_end(blk_of(prev)) == seg->seq;
+	bool follows = prev != &s->busy->reass && blk_end(blk_of(prev)) == seg->seq;
 	struct utcp__rblk *b = NULL;
 	uint32_t run;
 
@@ -282,8 +282,8 @@ put(utcp_sock_t *s, struct utcp__link *prev, const struct utcp__seg_in *seg)
 		return NULL;
 	}
 	link_append(prev->next, &b->link);
-	s->reass_bytes += utcp__rblk_cost(b);
-	s->reass_blks++;
+	s->busy->reass_bytes += utcp__rblk_cost(b);
+	s->busy->reass_blks++;
 	return b;
 }
 
@@ -299,7 +299,7 @@ put_around(utcp_sock_t *s, struct utcp__link *prev, struct utcp__seg_in *seg)
 	uint32_t end = seg->seq + seg->len, stop;
 
 	while (seg->len > 0) {
-		if (prev->next == &s->reass ||
+		if (prev->next == &s->busy->reass ||
 		    seq_leq(end, blk_of(prev->next)->seq)) {
 			b = put(s, prev, seg);
 			return b != NULL ? b : at;
@@ -328,14 +328,14 @@ void
 utcp__reass_insert(utcp_sock_t *s, struct utcp__seg_in *seg)
 {
 	uint32_t start = seg->seq, end = seg->seq + seg->len, stop;
-	struct utcp__link *prev = s->reass.prev;
+	struct utcp__link *prev = s->busy->reass.prev;
 	struct utcp__rblk *at, *b;
 
 	/* Mostly it is the newest: the search begins at the end. */
-	while (prev != &s->reass && seq_lt(start, blk_of(prev)->seq))
+	while (prev != &s->busy->reass && seq_lt(start, blk_of(prev)->seq))
 		prev = prev->prev;
 	at = NULL;
-	if (prev != &s->reass && seq_lt(start, blk_end(blk_of(prev)))) {
+	if (prev != &s->busy->reass && seq_lt(start, blk_end(blk_of(prev)))) {
 		at = blk_of(prev);
 		stop = seq_lt(end, blk_end(at)) ? end : blk_end(at);
 		utcp__dsack(s, start, stop);
@@ -365,8 +365,8 @@ utcp__reass_deliver(utcp_sock_t *s)
 	bool moved = false;
 	uint32_t old;
 
-	while (!link_empty(&s->reass)) {
-		b = blk_of(s->reass.next);
+	while (!link_empty(&s->busy->reass)) {
+		b = blk_of(s->busy->reass.next);
 		if (seq_lt(s->rcv_nxt, b->seq))
 			break;
 		old = s->rcv_nxt - b->seq;
@@ -377,8 +377,8 @@ utcp__reass_deliver(utcp_sock_t *s)
 		b->data += old;
 		b->len -= old;
 		b->seq += old;
-		s->reass_bytes -= utcp__rblk_cost(b);
-		s->reass_blks--;
+		s->busy->reass_bytes -= utcp__rblk_cost(b);
+		s->busy->reass_blks--;
 		utcp__rcv_append_blk(s, b);
 		moved = true;
 	}
@@ -389,7 +389,7 @@ utcp__reass_deliver(utcp_sock_t *s)
 void
 utcp__reass_drop(utcp_sock_t *s)
 {
-	while (!link_empty(&s->reass))
-		blk_free(s, blk_of(s->reass.next));
+	while (!link_empty(&s->busy->reass))
+		blk_free(s, blk_of(s->busy->reass.next));
 	s->num_sacks = 0;
 }

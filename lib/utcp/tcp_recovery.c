@@ -19,18 +19,21 @@ reduce(utcp_sock_t *s, uint32_t acked, uint32_t sacked, enum utcp_cc_event why)
 		s->cwr_owed = true; /* RFC 3168 section 6.1.2 */
 	s->tlp_out = 0;
 	s->high_seq = s->snd_nxt;
-	s->prr_delivered = s->prr_out = 0;
+	s->busy->prr_delivered = s->busy->prr_out = 0;
 	/* RFC 9937 section 6.2: RecoverFS */
-	s->prr_fs = s->out_bytes - s->sacked_bytes + sacked + acked;
-	if (!s->prr_fs)
-		s->prr_fs = 1;
+	s->busy->prr_fs = s->out_bytes - s->sacked_bytes + sacked + acked;
+	if (!s->busy->prr_fs)
+		s->busy->prr_fs = 1;
 	if (!s->cc_mod)
 		return;
-	s->prior_cwnd = s->cc.cwnd;
-	s->prior_ssthresh = s->cc.ssthresh;
+	s->busy->prior_cwnd = s->cc.cwnd;
+	s->busy->prior_ssthresh = s->cc.ssthresh;
 	if (!utcp__cc_own(s)) {
-		utcp__cc_refresh(s);
-		s->cc.ssthresh = s->cc_mod->ops.ssthresh(&s->cc, why);
+		uint32_t ssthresh =
+			s->cc_mod->ops.ssthresh(utcp__cc_view(s), why);
+
+		utcp__cc_taken(s);
+		s->cc.ssthresh = ssthresh;
 	}
 }
 
@@ -39,8 +42,8 @@ undo_arm(utcp_sock_t *s)
 {
 	s->undo_armed = true;
 	s->undo_sent = false;
-	s->undo_una = s->snd_una;
-	s->undo_retrans = 0;
+	s->busy->undo_una = s->snd_una;
+	s->busy->undo_retrans = 0;
 }
 
 void
@@ -79,21 +82,22 @@ utcp__prr(utcp_sock_t *s, uint32_t delivered, bool safe)
 	if ((s->recovery != REC_FAST && s->recovery != REC_CWR) || !s->cc_mod ||
 	    utcp__cc_own(s))
 		return;
-	s->prr_delivered += delivered;
+	s->busy->prr_delivered += delivered;
 	if (pipe > ssthresh) {
-		n = (int64_t)(((uint64_t)s->prr_delivered * ssthresh +
-			       s->prr_fs - 1) /
-			      s->prr_fs) -
-		    s->prr_out;
+		n = (int64_t)(((uint64_t)s->busy->prr_delivered * ssthresh +
+			       s->busy->prr_fs - 1) /
+			      s->busy->prr_fs) -
+		    s->busy->prr_out;
 	} else {
-		n = (int64_t)s->prr_delivered - s->prr_out;
+		n = (int64_t)s->busy->prr_delivered - s->busy->prr_out;
 		n = n > delivered ? n : delivered;
 		n += safe ? mss : 0;
 		most = ssthresh - pipe;
 		n = n < most ? n : most;
 	}
-	/* The first retransmission is sent at once. */
-	if (s->prr_out == 0 && n < mss)
+	/* The first retransmission is sent at once, and without SACK each
+	   (RFC 6582 section 3.2, step 3): what it waits for comes slowly. */
+	if (n < mss && (s->busy->prr_out == 0 || (!utcp__has_sack(s) && s->busy->lost_hint)))
 		n = mss;
 	s->cc.cwnd = pipe + (n > 0 ? (uint32_t)n : 0);
 	if (s->cc.cwnd < mss)
@@ -124,7 +128,7 @@ static void
 undo(utcp_sock_t *s)
 {
 	const struct utcp__cc_mod *mod = s->cc_mod;
-	uint32_t cwnd = s->prior_cwnd;
+	uint32_t cwnd = s->busy->prior_cwnd;
 
 	COUNT(s->u, UNDO);
 	s->undo_armed = false;
@@ -134,13 +138,14 @@ undo(utcp_sock_t *s)
 	s->loss_seen = false;
 	if (!mod)
 		return;
-	utcp__cc_refresh(s);
-	if (mod->ops.undo)
-		cwnd = mod->ops.undo(&s->cc);
+	if (mod->ops.undo) {
+		cwnd = mod->ops.undo(utcp__cc_view(s));
+		utcp__cc_taken(s);
+	}
 	if (!utcp__cc_own(s) && s->cc.cwnd < cwnd)
 		s->cc.cwnd = cwnd;
-	if (!utcp__cc_own(s) && s->cc.ssthresh < s->prior_ssthresh)
-		s->cc.ssthresh = s->prior_ssthresh;
+	if (!utcp__cc_own(s) && s->cc.ssthresh < s->busy->prior_ssthresh)
+		s->cc.ssthresh = s->busy->prior_ssthresh;
 	utcp__cc_event(s, UTCP_CC_UNDO);
 }
 
@@ -154,7 +159,7 @@ eifel(const utcp_sock_t *s, const struct utcp__ackwork *w)
 	if (!s->undo_sent)
 		return true;
 	return s->negotiated & UTCP_GOT_TIMESTAMPS && w->in->opts & TO_TS &&
-	       seq_lt(w->in->ts_ecr, s->retrans_ts);
+	       seq_lt(w->in->ts_ecr, s->busy->retrans_ts);
 }
 
 /* RFC 3708: each byte that was sent again came twice. */
@@ -164,10 +169,10 @@ all_dsacked(utcp_sock_t *s, const struct utcp__ackwork *w)
 	const struct utcp__sackblk *b = &w->dsack_blk;
 
 	if (!s->undo_armed || !s->undo_sent || !w->dsack ||
-	    seq_lt(b->start, s->undo_una))
+	    seq_lt(b->start, s->busy->undo_una))
 		return false;
-	s->undo_retrans -= (int32_t)(b->end - b->start);
-	return s->undo_retrans <= 0;
+	s->busy->undo_retrans -= (int32_t)(b->end - b->start);
+	return s->busy->undo_retrans <= 0;
 }
 
 /* ---- timeouts -------------------------------------------------------------------- */
@@ -180,19 +185,19 @@ utcp__loss_timeout(utcp_sock_t *s)
 	struct utcp__link *l, *next;
 	struct utcp__seg *seg;
 
-	if (!link_empty(&s->segs) && utcp__first_seg(s)->flags & SEG_SACKED)
+	if (!link_empty(&s->busy->segs) && utcp__first_seg(s)->flags & SEG_SACKED)
 		utcp__sack_renege(s);
 	s->frto = !s->pmtu_probing;
 	s->frto_new = false;
 	/* RFC 5681 section 3.1, equation 4: once for what timed out. */
 	if (!again) {
-		uint32_t cwnd = s->prior_cwnd, ssthresh = s->prior_ssthresh;
+		uint32_t cwnd = s->busy->prior_cwnd, ssthresh = s->busy->prior_ssthresh;
 		bool slowed = s->recovery == REC_FAST;
 
 		reduce(s, 0, 0, UTCP_CC_TIMEOUT);
 		if (slowed) {
-			s->prior_cwnd = cwnd;
-			s->prior_ssthresh = ssthresh;
+			s->busy->prior_cwnd = cwnd;
+			s->busy->prior_ssthresh = ssthresh;
 		}
 		undo_arm(s);
 	}
@@ -202,10 +207,10 @@ utcp__loss_timeout(utcp_sock_t *s)
 	if (!utcp__has_sack(s))
 		s->sacked_bytes = 0;
 	/* RFC 8985 section 6.3: what was sent a moment ago is not lost. */
-	for (l = s->sent.next; l != &s->sent; l = next) {
+	for (l = s->busy->sent.next; l != &s->busy->sent; l = next) {
 		next = l->next;
 		seg = CONTAINER(l, struct utcp__seg, by_time);
-		if (!rack || s->segs.next == &seg->link ||
+		if (!rack || s->busy->segs.next == &seg->link ||
 		    seg->sent_ns + s->rack_rtt_ns <= s->u->now_ns)
 			utcp__mark_lost(s, seg, true);
 	}
@@ -356,7 +361,7 @@ utcp__mtu_resend(utcp_sock_t *s)
 	struct utcp__link *l;
 	struct utcp__seg *seg;
 
-	for (l = s->segs.next; l != &s->segs; l = l->next) {
+	for (l = s->busy->segs.next; l != &s->busy->segs; l = l->next) {
 		seg = CONTAINER(l, struct utcp__seg, link);
 		if (seg->len > s->mss)
 			utcp__mark_lost(s, seg, false);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * tcp_sack.c: the scoreboard (RFC 2018, 2883, 6675): what was sent, in order of
- * sequence numbers (s->segs), and what of it is on its way, in order of time
- * (s->sent).
+ * sequence numbers (s->busy->segs), and what of it is on its way, in order of time
+ * (s->busy->sent).
  *
- * A segment is in s->sent while a copy of it may be in the network: neither
+ * A segment is in s->busy->sent while a copy of it may be in the network: neither
  * SACKed, nor LOST and not yet sent again. A retransmitted one stays LOST, with
  * RETRANS, so that the pipe counts it once: out - sacked - lost + retrans.
  */
@@ -13,7 +13,7 @@
 static inline struct utcp__seg *
 next_seg(const utcp_sock_t *s, const struct utcp__seg *seg)
 {
-	return seg->link.next == &s->segs
+	return seg->link.next == &s->busy->segs
 		   ? NULL
 		   : CONTAINER(seg->link.next, struct utcp__seg, link);
 }
@@ -52,14 +52,14 @@ note_sent(utcp_sock_t *s, struct utcp__seg *seg)
 	seg->unit = s->mss;
 	if (seg->times < UINT8_MAX)
 		seg->times++;
-	link_append(&s->sent, &seg->by_time);
+	link_append(&s->busy->sent, &seg->by_time);
 	s->last_snd_ns = s->u->now_ns;
 	utcp__rate_sent(s, seg);
 	if (s->recovery == REC_CWR || s->recovery == REC_FAST)
-		s->prr_out += seg->len;
+		s->busy->prr_out += seg->len;
 	if (mod && mod->ops.sent) {
-		utcp__cc_refresh(s);
-		mod->ops.sent(&s->cc, seg->len);
+		mod->ops.sent(utcp__cc_view(s), seg->len);
+		utcp__cc_taken(s);
 	}
 }
 
@@ -71,19 +71,19 @@ utcp__seg_sent(utcp_sock_t *s, uint32_t seq, uint32_t len, uint16_t flags)
 	UTCP_ASSERT(seq == s->snd_nxt && len > 0);
 	if (!seg)
 		return -ENOMEM;
-	if (link_empty(&s->segs)) {
+	if (link_empty(&s->busy->segs)) {
 		/* The marks in the sequence space are stale after a rest. */
 		s->fack = seq;
 		if (flags & SEG_SYN)
 			s->high_seq = seq;
-		s->progress_ns = s->u->now_ns;
+		s->busy->progress_ns = s->u->now_ns;
 		if (!s->rto_ns)
 			s->rto_ns = (uint64_t)OPT(s, INITRTO_NS);
 	}
 	seg->seq = seq;
 	seg->len = len;
 	seg->flags = flags;
-	link_append(&s->segs, &seg->link);
+	link_append(&s->busy->segs, &seg->link);
 	s->snd_nxt = seq + len;
 	s->out_bytes += len;
 	note_sent(s, seg);
@@ -112,17 +112,17 @@ utcp__seg_resent(utcp_sock_t *s, struct utcp__seg *seg)
 	note_sent(s, seg);
 	if (s->undo_armed) {
 		/* Saturates: an undo that needs more than 2 GB of DSACKs. */
-		if (s->undo_retrans < INT32_MAX - (int32_t)seg->len)
-			s->undo_retrans += (int32_t)seg->len;
+		if (s->busy->undo_retrans < INT32_MAX - (int32_t)seg->len)
+			s->busy->undo_retrans += (int32_t)seg->len;
 		if (!s->undo_sent) {
 			s->undo_sent = true;
-			s->retrans_ts = utcp__ts_now(s->u, s->ts_ofs);
+			s->busy->retrans_ts = utcp__ts_now(s->u, s->ts_ofs);
 		}
 	}
 	s->total_retrans += n;
 	s->bytes_retrans += seg->len;
 	COUNT_N(s->u, RETRANS_SEGS, n);
-	if (s->segs.next == &seg->link || s->due[UTCP__TM_REXMT] == UTCP_NEVER)
+	if (s->busy->segs.next == &seg->link || s->due[UTCP__TM_REXMT] == UTCP_NEVER)
 		utcp__rto_restart(s);
 }
 
@@ -161,7 +161,7 @@ utcp__seg_split(utcp_sock_t *s, struct utcp__seg *seg, uint32_t n)
 struct utcp__seg *
 utcp__next_lost(utcp_sock_t *s)
 {
-	struct utcp__seg *seg = s->lost_hint;
+	struct utcp__seg *seg = s->busy->lost_hint;
 
 	if (!seg)
 		return NULL;
@@ -177,7 +177,7 @@ utcp__next_lost(utcp_sock_t *s)
 	while (seg &&
 	       (seg->flags & (SEG_LOST | SEG_RETRANS | SEG_SACKED)) != SEG_LOST)
 		seg = next_seg(s, seg);
-	s->lost_hint = seg;
+	s->busy->lost_hint = seg;
 	return seg;
 }
 
@@ -186,10 +186,10 @@ utcp__next_lost(utcp_sock_t *s)
 void
 utcp__seg_free(utcp_sock_t *s, struct utcp__seg *seg)
 {
-	if (s->lost_hint == seg)
-		s->lost_hint = next_seg(s, seg);
-	if (s->sackc && s->sackc->hint == seg)
-		s->sackc->hint = next_seg(s, seg);
+	if (s->busy->lost_hint == seg)
+		s->busy->lost_hint = next_seg(s, seg);
+	if (s->busy->sackc && s->busy->sackc->hint == seg)
+		s->busy->sackc->hint = next_seg(s, seg);
 	link_remove(&seg->link);
 	link_remove(&seg->by_time);
 	utcp__pool_put(s->u, UTCP__POOL_SEG, seg);
@@ -198,18 +198,18 @@ utcp__seg_free(utcp_sock_t *s, struct utcp__seg *seg)
 static void
 cache_free(utcp_sock_t *s)
 {
-	if (s->sackc)
-		utcp__free(s->u, s->sackc, sizeof(*s->sackc));
-	s->sackc = NULL;
+	if (s->busy->sackc)
+		utcp__free(s->u, s->busy->sackc, sizeof(*s->busy->sackc));
+	s->busy->sackc = NULL;
 }
 
 void
 utcp__segs_drop(utcp_sock_t *s)
 {
-	while (!link_empty(&s->segs))
+	while (!link_empty(&s->busy->segs))
 		utcp__seg_free(s, utcp__first_seg(s));
 	cache_free(s);
-	s->lost_hint = NULL;
+	s->busy->lost_hint = NULL;
 	s->out_bytes = s->sacked_bytes = s->lost_bytes = s->retrans_bytes = 0;
 	s->sacked_segs = 0;
 }
@@ -231,8 +231,8 @@ utcp__mark_lost(utcp_sock_t *s, struct utcp__seg *seg, bool blame)
 		s->lost_bytes += seg->len;
 	}
 	link_remove(&seg->by_time);
-	if (!s->lost_hint || seq_lt(seg->seq, s->lost_hint->seq))
-		s->lost_hint = seg;
+	if (!s->busy->lost_hint || seq_lt(seg->seq, s->busy->lost_hint->seq))
+		s->busy->lost_hint = seg;
 	if (seg->flags & SEG_PROBE) {
 		/* RFC 4821 section 7.5: a lost probe is no congestion. */
 		seg->flags &= (uint16_t)~SEG_PROBE;
@@ -244,16 +244,16 @@ utcp__mark_lost(utcp_sock_t *s, struct utcp__seg *seg, bool blame)
 		s->loss_seen = true;
 }
 
-/* Into s->sent by time; from `near` on, an element of the list. */
+/* Into s->busy->sent by time; from `near` on, an element of the list. */
 static struct utcp__link *
 sent_insert(utcp_sock_t *s, struct utcp__link *near, struct utcp__seg *seg)
 {
 	struct utcp__link *l = near;
 
-	while (l != &s->sent &&
+	while (l != &s->busy->sent &&
 	       CONTAINER(l, struct utcp__seg, by_time)->sent_ns > seg->sent_ns)
 		l = l->prev;
-	while (l->next != &s->sent &&
+	while (l->next != &s->busy->sent &&
 	       CONTAINER(l->next, struct utcp__seg, by_time)->sent_ns <=
 		   seg->sent_ns)
 		l = l->next;
@@ -267,10 +267,10 @@ sent_insert(utcp_sock_t *s, struct utcp__link *near, struct utcp__seg *seg)
 void
 utcp__unmark_lost(utcp_sock_t *s)
 {
-	struct utcp__link *l, *at = &s->sent;
+	struct utcp__link *l, *at = &s->busy->sent;
 	struct utcp__seg *seg;
 
-	for (l = s->segs.next; l != &s->segs; l = l->next) {
+	for (l = s->busy->segs.next; l != &s->busy->segs; l = l->next) {
 		seg = CONTAINER(l, struct utcp__seg, link);
 		if (!(seg->flags & SEG_LOST))
 			continue;
@@ -279,17 +279,17 @@ utcp__unmark_lost(utcp_sock_t *s)
 			at = sent_insert(s, at, seg);
 	}
 	s->lost_bytes = 0;
-	s->lost_hint = NULL;
+	s->busy->lost_hint = NULL;
 	s->loss_seen = false;
 }
 
 void
 utcp__sack_renege(utcp_sock_t *s)
 {
-	struct utcp__link *l, *at = &s->sent;
+	struct utcp__link *l, *at = &s->busy->sent;
 	struct utcp__seg *seg;
 
-	for (l = s->segs.next; l != &s->segs; l = l->next) {
+	for (l = s->busy->segs.next; l != &s->busy->segs; l = l->next) {
 		seg = CONTAINER(l, struct utcp__seg, link);
 		if (!(seg->flags & SEG_SACKED))
 			continue;
@@ -311,12 +311,12 @@ utcp__sack_mark(utcp_sock_t *s)
 
 	if (!s->sacked_bytes)
 		return;
-	l = s->sackc && s->sackc->hint ? &s->sackc->hint->link : s->segs.prev;
-	while (l->next != &s->segs &&
+	l = s->busy->sackc && s->busy->sackc->hint ? &s->busy->sackc->hint->link : s->busy->segs.prev;
+	while (l->next != &s->busy->segs &&
 	       seq_lt(CONTAINER(l, struct utcp__seg, link)->seq, s->fack))
 		l = l->next;
 	/* Down from the highest until enough is SACKed above. */
-	for (above = s->fack; l != &s->segs; l = l->prev) {
+	for (above = s->fack; l != &s->busy->segs; l = l->prev) {
 		seg = CONTAINER(l, struct utcp__seg, link);
 		if (!(seg->flags & SEG_SACKED))
 			continue;
@@ -326,11 +326,11 @@ utcp__sack_mark(utcp_sock_t *s)
 		if (segs >= thresh || bytes > (thresh - 1) * s->mss)
 			break;
 	}
-	if (l == &s->segs)
+	if (l == &s->busy->segs)
 		return;
 	/* A record may hold more than it takes: it ends the search all the
 	   same, as what is below it has all of it above. */
-	for (l = s->sent.next; l != &s->sent; l = next) {
+	for (l = s->busy->sent.next; l != &s->busy->sent; l = next) {
 		next = l->next;
 		seg = CONTAINER(l, struct utcp__seg, by_time);
 		if (seg->flags & SEG_RETRANS)
@@ -423,8 +423,8 @@ sack_part(utcp_sock_t *s, struct utcp__ackwork *w, struct utcp__seg *seg,
 static struct utcp__seg *
 sack_near(const utcp_sock_t *s, uint32_t seq)
 {
-	struct utcp__seg *first = utcp__first_seg(s), *hint = s->sackc->hint;
-	struct utcp__seg *last = CONTAINER(s->segs.prev, struct utcp__seg,
+	struct utcp__seg *first = utcp__first_seg(s), *hint = s->busy->sackc->hint;
+	struct utcp__seg *last = CONTAINER(s->busy->segs.prev, struct utcp__seg,
 					   link);
 	uint32_t far = seq - s->snd_una, end = s->snd_nxt - seq, d;
 
@@ -447,12 +447,12 @@ sack_range(utcp_sock_t *s, struct utcp__ackwork *w, uint32_t from, uint32_t to,
 	if (!seq_lt(from, to))
 		return;
 	seg = sack_near(s, from);
-	while (seq_lt(from, seg->seq) && &seg->link != s->segs.next)
+	while (seq_lt(from, seg->seq) && &seg->link != s->busy->segs.next)
 		seg = CONTAINER(seg->link.prev, struct utcp__seg, link);
 	while (seg && seq_leq(seg_end(seg), from))
 		seg = next_seg(s, seg);
 	while (seg && seq_lt(seg->seq, to)) {
-		s->sackc->hint = seg;
+		s->busy->sackc->hint = seg;
 		seg = seg->flags & SEG_SACKED ? next_seg(s, seg)
 					      : sack_part(s, w, seg, b);
 	}
@@ -463,7 +463,7 @@ static void
 sack_new(utcp_sock_t *s, struct utcp__ackwork *w, uint32_t from, uint32_t to,
 	 unsigned int i, const struct utcp__sackblk *b)
 {
-	const struct utcp__sackcache *c = s->sackc;
+	const struct utcp__sackcache *c = s->busy->sackc;
 	uint32_t start, end;
 
 	for (; i < c->num && seq_lt(from, to); i++) {
@@ -505,7 +505,7 @@ void
 utcp__sack_blocks(utcp_sock_t *s, struct utcp__ackwork *w)
 {
 	struct utcp__sackblk b[4];
-	struct utcp__sackcache *c = s->sackc;
+	struct utcp__sackcache *c = s->busy->sackc;
 	unsigned int i, num = 0;
 
 	i = take_dsack(s, w) ? 1 : 0;
@@ -518,10 +518,10 @@ utcp__sack_blocks(utcp_sock_t *s, struct utcp__ackwork *w)
 		    seq_leq(b[num].end, s->snd_nxt))
 			num++;
 	}
-	if (num == 0 || link_empty(&s->segs))
+	if (num == 0 || link_empty(&s->busy->segs))
 		return;
 	if (!c) {
-		c = s->sackc = utcp__alloc(s->u, sizeof(*c));
+		c = s->busy->sackc = utcp__alloc(s->u, sizeof(*c));
 		if (!c)
 			return;
 	}
@@ -556,7 +556,7 @@ utcp__reno_add(utcp_sock_t *s, struct utcp__ackwork *w)
 	if (s->sacked_bytes > before) {
 		w->delivered += s->sacked_bytes - before;
 		s->delivered += s->sacked_bytes - before;
-		s->delivered_ns = s->u->now_ns;
+		s->busy->delivered_ns = s->u->now_ns;
 	}
 }
 
@@ -584,7 +584,7 @@ utcp__reno_mark(utcp_sock_t *s)
 {
 	struct utcp__seg *seg = utcp__first_seg(s);
 
-	if (link_empty(&s->segs) ||
+	if (link_empty(&s->busy->segs) ||
 	    (seg->flags & (SEG_LOST | SEG_RETRANS)) != 0)
 		return;
 	if (seg->len > s->mss && utcp__seg_split(s, seg, s->mss) < 0)

@@ -14,7 +14,7 @@ utcp__opts_now(const utcp_sock_t *s)
 {
 	uint32_t bytes = utcp__opt_bytes(s), blocks = s->num_sacks;
 
-	if (s->dsack.start != s->dsack.end)
+	if (s->busy->dsack.start != s->busy->dsack.end)
 		blocks++;
 	if (!blocks || !(s->negotiated & UTCP_GOT_SACK))
 		return bytes;
@@ -107,7 +107,7 @@ int
 utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 	      const struct utcp__seg_out *seg)
 {
-	const struct utcp__sackblk dsack = s->dsack;
+	const struct utcp__sackblk dsack = s->busy->dsack;
 	struct utcp__seg_out now = *seg;
 	uint32_t opt_bytes = utcp__opts_now(s), wnd;
 	bool plain = opt_bytes == 12 && utcp__opt_bytes(s);
@@ -118,7 +118,7 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 
 	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, seg->len);
 	if (!h) {
-		s->dsack = dsack; /* has not left */
+		s->busy->dsack = dsack; /* has not left */
 		return -ENOBUFS;
 	}
 	/* RFC 3168 section 6.1.3: until the peer says CWR. */
@@ -138,7 +138,7 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 	    utcp__seg_sent(s, seg->seq,
 			   seg->len + (seg->flags & TH_FIN ? 1 : 0),
 			   seg->mark) < 0) {
-		s->dsack = dsack;
+		s->busy->dsack = dsack;
 		return -ENOMEM;
 	}
 	end(s, o, seg->ect, seg->gso_size);
@@ -220,7 +220,7 @@ syn_sent(utcp_sock_t *s, bool first, uint32_t len)
 	s->syn_owed = false;
 	if (!first) {
 		utcp__seg_resent(
-		    s, CONTAINER(s->segs.next, struct utcp__seg, link));
+		    s, CONTAINER(s->busy->segs.next, struct utcp__seg, link));
 		return 0;
 	}
 	err = utcp__seg_sent(s, s->iss, 1, SEG_SYN);

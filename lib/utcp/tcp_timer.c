@@ -40,7 +40,7 @@ patience_ends(const utcp_sock_t *s)
 {
 	uint64_t timeout = (uint64_t)OPT(s, USER_TIMEOUT_NS);
 
-	return timeout ? s->progress_ns + timeout : UTCP_NEVER;
+	return timeout ? s->busy->progress_ns + timeout : UTCP_NEVER;
 }
 
 void
@@ -139,7 +139,7 @@ utcp__persist_start(utcp_sock_t *s)
 	if (s->persist && s->due[UTCP__TM_REXMT] != UTCP_NEVER)
 		return;
 	if (!s->persist)
-		s->progress_ns = s->u->now_ns;
+		s->busy->progress_ns = s->u->now_ns;
 	s->persist = true;
 	at = MAX(MIN(at, patience_ends(s)), s->u->now_ns + 1);
 	utcp__tm_set(s, UTCP__TM_REXMT, at);

@@ -61,11 +61,10 @@ utcp__set_mss(utcp_sock_t *s)
 	if (s->mss == mss)
 		return;
 	s->mss = (uint16_t)mss;
-	if (!s->cc_mod)
-		return;
-	utcp__cc_refresh(s);
-	if (s->cc_mod->ops.event)
-		s->cc_mod->ops.event(&s->cc, UTCP_CC_MSS);
+	if (s->cc_mod && s->cc_mod->ops.event) {
+		s->cc_mod->ops.event(utcp__cc_view(s), UTCP_CC_MSS);
+		utcp__cc_taken(s);
+	}
 }
 
 /* Bytes of the window that the peer still has from us. */

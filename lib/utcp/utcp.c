@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #define L2_MAX 256u
+#define NOMEM_RETRY_NS (10 * MSEC)
 #define MTU_MIN 68u /* RFC 791 section 3.2 */
 
 /* ---- beginning and end ----------------------------------------------------- */
@@ -67,7 +68,10 @@ init_lists(utcp_t *u)
 	struct utcp__link *lists[] = { &u->socks, &u->ready,	 &u->outq,
 				       &u->held,  &u->dead,	 &u->udps,
 				       &u->udp_ready, &u->udp_outq, &u->udp_held,
-				       &u->timewaits };
+				       &u->timewaits, &u->roused,
+				       &u->rest.roused, &u->rest.held,
+				       &u->rest.segs, &u->rest.sent,
+				       &u->rest.rcvq, &u->rest.reass };
 	unsigned int i;
 
 	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -254,8 +258,12 @@ timer_due(utcp_t *u, struct utcp__timer *t)
 		utcp__reass_tick(u);
 	} else {
 		s = CONTAINER(t, utcp_sock_t, timer);
-		utcp__tcp_timers(s);
-		utcp__tm_rearm(s);
+		if (utcp__rouse(s)) {
+			utcp__tcp_timers(s);
+			utcp__tm_rearm(s);
+		} else {
+			utcp__timer_at(u, t, u->now_ns + NOMEM_RETRY_NS);
+		}
 	}
 }
 
@@ -348,7 +356,8 @@ utcp_retain(utcp_t *u)
 		return;
 	utcp__enter(u);
 	while (!link_empty(&u->held))
-		utcp__rcv_retain(CONTAINER(u->held.next, utcp_sock_t, held));
+		utcp__rcv_retain(
+			CONTAINER(u->held.next, struct utcp__busy, held)->s);
 	utcp__leave(u);
 }
 
@@ -367,6 +376,12 @@ tcp_flush(utcp_t *u, struct utcp__out *o)
 		bool more;
 
 		link_remove(&s->out);
+		if (!utcp__rouse(s)) {
+			COUNT(u, DROP_NOMEM);
+			utcp__tm_set(s, UTCP__TM_PACE,
+				     u->now_ns + NOMEM_RETRY_NS);
+			continue;
+		}
 		more = utcp__tcp_output(s, o);
 		if (s->dead)
 			continue;

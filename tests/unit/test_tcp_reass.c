@@ -196,8 +196,8 @@ any_order(void **state)
 				break;
 		}
 		assert_int_equal(len, 3000);
-		assert_int_equal(t.s->reass_bytes, 0);
-		assert_int_equal(t.s->reass_blks, 0);
+		assert_int_equal(t.s->busy->reass_bytes, 0);
+		assert_int_equal(t.s->busy->reass_blks, 0);
 		assert_int_equal(t.s->num_sacks, 0);
 		tt_read(&t, 3000);
 		tt_end(&t);
@@ -243,9 +243,9 @@ long_run(void **state)
 		tt_in(&t, ". %u:%u(1448) ack 1", 1 + 1448 * i, 1449 + 1448 * i);
 		tt_skip(&t);
 	}
-	assert_true(t.s->reass_blks <= 8);
+	assert_true(t.s->busy->reass_blks <= 8);
 	assert_int_equal(t.s->num_sacks, 1);
-	assert_int_equal(t.s->sacks[0].end - t.s->sacks[0].start, 44 * 1448);
+	assert_int_equal(t.s->busy->sacks[0].end - t.s->busy->sacks[0].start, 44 * 1448);
 	tt_in(&t, ". 1:1449(1448) ack 1");
 	tt_expect(&t, ". 1:1(0) ack %u", 1 + 45 * 1448);
 	tt_read(&t, 45 * 1448);
@@ -299,7 +299,7 @@ lowest_first(void **state)
 	info = tt_info(&t);
 	assert_int_equal(info.unread_bytes, 20 * 1448);
 	for (unsigned int i = 0; i < t.s->num_sacks; i++)
-		assert_true(seq_lt(t.s->sacks[i].start, t.s->sacks[i].end));
+		assert_true(seq_lt(t.s->busy->sacks[i].start, t.s->busy->sacks[i].end));
 	tt_end(&t);
 }
 
