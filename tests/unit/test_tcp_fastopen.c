@@ -184,9 +184,121 @@ server_no_cookie(void **state)
 	tt_end(&t);
 }
 
+/* A cookie is good without data too: who is accepted may write at once. */
+static void
+server_no_data(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	ask(&t, cookie, false);
+	tt_in(&t, "S 0:0(0) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 1 <mss 1460>");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_write(&t, 100);
+	tt_expect(&t, "P. 1:101(100) ack 1");
+	tt_in(&t, "P. 1:11(10) ack 1");
+	tt_state(&t, UTCP_ESTABLISHED);
+	tt_read(&t, 10);
+	tt_end(&t);
+}
+
+/* The handshake's last ACK is a FIN; nobody has accepted yet. */
+static void
+server_fin(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	ask(&t, cookie, false);
+	tt_in(&t, "S 0:10(10) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 11");
+	tt_in(&t, "F. 11:11(0) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 12");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_state(&t, UTCP_CLOSE_WAIT);
+	tt_read(&t, 10);
+	utcp_close(t.s);
+	t.s = NULL;
+	tt_expect(&t, "F. 1:1(0) ack 12");
+	tt_in(&t, ". 12:12(0) ack 2");
+	tt_end(&t);
+}
+
+/* Its listener ends: so do those that nobody has accepted. */
+static void
+server_ends(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	ask(&t, cookie, false);
+	tt_in(&t, "S 0:10(10) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 11");
+	utcp_close(t.listener);
+	t.listener = NULL;
+	tt_expect(&t, "R. 1:1(0) ack 11");
+	tt_end(&t);
+}
+
+/* A reset of one that is accepted, and data unread. */
+static void
+server_reset(void **state)
+{
+	char cookie[17];
+	uint8_t b[10] = { 0 };
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	ask(&t, cookie, false);
+	tt_in(&t, "S 0:10(10) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 11");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_in(&t, "R. 11:11(0) ack 1");
+	tt_ready(&t, UTCP_ERR | UTCP_HUP, 0);
+	assert_int_equal(utcp_write(t.s, b, 10, 0), -ECONNRESET);
+	utcp_close(t.s);
+	t.s = NULL;
+	tt_none(&t);
+	tt_end(&t);
+}
+
+/* Its user closes before the handshake ends: the FIN follows it. */
+static void
+server_closes_early(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	ask(&t, cookie, false);
+	tt_in(&t, "S 0:10(10) <mss 1460,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 11");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_read(&t, 10);
+	tt_write(&t, 20);
+	tt_expect(&t, "P. 1:21(20) ack 11");
+	utcp_close(t.s);
+	t.s = NULL;
+	tt_skip(&t);
+	tt_in(&t, ". 11:11(0) ack 21");
+	tt_expect(&t, "F. 21:21(0) ack 11");
+	tt_in(&t, "F. 11:11(0) ack 22");
+	tt_expect(&t, ". 22:22(0) ack 12");
+	tt_end(&t);
+}
+
 /* ---- client ----------------------------------------------------------------- */
 
-static void
+static int
 dial(struct tt *t)
 {
 	utcp_addr_t a = { .addr = { 10, 0, 0, 2 }, .family = 4 };
@@ -199,8 +311,8 @@ dial(struct tt *t)
 	t->p->iss_known = false;
 	t->p->seen_end = 0;
 	t->wrote = 0;
-	assert_int_equal(utcp_connect(t->s, &a), 0);
-	tt_none(t);
+	/* 0: the SYN waits for data; else there is nothing to wait for */
+	return utcp_connect(t->s, &a);
 }
 
 static void
@@ -415,6 +527,11 @@ main(void)
 		cmocka_unit_test(server_synack_lost),
 		cmocka_unit_test(server_limit),
 		cmocka_unit_test(server_no_cookie),
+		cmocka_unit_test(server_no_data),
+		cmocka_unit_test(server_fin),
+		cmocka_unit_test(server_ends),
+		cmocka_unit_test(server_reset),
+		cmocka_unit_test(server_closes_early),
 		cmocka_unit_test(client_warm),
 		cmocka_unit_test(client_refused),
 		cmocka_unit_test(client_much),
