@@ -664,6 +664,8 @@ struct utcp__busy {
 	uint64_t delivered_ns, first_sent_ns; /* delivery rate */
 	uint64_t progress_ns;  /* when unacknowledged data was first waiting */
 	uint64_t pace_next_ns; /* the next packet may leave */
+	uint64_t limit_ns;     /* s->limits counts up to here */
+	uint8_t limit;	       /* enum utcp__limit: since then */
 
 	/* what came (rcvbuf.c, tcp_reass.c) */
 	struct utcp__link rcvq;	 /* utcp__rblk, in order */
@@ -822,6 +824,7 @@ struct utcp_sock_s {
 	uint64_t bytes_sent, bytes_retrans, bytes_received;
 	uint64_t segs_in, segs_out;
 	uint32_t total_retrans, dsack_dups;
+	uint32_t limits[3]; /* by enum utcp__limit - 1, of 2^14 ns */
 	uint64_t challenge_ns; /* of the last challenge ACK */
 
 	/* path MTU (tcp_mtu.c), RFC 4821 */
@@ -1200,6 +1203,19 @@ int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
 /* Whether the next packet has to wait for its time (PACE is set then). */
 bool utcp__pace_blocked(utcp_sock_t *s);
 void utcp__pace_sent(utcp_sock_t *s, uint32_t bytes);
+/* What held the connection's data up, for utcp_info. */
+enum utcp__limit { LIMIT_NONE, LIMIT_NET, LIMIT_RWND, LIMIT_SNDBUF };
+void utcp__limit_change(utcp_sock_t *s, enum utcp__limit limit);
+/* From now on it is this; NONE when all is acknowledged. */
+static inline void
+utcp__limit_is(utcp_sock_t *s, enum utcp__limit limit)
+{
+	if (s->busy->limit != limit)
+		utcp__limit_change(s, limit);
+}
+/* Nanoseconds until now: with data to send or in flight, of those by the peer's
+   window, by the send buffer. */
+void utcp__limit_times(const utcp_sock_t *s, uint64_t ns[3]);
 /* Bytes for one packet, a multiple of mss (GSO), at least one. */
 uint32_t utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o,
 			   uint32_t mss);
@@ -1231,8 +1247,11 @@ bool utcp__df(const utcp_sock_t *s);
 void utcp__mtu_told(utcp_sock_t *s, uint32_t mtu, uint32_t seq); /* by ICMP */
 void utcp__mtu_changed(utcp_sock_t *s); /* the interface's */
 /* Data bytes of a probe to send now, as one segment, instead of an mss of data;
-   0: none. Who sends it sets s->pmtu_probing and s->probe_seq (its first
-   sequence number) and marks the segment SEG_PROBE. */
+   0: none; UTCP__PROBE_WAITS: send no new data until more is acknowledged, then
+   ask again (something is in flight). It looks at all conditions itself. Who
+   sends it sets s->pmtu_probing and s->probe_seq (its first sequence number)
+   and marks the segment SEG_PROBE. */
+#define UTCP__PROBE_WAITS UINT32_MAX
 uint32_t utcp__mtu_probe(utcp_sock_t *s);
 void utcp__mtu_probe_acked(utcp_sock_t *s);
 void utcp__mtu_probe_lost(utcp_sock_t *s);

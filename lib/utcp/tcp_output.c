@@ -8,7 +8,6 @@
 #define TURN_BYTES 65536     /* then the others */
 #define CORK_NS (200 * MSEC) /* as long as a cork holds */
 #define NOMEM_RETRY_NS (10 * MSEC)
-#define PROBE_SEGS 4 /* beside a path MTU probe, so that its loss shows */
 
 /* Why nothing (more) was sent. */
 enum hold {
@@ -354,16 +353,12 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 
 /* A probe for a larger path MTU, if one is due and all of it may go. */
 static enum hold
-send_mtu_probe(utcp_sock_t *s, struct utcp__out *o, uint32_t unsent)
+send_mtu_probe(utcp_sock_t *s, struct utcp__out *o)
 {
-	uint32_t need = (PROBE_SEGS + 2) * (uint32_t)s->mss, n, seq;
+	uint32_t n = utcp__mtu_probe(s), seq;
 	int err;
 
-	if (unsent < need || s->recovery != REC_OPEN || s->num_sacks ||
-	    window_from(s, s->snd_nxt) < need || utcp__cwnd_room(s) < need)
-		return HOLD_NOT;
-	n = utcp__mtu_probe(s);
-	if (!n || n > need)
+	if (!n)
 		return HOLD_NOT;
 	seq = s->snd_nxt;
 	err = send_data(s, o, n, n, SEG_PROBE);
@@ -389,8 +384,8 @@ send_new(utcp_sock_t *s, struct utcp__out *o)
 			return HOLD_TURN;
 		if (utcp__pace_blocked(s))
 			return HOLD_PACE;
-		if (!turn && OPT(s, PMTUD) == 2) {
-			why = send_mtu_probe(s, o, unsent);
+		if (!turn && unsent > s->mss && OPT(s, PMTUD)) {
+			why = send_mtu_probe(s, o);
 			if (why != HOLD_NOT)
 				return why;
 			unsent = utcp__snd_unsent(s);
@@ -488,12 +483,29 @@ note_limits(utcp_sock_t *s, enum hold why, uint64_t sent_before)
 		utcp__rate_app_limited(s);
 }
 
+/* And what utcp_info is to tell. */
+static void
+note_times(utcp_sock_t *s, enum hold why, bool waits)
+{
+	enum utcp__limit limit = LIMIT_NET;
+
+	if (!waits && !s->out_bytes)
+		limit = LIMIT_NONE;
+	else if (why == HOLD_WND)
+		limit = LIMIT_RWND;
+	else if (why == HOLD_NOT && !s->cwnd_limited &&
+		 s->end_ofs - s->una_ofs >= s->sndbuf)
+		limit = LIMIT_SNDBUF;
+	utcp__limit_is(s, limit);
+}
+
 /* Sees to it that a timer runs for whatever waits. */
 static void
 settle(utcp_sock_t *s, enum hold why)
 {
 	bool waits = utcp__snd_unsent(s) || fin_waits(s);
 
+	note_times(s, why, waits);
 	if (s->out_bytes) {
 		if (s->persist)
 			utcp__persist_stop(s);

@@ -50,7 +50,8 @@ utcp__pace_sent(utcp_sock_t *s, uint32_t bytes)
 	len_ns = bytes * SEC / rate;
 	/* A late start is made up for, by half of this packet's time at
 	   most: timers are coarse, and that must not cost rate. */
-	late_ns = s->busy->pace_next_ns ? now - MIN(s->busy->pace_next_ns, now) : 0;
+	late_ns = s->busy->pace_next_ns ? now - MIN(s->busy->pace_next_ns, now)
+					: 0;
 	len_ns -= MIN(late_ns, len_ns / 2);
 	s->busy->pace_next_ns = MAX(s->busy->pace_next_ns, now) + len_ns;
 }
@@ -95,4 +96,36 @@ utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o, uint32_t mss)
 	if (o->used == 0)
 		bytes = room_bytes(o, bytes);
 	return bytes < mss ? mss : bytes - bytes % mss;
+}
+
+/* ---- what held it up --------------------------------------------------------- */
+
+#define LIMIT_SHIFT 14
+
+void
+utcp__limit_change(utcp_sock_t *s, enum utcp__limit limit)
+{
+	uint64_t now = s->u->now_ns, units;
+
+	if (s->busy->limit == LIMIT_NONE) {
+		s->busy->limit_ns = now;
+	} else {
+		units = (now - s->busy->limit_ns) >> LIMIT_SHIFT;
+		s->limits[s->busy->limit - 1] += (uint32_t)units;
+		/* What is left over counts for the next. */
+		s->busy->limit_ns += units << LIMIT_SHIFT;
+	}
+	s->busy->limit = (uint8_t)limit;
+}
+
+void
+utcp__limit_times(const utcp_sock_t *s, uint64_t ns[3])
+{
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		ns[i] = (uint64_t)s->limits[i] << LIMIT_SHIFT;
+	if (s->busy->limit != LIMIT_NONE)
+		ns[s->busy->limit - 1] += s->u->now_ns - s->busy->limit_ns;
+	ns[0] += ns[1] + ns[2];
 }

@@ -165,7 +165,7 @@ fastopen_bytes(utcp_sock_t *s)
 }
 
 static void
-syn_options(utcp_sock_t *s, struct utcp__opt_out *op)
+syn_options(utcp_sock_t *s, struct utcp__opt_out *op, bool first)
 {
 	bool answer = s->state != UTCP_SYN_SENT;
 	int scale = utcp__wscale_offer(s->opts);
@@ -174,7 +174,9 @@ syn_options(utcp_sock_t *s, struct utcp__opt_out *op)
 	op->mss = utcp__mss_offer(s->u, s->opts, s->ent.key.family);
 	op->ts_val = utcp__ts_now(s->u, s->ts_ofs);
 	if (!answer) {
-		s->rcv_wscale = scale < 0 ? 0 : (uint8_t)scale;
+		/* The same on each, whatever the buffers are meanwhile. */
+		if (first)
+			s->rcv_wscale = scale < 0 ? 0 : (uint8_t)scale;
 		if (OPT(s, TIMESTAMPS))
 			op->opts |= TO_TS;
 		if (OPT(s, SACK))
@@ -247,7 +249,7 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 
 	if (first && s->state == UTCP_SYN_SENT && OPT(s, FASTOPEN_CONNECT))
 		len = fastopen_bytes(s);
-	syn_options(s, &op);
+	syn_options(s, &op, first);
 	seg.flags = syn_flags(s, first);
 	opt_bytes = utcp__tcp_options(options, &op);
 	len = MIN(len, op.mss);
