@@ -912,6 +912,8 @@ utcp__enter(utcp_t *u)
 utcp_sock_t *utcp__sock_new(utcp_t *u, int family, struct utcp__opts *opts);
 /* Something begins: it has a block of its own. false: no memory. */
 bool utcp__rouse(utcp_sock_t *s);
+/* It needs none any more. */
+void utcp__rest(utcp_sock_t *s);
 /* Blocks that are not needed any more go back. */
 void utcp__settle(utcp_t *u);
 /* Changes the state; to CLOSED only by utcp__sock_dead. */

@@ -20,7 +20,8 @@
 #define AGAIN_NS SEC	     /* between probes that are lost */
 #define RECOVER_NS (5 * SEC) /* after a black hole, before the first probe */
 #define CLOSE_ENOUGH 8	     /* bytes: the search is over */
-#define PROBE_MSS 11	     /* cwnd that a probe needs, segments */
+#define PROBE_MSS 8	     /* cwnd that a probe needs, segments */
+#define BEHIND_MSS 4	     /* and data to follow it */
 
 /* Sizes that links and tunnels have: the search goes by them. */
 static const uint16_t common[] = {
@@ -51,12 +52,13 @@ headers_of(const utcp_sock_t *s)
 static uint32_t
 limit_of(const utcp_sock_t *s)
 {
-	uint32_t limit = s->u->cfg.mtu, peer;
+	uint32_t limit = s->u->cfg.mtu, peer = s->peer_mss;
 
-	peer = s->peer_mss + headers_of(s);
-	if (s->peer_mss != 0 && peer < limit)
-		limit = peer;
-	return limit;
+	/* RFC 9293 section 3.7.1 */
+	if (peer == 0)
+		peer = family_of(s) == 4 ? 536 : 1220;
+	peer += headers_of(s);
+	return peer < limit ? peer : limit;
 }
 
 uint32_t
@@ -186,13 +188,13 @@ utcp__mtu_changed(utcp_sock_t *s)
 static uint32_t
 next_size(const utcp_sock_t *s)
 {
-	uint32_t low = s->probe_low, high = s->probe_high;
-	uint32_t mid = low + (high - low + 1) / 2, best = mid,
-		 dist = UINT32_MAX;
+	uint32_t low = s->probe_low, high = s->probe_high, limit = limit_of(s);
+	uint32_t mid, best, dist = UINT32_MAX;
 	unsigned int i;
 
-	if (high == limit_of(s))
-		return high;
+	if (high >= limit)
+		return limit;
+	mid = best = low + (high - low + 1) / 2;
 	for (i = 0; i < sizeof(common) / sizeof(*common); i++) {
 		uint32_t c = common[i], d = c > mid ? c - mid : mid - c;
 
@@ -234,7 +236,7 @@ searching(utcp_sock_t *s)
 uint32_t
 utcp__mtu_probe(utcp_sock_t *s)
 {
-	uint32_t mss, len, unsent, wnd;
+	uint32_t mss, len, need, wnd;
 
 	if (OPT(s, PMTUD) == 0 || s->pmtu_probing ||
 	    s->state < UTCP_ESTABLISHED || !searching(s))
@@ -246,20 +248,23 @@ utcp__mtu_probe(utcp_sock_t *s)
 		return 0;
 	}
 	/* RFC 4821 section 7.4: with a window that can tell the loss of a
-	   probe, and enough data behind it to notice. */
+	   probe, and data behind it by which it is noticed. */
 	mss = s->mss;
-	if (s->recovery != REC_OPEN || s->cc.cwnd < PROBE_MSS * mss ||
-	    s->num_sacks != 0 || s->backoff != 0)
+	if (s->recovery != REC_OPEN || s->backoff != 0 ||
+	    s->cc.cwnd < PROBE_MSS * mss)
 		return 0;
 	s->probe_size = (uint16_t)next_size(s);
 	len = s->probe_size - headers_of(s) - utcp__opt_bytes(s);
 	if (OPT(s, MAXSEG) != 0 && len > (uint32_t)OPT(s, MAXSEG))
 		return 0;
-	unsent = utcp__snd_unsent(s);
 	wnd = s->snd_wnd > s->out_bytes ? s->snd_wnd - s->out_bytes : 0;
-	if (len <= mss || unsent < len + (s->reordering + 1u) * mss ||
-	    wnd < len || utcp__cwnd_room(s) < len)
+	need = len + BEHIND_MSS * mss;
+	if (len <= mss || utcp__snd_unsent(s) < need || wnd < need ||
+	    s->cc.cwnd < need)
 		return 0;
+	/* The pipe gives way to it: ACKs of what is in flight make room. */
+	if (utcp__cwnd_room(s) < len)
+		return s->out_bytes > 0 ? UTCP__PROBE_WAITS : 0;
 	return len;
 }
 
@@ -309,8 +314,10 @@ oldest_exceeds(const utcp_sock_t *s, uint32_t mtu)
 void
 utcp__mtu_black_hole(utcp_sock_t *s)
 {
-	uint32_t low = floor_of(family_of(s)), was = s->pmtu, mtu = low;
+	uint32_t low = floor_of(family_of(s)), was = limit_of(s), mtu = low;
 
+	if (s->pmtu < was)
+		was = s->pmtu;
 	if (OPT(s, PMTUD) != 2 || was <= low || s->backoff < 2 ||
 	    s->state < UTCP_ESTABLISHED)
 		return;
@@ -324,7 +331,8 @@ utcp__mtu_black_hole(utcp_sock_t *s)
 	learn(s->u, s->ent.key.raddr, family_of(s), mtu);
 	set_pmtu(s, mtu);
 	s->probe_low = (uint16_t)mtu;
-	s->probe_high = (uint16_t)was;
+	if (s->probe_high < was)
+		s->probe_high = (uint16_t)was;
 	s->probe_at_ns = s->u->now_ns + RECOVER_NS;
 	utcp__mtu_resend(s);
 }
