@@ -825,7 +825,7 @@ struct utcp_sock_s {
 	uint64_t segs_in, segs_out;
 	uint32_t total_retrans, dsack_dups;
 	uint32_t limits[3]; /* by enum utcp__limit - 1, of 2^14 ns */
-	uint64_t challenge_ns; /* of the last challenge ACK */
+	uint64_t challenge_ns; /* when odd segments have all their budget again */
 
 	/* path MTU (tcp_mtu.c), RFC 4821 */
 	uint16_t probe_low, probe_high;
@@ -1034,8 +1034,8 @@ void utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg);
 void utcp__tcp_data_fast(utcp_sock_t *s, struct utcp__seg_in *seg);
 /* Acknowledge at once. */
 static inline void utcp__ack_soon(utcp_sock_t *s);
-/* An ACK that answers something odd: of data always, else at most one in 500 ms
-   of a connection, against ACK loops. */
+/* An ACK that answers something odd: of data always, else at most ten in 5 s of
+   a connection, against ACK loops. */
 void utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg);
 /* A reset for a segment that is nobody's (section 3.10.7.1), rate limited. */
 void utcp__tcp_refuse(utcp_t *u, const struct utcp__seg_in *seg);

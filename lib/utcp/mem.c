@@ -28,8 +28,8 @@ utcp__alloc(utcp_t *u, size_t bytes)
 void *
 utcp__alloc_raw(utcp_t *u, size_t bytes)
 {
-	void *mem = u->cfg.alloc ? u->cfg.alloc(u->cfg.alloc_arg, bytes) :
-				   malloc(bytes);
+	void *mem = u->cfg.alloc ? u->cfg.alloc(u->cfg.alloc_arg, bytes)
+				 : malloc(bytes);
 
 	if (mem)
 		u->mem_bytes += bytes;
@@ -81,7 +81,7 @@ utcp__pools_init(utcp_t *u)
 	for (i = 0; i < UTCP__POOL_MAX; i++)
 		u->pools[i].bytes = (bytes[i] + 15) & ~15u;
 	u->pools[UTCP__POOL_SOCK].bytes =
-		(bytes[UTCP__POOL_SOCK] + LINE_BYTES - 1) & ~(LINE_BYTES - 1);
+	    (bytes[UTCP__POOL_SOCK] + LINE_BYTES - 1) & ~(LINE_BYTES - 1);
 	return 0;
 }
 
@@ -290,7 +290,8 @@ sip_word(struct sip *s, uint64_t m)
 uint64_t
 utcp__siphash(const uint64_t key[2], const void *data, size_t len)
 {
-	struct sip s = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
+	struct sip s = { key[0] ^ 0x736f6d6570736575,
+			 key[1] ^ 0x646f72616e646f6d,
 			 key[0] ^ 0x6c7967656e657261,
 			 key[1] ^ 0x7465646279746573 };
 	const uint8_t *p = data;

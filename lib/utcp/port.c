@@ -235,7 +235,8 @@ bind_any(utcp_t *u, utcp_addr_t *a, uint8_t proto, bool v6only,
 	int r;
 
 	for (i = 0; i < EPHEMERAL_NUM && !u->cfg.claim; i++) {
-		put16(&a->port_be, EPHEMERAL_FIRST + (start + i) % EPHEMERAL_NUM);
+		put16(&a->port_be,
+		      EPHEMERAL_FIRST + (start + i) % EPHEMERAL_NUM);
 		if (!taken(u, a, proto, v6only, false))
 			return bind_to(u, a, proto, v6only, false, out);
 	}
@@ -307,8 +308,8 @@ share_any(utcp_t *u, struct utcp__key *k, struct utcp__port **out,
 		struct utcp__link *l = u->ports[i].prev;
 
 		for (; l != &u->ports[i]; l = l->prev) {
-			struct utcp__port *p =
-				CONTAINER(l, struct utcp__port, link);
+			struct utcp__port *p = CONTAINER(l, struct utcp__port,
+							 link);
 			int r;
 
 			if (!p->shared)

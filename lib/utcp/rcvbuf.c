@@ -76,9 +76,10 @@ measure_rtt(utcp_sock_t *s)
 	if (s->busy->rcv_rtt_at_ns && seq_lt(s->rcv_nxt, s->busy->rcv_rtt_seq))
 		return;
 	if (s->busy->rcv_rtt_at_ns && took)
-		s->busy->rcv_rtt_ns = s->busy->rcv_rtt_ns && s->busy->rcv_rtt_ns < took ?
-					(7 * s->busy->rcv_rtt_ns + took) / 8 :
-					took;
+		s->busy->rcv_rtt_ns = s->busy->rcv_rtt_ns &&
+					      s->busy->rcv_rtt_ns < took
+					  ? (7 * s->busy->rcv_rtt_ns + took) / 8
+					  : took;
 	s->busy->rcv_rtt_at_ns = now ? now : 1;
 	s->busy->rcv_rtt_seq = s->rcv_adv;
 }
@@ -121,8 +122,8 @@ append_borrowed(utcp_sock_t *s, const struct utcp__seg_in *seg)
 
 nomem:
 	while (s->busy->rcvq.prev != last) {
-		struct utcp__rblk *b =
-			CONTAINER(s->busy->rcvq.prev, struct utcp__rblk, link);
+		struct utcp__rblk *b = CONTAINER(s->busy->rcvq.prev,
+						 struct utcp__rblk, link);
 
 		link_remove(&b->link);
 		utcp__rblk_free(s->u, b);
@@ -291,8 +292,8 @@ static void
 drop_list(utcp_t *u, struct utcp__link *list)
 {
 	while (!link_empty(list)) {
-		struct utcp__rblk *b =
-			CONTAINER(list->next, struct utcp__rblk, link);
+		struct utcp__rblk *b = CONTAINER(list->next, struct utcp__rblk,
+						 link);
 
 		link_remove(&b->link);
 		utcp__rblk_free(u, b);
@@ -311,10 +312,12 @@ utcp__rcv_drop(utcp_sock_t *s)
 void
 utcp__rcv_forget(utcp_sock_t *s)
 {
+	bool had = s->rcvq_bytes;
+
 	drop_list(s->u, &s->busy->rcvq);
 	s->rcvq_bytes = 0;
 	link_remove(&s->busy->held);
-	if (s->state >= UTCP_ESTABLISHED)
+	if (had)
 		utcp__window_update(s);
 }
 
@@ -359,7 +362,8 @@ utcp__rcv_tune(utcp_sock_t *s)
 		want = 2ull * copied + 16ull * s->rcv_mss;
 		/* It grows fast: be ahead of it. */
 		if (s->busy->rcvq_space)
-			want += want * (copied - s->busy->rcvq_space) / s->busy->rcvq_space;
+			want += want * (copied - s->busy->rcvq_space) /
+				s->busy->rcvq_space;
 		if (want > 4ull * s->rcvbuf)
 			want = 4ull * s->rcvbuf;
 		if (want > max)
@@ -430,7 +434,8 @@ utcp_read(utcp_sock_t *s, void *buf, size_t len, int flags)
 		return -EINVAL;
 	if (!s->rcvq_bytes || s->orphan)
 		return read_state(s);
-	for (l = s->busy->rcvq.next; l != &s->busy->rcvq && done < len; l = l->next) {
+	for (l = s->busy->rcvq.next; l != &s->busy->rcvq && done < len;
+	     l = l->next) {
 		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
 		size_t n = b->len < len - done ? b->len : len - done;
 
@@ -457,7 +462,8 @@ utcp_views(utcp_sock_t *s, utcp_view_t *views, unsigned int n)
 		r = read_state(s);
 		return r == -EAGAIN ? 0 : r;
 	}
-	for (l = s->busy->rcvq.next; l != &s->busy->rcvq && num < n; l = l->next) {
+	for (l = s->busy->rcvq.next; l != &s->busy->rcvq && num < n;
+	     l = l->next) {
 		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
 
 		views[num].data = b->data;

@@ -44,115 +44,6 @@ utcp__sock_new(utcp_t *u, int family, struct utcp__opts *opts)
 	return s;
 }
 
-/* ---- at rest and roused ------------------------------------------------------ */
-
-/* So many may keep their block though they rest: for connections in use the
-   memory is not worth the work. */
-#if defined(UTCP_DEBUG)
-#define BUSY_KEPT 0
-#else
-#define BUSY_KEPT 512
-#endif
-
-bool
-utcp__rouse(utcp_sock_t *s)
-{
-	utcp_t *u = s->u;
-	struct utcp__busy *b = s->busy;
-
-	if (b == &u->rest) {
-		b = utcp__pool_get(u, UTCP__POOL_BUSY);
-		if (!b)
-			return false;
-		b->s = s;
-		link_init(&b->roused);
-		link_init(&b->held);
-		link_init(&b->segs);
-		link_init(&b->sent);
-		link_init(&b->rcvq);
-		link_init(&b->reass);
-		s->busy = b;
-	}
-	if (link_empty(&b->roused))
-		link_append(&u->roused, &b->roused);
-	return true;
-}
-
-static bool
-rests(const utcp_sock_t *s)
-{
-	const struct utcp__busy *b = s->busy;
-
-	return link_empty(&b->segs) && !b->sndq && link_empty(&b->rcvq) &&
-	       link_empty(&b->reass) && s->recovery == REC_OPEN &&
-	       !s->undo_armed && !s->frto && !s->fin_ofo && !s->num_sacks &&
-	       b->dsack.start == b->dsack.end && s->state != UTCP_SYN_SENT &&
-	       s->state != UTCP_SYN_RECEIVED && !s->persist &&
-	       b->pace_next_ns <= s->u->now_ns;
-}
-
-static void
-rest(utcp_sock_t *s)
-{
-	struct utcp__busy *b = s->busy;
-	utcp_t *u = s->u;
-
-	if (b == &u->rest)
-		return;
-	UTCP_ASSERT(link_empty(&b->segs) && !b->sndq && link_empty(&b->rcvq) &&
-		    link_empty(&b->reass));
-	link_remove(&b->held);
-	link_remove(&b->roused);
-	if (b->sacks)
-		utcp__free(u, b->sacks, 4 * sizeof(*b->sacks));
-	utcp__segs_drop(s);
-	s->num_sacks = 0;
-	s->busy = &u->rest;
-	utcp__pool_put(u, UTCP__POOL_BUSY, b);
-}
-
-#if defined(UTCP_DEBUG)
-/* Nobody wrote to what all idle ones share. */
-static void
-check_rest(const utcp_t *u)
-{
-	const struct utcp__busy *b = &u->rest;
-	struct utcp__busy is = *b;
-
-	assert(link_empty(&b->roused) && link_empty(&b->held) &&
-	       link_empty(&b->segs) && link_empty(&b->sent) &&
-	       link_empty(&b->rcvq) && link_empty(&b->reass));
-	memset(&is.roused, 0, sizeof(is.roused));
-	memset(&is.held, 0, sizeof(is.held));
-	memset(&is.segs, 0, sizeof(is.segs));
-	memset(&is.sent, 0, sizeof(is.sent));
-	memset(&is.rcvq, 0, sizeof(is.rcvq));
-	memset(&is.reass, 0, sizeof(is.reass));
-	for (size_t i = 0; i < sizeof(is); i++)
-		assert(((const uint8_t *)&is)[i] == 0);
-}
-#endif
-
-void
-utcp__settle(utcp_t *u)
-{
-	const bool many = u->pools[UTCP__POOL_BUSY].used > BUSY_KEPT;
-
-#if defined(UTCP_DEBUG)
-	check_rest(u);
-#endif
-	while (!link_empty(&u->roused)) {
-		struct utcp__busy *b =
-			CONTAINER(u->roused.next, struct utcp__busy, roused);
-
-		link_remove(&b->roused);
-		if (many && rests(b->s))
-			rest(b->s);
-	}
-}
-
-/* ---- its end ------------------------------------------------------------------ */
-
 static void
 sock_free(utcp_sock_t *s)
 {
@@ -160,7 +51,7 @@ sock_free(utcp_sock_t *s)
 
 	link_remove(&s->all);
 	utcp__rcv_drop(s);
-	rest(s);
+	utcp__rest(s);
 	if (s->cookie)
 		utcp__free(u, s->cookie, 17);
 	if (s->listen)
@@ -282,15 +173,25 @@ static void
 send_rst(utcp_sock_t *s)
 {
 	utcp_t *u = s->u;
-	uint8_t th[20] = { 0 };
+	uint8_t th[32] = { 0 };
+	uint32_t bytes = 20;
 
+	if (s->negotiated & UTCP_GOT_TIMESTAMPS) { /* RFC 7323 section 3.2 */
+		struct utcp__opt_out op = {
+			.opts = TO_TS,
+			.ts_val = utcp__ts_now(u, s->ts_ofs),
+			.ts_ecr = s->ts_recent,
+		};
+
+		bytes += utcp__tcp_options(th + 20, &op);
+	}
 	memcpy(th, &s->ent.key.lport_be, 2);
 	memcpy(th + 2, &s->ent.key.rport_be, 2);
 	put32(th + 4, s->snd_nxt);
 	put32(th + 8, s->rcv_nxt);
-	th[12] = 5 << 4;
+	th[12] = (uint8_t)(bytes / 4 << 4);
 	th[13] = TH_RST | TH_ACK;
-	if (utcp__ctl(u, &s->ent.key, PROTO_TCP, th, sizeof(th), 16,
+	if (utcp__ctl(u, &s->ent.key, PROTO_TCP, th, bytes, 16,
 		      (uint8_t)(OPT(s, DSCP) << 2), (uint8_t)OPT(s, TTL)) == 0)
 		COUNT(u, RESETS_OUT);
 }
@@ -432,9 +333,9 @@ listener_end(utcp_sock_t *s)
 
 	utcp__listen_end(s);
 	while (!link_empty(&l->accept))
-		utcp__sock_abort(CONTAINER(l->accept.next, utcp_sock_t,
-					   accept_link),
-				 ECONNABORTED);
+		utcp__sock_abort(
+		    CONTAINER(l->accept.next, utcp_sock_t, accept_link),
+		    ECONNABORTED);
 	utcp__sock_unname(s);
 }
 

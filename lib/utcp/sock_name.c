@@ -207,7 +207,7 @@ utcp_connect(utcp_sock_t *s, const utcp_addr_t *peer)
 	s->iss = reused ? iss : utcp__iss(s->u, &k);
 	s->snd_una = s->snd_nxt = s->snd_sml = s->iss;
 	utcp__set_state(s, UTCP_SYN_SENT);
-	if (OPT(s, FASTOPEN_CONNECT)) {
+	if (OPT(s, FASTOPEN_CONNECT) && utcp__fastopen_prepare(s)) {
 		/* RFC 7413 section 4.2.1: the SYN waits for the first data. */
 		s->fastopen_syn = true;
 		utcp__wake(s);

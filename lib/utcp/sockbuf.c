@@ -7,7 +7,7 @@
 #include "internal.h"
 
 #define SNDBUF_FIRST (64u << 10)
-#define RCVBUF_FIRST (128u << 10)
+#define RCVBUF_FIRST (64u << 10)
 #define OWN_MIN 512u
 #define OWN_MAX (64u << 10)
 #define WRITE_FLAGS (UTCP_MSG_MORE | UTCP_MSG_EOR)
@@ -33,11 +33,11 @@ utcp__bufs_init(utcp_sock_t *s)
 	int64_t snd = OPT(s, SNDBUF), rcv = OPT(s, RCVBUF);
 
 	if (!snd)
-		snd = OPT(s, SNDBUF_MAX) < SNDBUF_FIRST ? OPT(s, SNDBUF_MAX) :
-							  SNDBUF_FIRST;
+		snd = OPT(s, SNDBUF_MAX) < SNDBUF_FIRST ? OPT(s, SNDBUF_MAX)
+							: SNDBUF_FIRST;
 	if (!rcv)
-		rcv = OPT(s, RCVBUF_MAX) < RCVBUF_FIRST ? OPT(s, RCVBUF_MAX) :
-							  RCVBUF_FIRST;
+		rcv = OPT(s, RCVBUF_MAX) < RCVBUF_FIRST ? OPT(s, RCVBUF_MAX)
+							: RCVBUF_FIRST;
 	s->sndbuf = (uint32_t)snd;
 	s->rcvbuf = (uint32_t)rcv;
 }
@@ -263,7 +263,7 @@ utcp_write(utcp_sock_t *s, const void *buf, size_t len, int flags)
 	if (r)
 		return r;
 	if (!len) {
-		if (flags & UTCP_MSG_EOR)
+		if ((flags & UTCP_MSG_EOR) || s->fastopen_syn)
 			written(s, flags);
 		return 0;
 	}

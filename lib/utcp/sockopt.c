@@ -268,12 +268,14 @@ apply(utcp_sock_t *s, int opt, int64_t value)
 		resize(s, opt);
 		break;
 	case UTCP_OPT_CORK:
-		if (!value && is_conn(s)) {
+	case UTCP_OPT_NODELAY:
+		/* What was held back leaves. */
+		if ((opt == UTCP_OPT_NODELAY) == (value != 0) && is_conn(s) &&
+		    !s->fastopen_syn) {
 			s->push = true;
 			utcp__want_output(s);
 		}
 		break;
-	case UTCP_OPT_NODELAY:
 	case UTCP_OPT_PACING:
 	case UTCP_OPT_MAX_PACING_RATE:
 		if (is_conn(s) && !s->fastopen_syn)

@@ -65,13 +65,13 @@ make_keys(utcp_t *u)
 static void
 init_lists(utcp_t *u)
 {
-	struct utcp__link *lists[] = { &u->socks, &u->ready,	 &u->outq,
-				       &u->held,  &u->dead,	 &u->udps,
-				       &u->udp_ready, &u->udp_outq, &u->udp_held,
-				       &u->timewaits, &u->roused,
-				       &u->rest.roused, &u->rest.held,
-				       &u->rest.segs, &u->rest.sent,
-				       &u->rest.rcvq, &u->rest.reass };
+	struct utcp__link *lists[] = {
+		&u->socks,     &u->ready,     &u->outq,	     &u->held,
+		&u->dead,      &u->udps,      &u->udp_ready, &u->udp_outq,
+		&u->udp_held,  &u->timewaits, &u->roused,    &u->rest.roused,
+		&u->rest.held, &u->rest.segs, &u->rest.sent, &u->rest.rcvq,
+		&u->rest.reass
+	};
 	unsigned int i;
 
 	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -151,8 +151,8 @@ utcp_destroy(utcp_t *u)
 	utcp__udp_destroy_all(u);
 	utcp__leave(u);
 	while (!link_empty(&u->timewaits))
-		utcp__timewait_drop(u, CONTAINER(u->timewaits.next,
-						 struct utcp__tw, link));
+		utcp__timewait_drop(
+		    u, CONTAINER(u->timewaits.next, struct utcp__tw, link));
 	utcp__ctl_deinit(u);
 	utcp__reass_deinit(u);
 	utcp__hosts_deinit(u);
@@ -357,7 +357,7 @@ utcp_retain(utcp_t *u)
 	utcp__enter(u);
 	while (!link_empty(&u->held))
 		utcp__rcv_retain(
-			CONTAINER(u->held.next, struct utcp__busy, held)->s);
+		    CONTAINER(u->held.next, struct utcp__busy, held)->s);
 	utcp__leave(u);
 }
 
@@ -428,7 +428,8 @@ utcp_events(utcp_t *u, utcp_event_t *events, unsigned int n)
 		return -EINVAL;
 	while (num < n && !link_empty(&u->ready)) {
 		utcp_sock_t *s = CONTAINER(u->ready.next, utcp_sock_t, ready);
-		uint32_t level = utcp_poll(s), news = level & ~(uint32_t)s->told;
+		uint32_t level = utcp_poll(s),
+			 news = level & ~(uint32_t)s->told;
 
 		link_remove(&s->ready);
 		s->told = (uint8_t)level;

@@ -279,8 +279,9 @@ UTCP_EXTERN int utcp_listen(utcp_sock_t *s, int backlog);
 UTCP_EXTERN int utcp_accept(utcp_sock_t *listener, utcp_sock_t **out);
 /* -EINPROGRESS; UTCP_OUT follows, or UTCP_ERR. -EISCONN, -EALREADY,
    -EADDRNOTAVAIL (no source address or port), -EADDRINUSE, -EAFNOSUPPORT.
-   With UTCP_OPT_FASTOPEN_CONNECT the SYN waits for the first utcp_write, and 0
-   is returned. */
+   With UTCP_OPT_FASTOPEN_CONNECT, and a cookie of this peer at hand (or
+   UTCP_OPT_FASTOPEN_NOCOOKIE), the SYN waits for the first utcp_write, maybe of
+   0 bytes, and 0 is returned. */
 UTCP_EXTERN int utcp_connect(utcp_sock_t *s, const utcp_addr_t *peer);
 
 #define UTCP_MSG_PEEK 0x02   /* read: leave it there */
@@ -369,7 +370,7 @@ UTCP_EXTERN int utcp_getpeername(const utcp_sock_t *s, utcp_addr_t *addr);
 	X(RCVBUF, "receive buffer, bytes; 0: grows by itself", 0, 0, 1 << 30)  \
 	X(SNDBUF_MAX, "to which it grows", 4 << 20, 4096, 1 << 30)             \
 	X(RCVBUF_MAX, "to which it grows", 6 << 20, 4096, 1 << 30)             \
-	X(WINDOW_CLAMP, "largest window offered; 0: none", 0, 0, 1 << 30)      \
+	X(WINDOW_CLAMP, "largest window offered; 0: none", 0, 0, UINT32_MAX)   \
 	X(KEEPALIVE, "probe an idle connection", 0, 0, 1)                      \
 	X(KEEPIDLE_NS, "idle for so long before the first probe",              \
 	  7200000000000, 1000000, 32767000000000)                              \
@@ -384,7 +385,7 @@ UTCP_EXTERN int utcp_getpeername(const utcp_sock_t *s, utcp_addr_t *addr);
 	X(SYN_RETRIES, "retransmissions of a SYN before it ends", 6, 0, 127)   \
 	X(SYNACK_RETRIES, "retransmissions of a SYN-ACK", 5, 0, 127)           \
 	X(NOTSENT_LOWAT, "UTCP_OUT only below so many unsent bytes; 0: none",  \
-	  0, 0, 1 << 30)                                                       \
+	  0, 0, UINT32_MAX)                                                    \
 	X(RCVLOWAT, "UTCP_IN only from so many bytes on", 1, 1, 1 << 30)       \
 	X(LINGER, "-1: close in order; 0: close by reset", -1, -1, 0)          \
 	X(FIN_TIMEOUT_NS, "in FIN-WAIT-2 after close", 60000000000, 0,         \
