@@ -34,7 +34,8 @@ schedule_ack(utcp_sock_t *s, bool quick)
 	/* RFC 9293 section 3.8.6.3 (MUST-58, 59): of full segments every
 	   second, and none later than 0.5 s. */
 	if (s->ack_now || quick || unacked > (every - 1) * s->rcv_mss ||
-	    wait == 0 || OPT(s, QUICKACK) != 0 || !link_empty(&s->busy->reass)) {
+	    wait == 0 || OPT(s, QUICKACK) != 0 ||
+	    !link_empty(&s->busy->reass)) {
 		utcp__ack_soon(s);
 		return;
 	}
@@ -56,6 +57,23 @@ learn_pingpong(utcp_sock_t *s)
 		s->pingpong = true;
 }
 
+/* The size of the peer's segments. What came merged may not say how many it was
+   once; none was larger than we allowed. */
+static void
+learn_mss(utcp_sock_t *s, const struct utcp__seg_in *seg)
+{
+	uint32_t size = seg->in->gso_size ? seg->in->gso_size : seg->len;
+	uint32_t most;
+
+	if (LIKELY(size <= s->rcv_mss))
+		return;
+	most = utcp__mss_offer(s->u, s->opts, s->ent.key.family);
+	if (size > most)
+		size = most;
+	if (size > s->rcv_mss)
+		s->rcv_mss = (uint16_t)size;
+}
+
 /*
  * What a segment tells about its sender: how large its segments are, whether
  * it was idle. True: it is acknowledged at once, since the sender may be in
@@ -64,11 +82,9 @@ learn_pingpong(utcp_sock_t *s)
 static bool
 learn(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
-	uint32_t size = seg->in->gso_size ? seg->in->gso_size : seg->len;
 	uint32_t ms = now_ms(s), idle = ms - s->last_data_ms;
 
-	if (size > s->rcv_mss)
-		s->rcv_mss = (uint16_t)(size > 65495 ? 65495 : size);
+	learn_mss(s, seg);
 	if (s->last_data_ms != 0 && s->rto_ns != 0 &&
 	    (uint64_t)idle * MSEC > s->rto_ns)
 		s->quick_acks = QUICK_ACKS;
@@ -168,7 +184,8 @@ fill_holes(utcp_sock_t *s, struct utcp__seg_in *seg)
 	int rc;
 
 	while (seg->len > 0 && !link_empty(&s->busy->reass)) {
-		from = CONTAINER(s->busy->reass.next, struct utcp__rblk, link)->seq;
+		from = CONTAINER(s->busy->reass.next, struct utcp__rblk, link)
+			   ->seq;
 		if (seq_leq(end, from))
 			break;
 		head = *seg;
@@ -251,6 +268,7 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 		if (seg->len > 0) {
 			COUNT(s->u, OFO);
 			s->last_data_ms = now_ms(s);
+			learn_mss(s, seg);
 			utcp__reass_insert(s, seg);
 		}
 		if (fin && !s->fin_ofo) {

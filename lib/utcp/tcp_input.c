@@ -11,7 +11,8 @@
 #include "internal.h"
 
 #define PAWS_IDLE_NS (24ull * 86400 * SEC) /* RFC 7323 section 5.5 */
-#define ODD_NS (500 * MSEC)
+#define ODD_NS (500 * MSEC) /* RFC 5961 section 7: 10 ACKs in 5 s */
+#define ODD_BURST 10
 
 void
 utcp__tcp_input(utcp_t *u, struct utcp__in *in)
@@ -76,17 +77,20 @@ utcp__tcp_refuse(utcp_t *u, const struct utcp__seg_in *seg)
 		COUNT(u, RESETS_OUT);
 }
 
-/* Whether the last answer to something odd was but just now; else this is. */
+/* Whether odd segments were answered too often of late; else one more is. */
 static bool
-odd_lately(utcp_sock_t *s)
+odd_often(utcp_sock_t *s)
 {
-	uint64_t now = s->u->now_ns | 1; /* 0: never */
+	uint64_t now = s->u->now_ns;
 
-	if (s->challenge_ns != 0 && now - s->challenge_ns < ODD_NS) {
+	/* challenge_ns: when the budget is whole again. */
+	if (s->challenge_ns < now)
+		s->challenge_ns = now;
+	if (s->challenge_ns - now > (ODD_BURST - 1) * ODD_NS) {
 		COUNT(s->u, DROP_LIMIT);
 		return true;
 	}
-	s->challenge_ns = now;
+	s->challenge_ns += ODD_NS;
 	return false;
 }
 
@@ -96,7 +100,7 @@ utcp__challenge(utcp_sock_t *s)
 	/* RFC 5961 section 7: limited for the connection, and for the stack,
 	   so that nobody can have us work, or count: the stack's limit tells
 	   nothing of a connection whose own comes first. */
-	if (odd_lately(s) || !utcp__allow_challenge(s->u))
+	if (odd_often(s) || !utcp__allow_challenge(s->u))
 		return;
 	COUNT(s->u, CHALLENGE_ACKS);
 	utcp__ack_soon(s);
@@ -106,7 +110,7 @@ void
 utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
 	/* Data is no answer to an ACK of ours, so no loop can be of it. */
-	if ((seg->len > 0 && (seg->flags & TH_SYN) == 0) || !odd_lately(s))
+	if ((seg->len > 0 && (seg->flags & TH_SYN) == 0) || !odd_often(s))
 		utcp__ack_soon(s);
 }
 

@@ -32,7 +32,8 @@ sacks_ready(utcp_sock_t *s)
 	if ((s->negotiated & UTCP_GOT_SACK) == 0)
 		return false;
 	if (s->busy->sacks == NULL)
-		s->busy->sacks = utcp__alloc(s->u, SACKS * sizeof(s->busy->sacks[0]));
+		s->busy->sacks = utcp__alloc(s->u,
+					     SACKS * sizeof(s->busy->sacks[0]));
 	return s->busy->sacks != NULL;
 }
 
@@ -97,7 +98,8 @@ sack_add(utcp_sock_t *s, struct utcp__rblk *at, uint32_t start, uint32_t end)
 		stretch(s, at, &b);
 	if (s->num_sacks == SACKS)
 		s->num_sacks--;
-	memmove(s->busy->sacks + 1, s->busy->sacks, s->num_sacks * sizeof(s->busy->sacks[0]));
+	memmove(s->busy->sacks + 1, s->busy->sacks,
+		s->num_sacks * sizeof(s->busy->sacks[0]));
 	s->busy->sacks[0] = b;
 	s->num_sacks++;
 }
@@ -137,9 +139,11 @@ utcp__dsack(utcp_sock_t *s, uint32_t start, uint32_t end)
 
 	if ((s->negotiated & UTCP_GOT_SACK) == 0 || !seq_lt(start, end))
 		return;
-	/* One not yet reported grows; else the newest is reported. */
-	if (d->start != d->end && seq_leq(start, d->end) &&
-	    seq_leq(d->start, end)) {
+	/* Of several the first is reported (RFC 2883 section 4), with what
+	   adjoins it. */
+	if (d->start != d->end) {
+		if (seq_lt(d->end, start) || seq_lt(end, d->start))
+			return;
 		if (seq_lt(start, d->start))
 			d->start = start;
 		if (seq_lt(d->end, end))
@@ -185,7 +189,8 @@ room_for(const utcp_sock_t *s, uint32_t bytes)
 
 	if (most < LEAST_BYTES)
 		most = LEAST_BYTES;
-	return (uint64_t)s->busy->reass_bytes + bytes + sizeof(struct utcp__rblk) <=
+	return (uint64_t)s->busy->reass_bytes + bytes +
+		   sizeof(struct utcp__rblk) <=
 	       most;
 }
 
@@ -257,7 +262,8 @@ blk_new(utcp_t *u, const struct utcp__seg_in *seg, uint32_t room)
 static struct utcp__rblk *
 put(utcp_sock_t *s, struct utcp__link *prev, const struct utcp__seg_in *seg)
 {
-	bool follows = prev != &s->busy->reass && blk_end(blk_of(prev)) == seg->seq;
+	bool follows = prev != &s->busy->reass &&
+		       blk_end(blk_of(prev)) == seg->seq;
 	struct utcp__rblk *b = NULL;
 	uint32_t run;
 

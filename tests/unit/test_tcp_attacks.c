@@ -36,7 +36,7 @@ blind_reset(void **state)
 	}
 	tt_state(&t, UTCP_ESTABLISHED);
 	/* RFC 5961 section 7: hardly any answers, all in no time */
-	assert_true(tt_counter(&t, UTCP_CTR_CHALLENGE_ACKS) <= 1);
+	assert_true(tt_counter(&t, UTCP_CTR_CHALLENGE_ACKS) <= 10);
 	tt_in(&t, "P. 1:11(10) ack 1");
 	tt_expect(&t, ". 1:1(0) ack 11");
 	tt_end(&t);
@@ -96,7 +96,7 @@ challenge_side_channel(void **state)
 		tt_in(&t, "R 2:2(0)");
 		n += tt_skip(&t);
 	}
-	assert_int_equal(n, 1);
+	assert_int_equal(n, 10);
 	t.p = t.peer0.next;
 	tt_in(&t, "R 2:2(0)");
 	tt_expect(&t, ". 1:1(0) ack 1");

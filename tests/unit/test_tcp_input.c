@@ -289,12 +289,18 @@ syns(void **state)
 		tt_expect(&t, ". 11:11(0) ack 11");
 		tt_state(&t, UTCP_ESTABLISHED);
 		assert_int_equal(tt_counter(&t, UTCP_CTR_CHALLENGE_ACKS), 1);
-		/* and not for each of them */
+		/* ten in five seconds (section 7), not more */
+		for (unsigned int j = 1; j < 10; j++) {
+			tt_in(&t, "%s", cases[i]);
+			tt_expect(&t, ". 11:11(0) ack 11");
+		}
 		tt_in(&t, "%s", cases[i]);
 		tt_none(&t);
 		tt_run(&t, 500 * MSEC);
 		tt_in(&t, "%s", cases[i]);
 		tt_expect(&t, ". 11:11(0) ack 11");
+		tt_in(&t, "%s", cases[i]);
+		tt_none(&t);
 		tt_end(&t);
 	}
 }
@@ -313,7 +319,7 @@ ack_storm(void **state)
 		n += tt_skip(&t);
 		tt_run(&t, MSEC);
 	}
-	assert_in_range(n, 1, 3);
+	assert_in_range(n, 1, 13);
 	tt_end(&t);
 }
 
@@ -386,7 +392,6 @@ ts_recent(void **state)
 	(void)state;
 	open_slow(&t, TT_OPTS);
 	set(t.s, UTCP_OPT_ACK_EVERY, 3);
-	set(t.s, UTCP_OPT_RCVBUF, 200000);
 	/* delayed: the first one's is echoed */
 	tt_in(&t, "P. 11:21(10) ack 11 <nop,nop,TS val 5000 ecr 0>");
 	tt_in(&t, "P. 21:31(10) ack 11 <nop,nop,TS val 5001 ecr 0>");

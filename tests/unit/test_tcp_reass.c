@@ -136,6 +136,35 @@ dsack(void **state)
 	tt_end(&t);
 }
 
+/* Of several duplicates the first is told, and what is there besides (4.3). */
+static void
+dsack_of_several(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_passive(&t, TT_SACK);
+	tt_in(&t, ". 1001:3001(2000) ack 1");
+	tt_in(&t, ". 4001:5001(1000) ack 1");
+	tt_in(&t, ". 7001:8001(1000) ack 1");
+	tt_skip(&t);
+	tt_in(&t, "P. 1:6001(6000) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 6001 <nop,nop,sack 1001:3001 7001:8001>");
+	tt_in(&t, "P. 6001:8001(2000) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 8001 <nop,nop,sack 7001:8001>");
+	tt_in(&t, "P. 1:1001(1000) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 8001 <nop,nop,sack 1:1001>");
+	tt_read(&t, 8000);
+	/* the same in the queue */
+	tt_in(&t, ". 9001:10001(1000) ack 1");
+	tt_in(&t, ". 11001:12001(1000) ack 1");
+	tt_skip(&t);
+	tt_in(&t, ". 9001:13001(4000) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 8001 <nop,nop,sack 9001:10001 9001:13001>");
+	tt_end(&t);
+}
+
 /* Two copies, different data: the first that came stands. */
 static void
 first_copy_stands(void **state)
@@ -245,7 +274,8 @@ long_run(void **state)
 	}
 	assert_true(t.s->busy->reass_blks <= 8);
 	assert_int_equal(t.s->num_sacks, 1);
-	assert_int_equal(t.s->busy->sacks[0].end - t.s->busy->sacks[0].start, 44 * 1448);
+	assert_int_equal(t.s->busy->sacks[0].end - t.s->busy->sacks[0].start,
+			 44 * 1448);
 	tt_in(&t, ". 1:1449(1448) ack 1");
 	tt_expect(&t, ". 1:1(0) ack %u", 1 + 45 * 1448);
 	tt_read(&t, 45 * 1448);
@@ -299,7 +329,8 @@ lowest_first(void **state)
 	info = tt_info(&t);
 	assert_int_equal(info.unread_bytes, 20 * 1448);
 	for (unsigned int i = 0; i < t.s->num_sacks; i++)
-		assert_true(seq_lt(t.s->busy->sacks[i].start, t.s->busy->sacks[i].end));
+		assert_true(
+		    seq_lt(t.s->busy->sacks[i].start, t.s->busy->sacks[i].end));
 	tt_end(&t);
 }
 
@@ -355,6 +386,7 @@ main(void)
 		cmocka_unit_test(newest_first),
 		cmocka_unit_test(no_sack),
 		cmocka_unit_test(dsack),
+		cmocka_unit_test(dsack_of_several),
 		cmocka_unit_test(first_copy_stands),
 		cmocka_unit_test(any_order),
 		cmocka_unit_test(memory_bounded),
