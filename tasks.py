@@ -68,10 +68,22 @@ def load(c: Context) -> None:
     )
 
 
-@task(help={"k": "only tests whose name contains this", "fast": "no sanitizers"})
-def test(c: Context, k: str = "", fast: bool = False, verbose: bool = False) -> None:
+@task(
+    help={
+        "k": "only tests whose name contains this",
+        "fast": "no sanitizers",
+        "seeds": "simulate TCP in so many times the usual worlds",
+    }
+)
+def test(
+    c: Context,
+    k: str = "",
+    fast: bool = False,
+    seeds: int = 1,
+    verbose: bool = False,
+) -> None:
     """Run every check there is; the last line counts them."""
-    _run(checks.all_checks(fast, k), verbose)
+    _run(checks.all_checks(fast, k, seeds), verbose)
 
 
 @task

@@ -77,7 +77,13 @@ def compile_c(step: Step, variant: str = "plain") -> Path:
     return path
 
 
-def c_tests(step: Step, variant: str, suites: list[str], match: str = "") -> Count:
+def c_tests(
+    step: Step,
+    variant: str,
+    suites: list[str],
+    match: str = "",
+    env: dict[str, str] | None = None,
+) -> Count:
     """Compiles a variant and runs the meson tests of some suites there."""
     path = compile_c(step, variant)
     names = [n for n in _test_names(step, path, suites) if match in n]
@@ -95,7 +101,7 @@ def c_tests(step: Step, variant: str, suites: list[str], match: str = "") -> Cou
     argv += [f"--suite={s}" for s in suites]
     if match:
         argv += names
-    step.run(argv, env=SANITIZER_OPTIONS, ok=range(256))
+    step.run(argv, env=SANITIZER_OPTIONS | (env or {}), ok=range(256))
     found = list(logs.glob("testlog*.json"))  # a wrapper is in its name
     if not found:
         raise CommandFailed("meson test ran nothing")
@@ -288,20 +294,28 @@ def demo_check(step: Step) -> Count:
     return Count(passed=1)
 
 
-def all_checks(fast: bool, match: str) -> list[tuple[str, StepFunction]]:
-    """The steps of `inv test`, in order."""
+def all_checks(
+    fast: bool, match: str, seeds: int = 1
+) -> list[tuple[str, StepFunction]]:
+    """The steps of `inv test`, in order; seeds: so many times the usual."""
     unit = ["unit", "hostile"]
 
     def tests(variant: str, suites: list[str]) -> StepFunction:
         return lambda step: c_tests(step, variant, suites, match)
 
+    def sim(variant: str, suite: str) -> StepFunction:
+        env = {"SIM_SEEDS_TIMES": str(seeds)}
+        return lambda step: c_tests(step, variant, [suite], match, env)
+
     selected: list[tuple[str, StepFunction]] = [
         ("C unit tests", tests("plain", [*unit, "model"])),
+        ("TCP in simulation", sim("plain", "sim")),
         ("Python tests", lambda step: python_tests(step, match)),
     ]
     if not fast:
-        selected[1:1] = [
+        selected[2:2] = [
             ("C unit tests, ASan and UBSan", tests("asan", unit)),
+            ("TCP in simulation, ASan and UBSan", sim("asan", "sim-calls")),
             ("C unit tests, TSan", tests("tsan", unit)),
             ("fuzzing", lambda step: fuzz(step, match)),
         ]

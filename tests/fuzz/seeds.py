@@ -235,6 +235,120 @@ def proto_programs() -> dict[str, bytes]:
     }
 
 
+def tcp_programs() -> dict[str, bytes]:
+    """Steps of fuzz_tcp.c: see step() and call() there for the numbers."""
+
+    def call(side: int, which: int, *args: int, high: int = 0) -> bytes:
+        return bytes([8, side << 7 | high << 4 | which, *args])
+
+    def two(value: int) -> tuple[int, int]:
+        return value & 255, value >> 8
+
+    def flow(packets: int) -> bytes:
+        return bytes([3, packets - 1])
+
+    def time(code: int) -> bytes:
+        return bytes([13, code])
+
+    def listen(how: int = 0) -> bytes:
+        return call(1, 0, how | 0x36)
+
+    def connect(how: int = 0) -> bytes:
+        return call(0, 0, how)
+
+    def write_some(side: int, sock: int, length: int, high: int = 0) -> bytes:
+        return call(side, 1, sock, *two(length), high=high)
+
+    def read(side: int, sock: int) -> bytes:
+        return call(side, 4, sock, *two(60000))
+
+    def close(side: int, sock: int) -> bytes:
+        return call(side, 9, sock)
+
+    both = listen() + connect() + flow(8) + call(1, 7, 0)
+    six = listen(1) + connect(1) + flow(8) + call(1, 7, 0)
+    udp = call(0, 0, 0) + call(1, 0, 0)
+    udp += b"".join(call(side, 14, 0, k << 6) for side in (0, 1) for k in range(3))
+    small = call(1, 12, 1, 5, *two(3000), 0)
+    forged = [
+        [4, 0x0C, 0x10, 0, 1, 0, 2, 0],
+        [4, 1, 4, 0],
+        [4, 5, 2, 0, 9, 0],
+        [6, 2, 3, 4, 5, 5, 99],
+    ]
+    return {
+        "open": b"\0" + both,
+        "transfer": b"\0"
+        + both
+        + write_some(0, 0, 20000)
+        + flow(32)
+        + read(1, 1)
+        + write_some(1, 1, 5000, high=1)
+        + flow(20)
+        + read(0, 0)
+        + close(0, 0)
+        + flow(10)
+        + close(1, 1)
+        + flow(10)
+        + time(0x1F),
+        "six": b"\0" + six + write_some(0, 0, 3000) + flow(32) + read(1, 1),
+        "loss": b"\0"
+        + both
+        + write_some(0, 0, 30000)
+        + bytes([2, 8, 3, 2, 8, 2])
+        + flow(32)
+        + time(10)
+        + flow(32)
+        + time(25)
+        + flow(32),
+        "fast-open": b"\0"
+        + listen(8)
+        + (connect(8) + write_some(0, 0, 10) + flow(9)) * 2
+        + call(1, 7, 0),
+        "forged": b"\0" + both + b"".join(bytes(f) + flow(3) for f in forged),
+        "fragment": b"\0"
+        + both
+        + write_some(0, 0, 2000)
+        + bytes([2, 3, 2, 100, 0])
+        + flow(10),
+        "udp": b"\0" + udp + call(0, 14, 8, *two(456)) + flow(9) + call(1, 14, 2, 0, 0),
+        "cookies": b"\1" + listen() + connect() * 5 + flow(32) + call(1, 7, 0) * 2,
+        "zero-window": b"\0"
+        + both
+        + small
+        + write_some(0, 0, 60000)
+        + flow(32)
+        + time(0x99)
+        + time(0x9C)
+        + flow(5)
+        + read(1, 1)
+        + flow(32),
+    }
+
+
+def ip_programs() -> dict[str, bytes]:
+    """Packets of fuzz_ip.c: how, length, id, offset and flags, bytes."""
+
+    def part4(how: int, eights: int, field: int) -> bytes:
+        return bytes([how, eights, 1]) + struct.pack("<H", field) + bytes(8 * eights)
+
+    def part6(eights: int, field: int) -> bytes:
+        return (
+            bytes([0x42, 0]) + struct.pack("<HBB", field, 1, eights) + bytes(8 * eights)
+        )
+
+    return {
+        "whole4": part4(9, 20, 0),
+        "two4": part4(9, 20, 0x2000) + part4(9, 5, 20),
+        "late4": part4(9, 5, 20) + part4(9, 20, 0x2000),
+        "overlap4": part4(9, 20, 0x2000) + part4(9, 5, 19),
+        "gap4": part4(9, 20, 0x2000) + part4(9, 5, 21) + bytes([255, 60]),
+        "two6": part6(20, 1) + part6(5, 160),
+        "late6": part6(5, 160) + part6(20, 1),
+        "overlap6": part6(20, 1) + part6(5, 152),
+    }
+
+
 def main() -> None:
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
     for name, frame in frames().items():
@@ -244,6 +358,8 @@ def main() -> None:
         ("ctl", ctl_programs()),
         ("table", table_programs()),
         ("proto", proto_programs()),
+        ("tcp", tcp_programs()),
+        ("ip", ip_programs()),
     ):
         for name, program in programs.items():
             write(root / target / name, program)
