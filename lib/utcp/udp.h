@@ -55,6 +55,16 @@ struct utcp_udp_s {
 	bool was_full; /* a send was refused: tell when there is room */
 };
 
+/* The error that waits to be told, negative, and forgets it. */
+static inline int
+utcp__udp_take_error(utcp_udp_t *s)
+{
+	int err = s->error;
+
+	s->error = 0;
+	return -err;
+}
+
 /* Readiness may have changed. */
 void utcp__udp_wake(utcp_udp_t *s);
 /* Whether so many more bytes are too many for the whole stack. */
@@ -68,7 +78,8 @@ utcp__udp_over(const utcp_t *u, uint32_t cost)
 /* Puts a copy into the queue; d and k are checked. -EAGAIN: full; -ENOMEM. */
 int utcp__udp_queue(utcp_udp_t *s, const utcp_dgram_t *d,
 		    const struct utcp__key *k);
-/* Forgets what is queued. */
+/* Forgets what is queued, to be sent or to be read. */
 void utcp__udp_drop_tx(utcp_udp_t *s);
+void utcp__udp_drop_rx(utcp_udp_t *s);
 
 #endif /* UTCP_UDP_H */
