@@ -358,6 +358,8 @@ send_mtu_probe(utcp_sock_t *s, struct utcp__out *o)
 	uint32_t n = utcp__mtu_probe(s), seq;
 	int err;
 
+	if (n == UTCP__PROBE_WAITS)
+		return HOLD_CWND;
 	if (!n)
 		return HOLD_NOT;
 	seq = s->snd_nxt;
