@@ -327,7 +327,7 @@ hang_up(struct tt *t)
 static void
 client_cold(struct tt *t, bool exp)
 {
-	dial(t);
+	assert_int_equal(dial(t), -EINPROGRESS);
 	tt_write(t, 100);
 	tt_expect(t, "S 0:0(0) <mss 1460,sackOK,TS val * ecr 0,nop,wscale 7,"
 		     "FO>");
@@ -349,7 +349,7 @@ client_warm(void **state)
 	for (int exp = 0; exp < 2; exp++) {
 		tt_init(&t, 4);
 		client_cold(&t, exp);
-		dial(&t);
+		assert_int_equal(dial(&t), 0);
 		tt_write(&t, 100);
 		tt_expect(&t,
 			  "S 0:100(100) <mss 1460,sackOK,TS val * ecr 0,"
@@ -374,7 +374,7 @@ client_refused(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	client_cold(&t, false);
-	dial(&t);
+	assert_int_equal(dial(&t), 0);
 	tt_write(&t, 100);
 	tt_expect(&t, "S 0:100(100)");
 	tt_in(&t, "S. 0:0(0) ack 1 <mss 1000>");
@@ -394,7 +394,7 @@ client_much(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	client_cold(&t, false);
-	dial(&t);
+	assert_int_equal(dial(&t), 0);
 	tt_write(&t, 3000);
 	tt_expect(&t, "S 0:*(*)");
 	tt_in(&t, "S. 0:0(0) ack 1 <mss 1000>");
@@ -418,7 +418,7 @@ client_black_hole(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	client_cold(&t, false);
-	dial(&t);
+	assert_int_equal(dial(&t), 0);
 	tt_write(&t, 100);
 	tt_expect(&t, "S 0:100(100)");
 	tt_expect_in(&t, SEC,
@@ -427,12 +427,12 @@ client_black_hole(void **state)
 	tt_in(&t, "S. 0:0(0) ack 1 <mss 1000>");
 	tt_expect(&t, "P. 1:101(100) ack 1");
 	hang_up(&t);
-	dial(&t);
+	assert_int_equal(dial(&t), -EINPROGRESS);
 	tt_write(&t, 100);
 	tt_expect(&t, "S 0:0(0) <mss 1460,sackOK,TS val * ecr 0,nop,wscale 7>");
 	hang_up(&t);
 	tt_run(&t, 2 * 3600 * SEC);
-	dial(&t);
+	assert_int_equal(dial(&t), 0);
 	tt_write(&t, 100);
 	tt_expect(&t, "S 0:100(100)");
 	tt_end(&t);
@@ -448,7 +448,7 @@ client_not_asked(void **state)
 	tt_init(&t, 4);
 	tt_active(&t, "mss 1460,FO 1122334455667788");
 	hang_up(&t);
-	dial(&t);
+	assert_int_equal(dial(&t), -EINPROGRESS);
 	tt_write(&t, 100);
 	tt_expect(&t, "S 0:0(0) <mss 1460,sackOK,TS val * ecr 0,nop,wscale 7,"
 		      "FO>");
