@@ -67,7 +67,8 @@ conn_end(struct conn *c, int error)
 		l->sum_tx += c->tx;
 		l->sum_bad += c->bad_at != UINT64_MAX;
 	}
-	for (struct conn *d = c->p->conns.next; d != &c->p->conns; d = d->next)
+	for (struct conn *d = c->p->conns.next;
+	     c->listener && d != &c->p->conns; d = d->next)
 		if (d->parent == c)
 			d->parent = NULL;
 	/* utcp_close calls `done` of what it drops. */

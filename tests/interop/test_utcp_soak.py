@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Connections of which all is drawn by lot: link, options of both sides, sizes,
+habits. A seed that fails is repeated with INTEROP_SEED=N; INTEROP_SEEDS=N says
+how many are tried."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from harness import (
+    UTCP,
+    Bench,
+    Peer,
+    meanwhile,
+    recv_pattern,
+    send_pattern,
+)
+from scapy.layers.inet import TCP
+from scapy.layers.inet6 import IPv6
+from scapy.utils import PcapReader
+
+_FIRST = int(os.environ.get("INTEROP_SEED", "1"))
+_COUNT = int(os.environ.get("INTEROP_SEEDS", "1" if _FIRST > 1 else "24"))
+
+# Of ours; None is the default.
+SETTINGS: dict[str, list[str | None]] = {
+    "sack": ["0", None, None],
+    "timestamps": ["0", None, None],
+    "wscale": ["-1", "0", "2", None, None],
+    "rack": ["0", None, None],
+    "ecn": ["0", "2", None],
+    "nodelay": ["1", None],
+    "cork": ["1", None, None],
+    "quickack": ["1", None],
+    "maxseg": ["100", "536", None, None, None],
+    "sndbuf": ["4096", "20000", None, None],
+    "rcvbuf": ["4096", "20000", None, None],
+    "window_clamp": ["3000", None, None, None],
+    "notsent_lowat": ["5000", None, None],
+    "pacing": ["0", "2", None],
+    "ack_every": ["1", "8", None],
+    "delack_ns": ["0", "200ms", None],
+    "initcwnd": ["1", "50", None],
+    "pmtud": ["0", "1", None],
+    "cc": ["newreno", "cubic", "bbr"],
+}
+
+
+def bad_link(r: random.Random) -> str:
+    """One direction's."""
+    parts = [f"delay={r.choice([0, 100, 1000, 10000])}us"]
+    odds = {"loss": 0.03, "dup": 0.05, "corrupt": 0.01, "reorder": 0.1}
+    parts += [
+        f"{name}={r.uniform(0, most):.4f}"
+        for name, most in odds.items()
+        if r.random() < 0.4
+    ]
+    if r.random() < 0.3:
+        parts += [f"jitter={r.choice([200, 3000])}us"]
+    if r.random() < 0.3:
+        parts += [f"burst={r.choice([2, 5])}"]
+    if r.random() < 0.3:
+        parts += [f"late={r.choice([500, 5000, 20000])}us"]
+    if r.random() < 0.3:
+        parts += [f"rate={r.choice([10, 100, 1000])}m", "queue=60000", "mark=20000"]
+    return ",".join(parts)
+
+
+def slow_recv(sock: socket.socket, r: random.Random) -> int:
+    """With pauses at first."""
+    done = 0
+    for _ in range(r.choice([0, 0, 3, 10])):
+        time.sleep(r.uniform(0, 0.05))
+        sock.settimeout(60)
+        got = len(sock.recv(r.choice([1, 500, 20000]), socket.MSG_PEEK))
+        if not got:
+            break
+        done += recv_pattern(sock, got, done)
+    return done + recv_pattern(sock, None, done)
+
+
+def slow_send(sock: socket.socket, n: int, r: random.Random) -> None:
+    done = 0
+    for _ in range(r.choice([0, 0, 5, 30])):
+        piece = min(n - done, r.choice([1, 10, 1000, 5000]))
+        send_pattern(sock, piece, done)
+        done += piece
+        time.sleep(r.uniform(0, 0.01))
+    send_pattern(sock, n - done, done)
+    sock.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("seed", range(_FIRST, _FIRST + _COUNT))
+def test_by_lot(bench: Bench, seed: int) -> None:
+    r = random.Random(seed)
+    for name in ("tcp_sack", "tcp_timestamps", "tcp_window_scaling", "tcp_dsack"):
+        if r.random() < 0.2:
+            bench.sysctl(**{name: 0})
+    bench.sysctl(tcp_ecn=r.choice([0, 1, 2]))
+    bench.cc = r.choice([b"cubic", b"reno", b"bbr"])
+    options = ["--seed", seed]
+    if r.random() < 0.7:
+        options += ["--in", bad_link(r), "--out", bad_link(r)]
+    else:
+        options += ["--offloads", r.choice(["none", "csum", "csum,tso"])]
+        options += ["--buf", r.choice([2048, 4096, 65536])]
+    if r.random() < 0.5:
+        options.append("--zerocopy")
+    settings = [
+        f"{name}={value}"
+        for name, values in SETTINGS.items()
+        if (value := r.choice(values)) is not None and r.random() < 0.7
+    ]
+    family, role = r.choice([4, 6]), r.choice(["server", "client"])
+    small = any(
+        s in settings for s in ("maxseg=100", "rcvbuf=4096", "sndbuf=4096", "cork=1")
+    ) or any(s.startswith("window_clamp") for s in settings)
+    ours, theirs = (
+        r.choice([0, 1, 1000, 50000, 100000 if small else 1500000]) for _ in range(2)
+    )
+    peer = bench.peer(*options)
+    buffer = r.choice([0, 0, 5000, 50000])
+    if role == "server":
+        peer.listen(family, 7000, "both", ours, *settings)
+        sock = bench.socket(family, seconds=60)
+        if buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        sock.connect((UTCP[family], 7000))
+    else:
+        listener = bench.listener(family)
+        if buffer:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        port = listener.getsockname()[1]
+        peer.connect(family, port, "both", ours, *settings)
+        sock = bench.accept(listener)
+        sock.settimeout(60)
+    with meanwhile(lambda: slow_send(sock, theirs, r)):
+        assert slow_recv(sock, random.Random(seed + 1)) == ours
+    end = peer.event("end", seconds=60)
+    assert (end["error"], end["bad_at"], end["rx"]) == (0, -1, theirs)
+    assert end["tx"] == ours
+    sock.close()
+    peer.until(
+        lambda: peer.do("usage")["socks"] == (role == "server"), "the end of all", 30
+    )
+    assert peer.do("usage")["buffered_bytes"] == 0
+
+
+# ---- wrap-around --------------------------------------------------------------------
+
+
+def first_syn(path: Path) -> TCP:
+    """Ours."""
+    with PcapReader(str(path)) as packets:
+        for packet in packets:
+            if TCP in packet and packet[TCP].flags == "S":
+                assert IPv6 not in packet
+                return packet[TCP]
+    raise AssertionError("no SYN")
+
+
+@pytest.mark.parametrize("what", ["sequence-numbers", "timestamps"])
+@pytest.mark.parametrize("link", ["clean", "bad"])
+def test_wrap_around(bench: Bench, tmp_path: Path, what: str, link: str) -> None:
+    """A connection is opened once to learn where its numbers begin; then the
+    stack's clock is set so that they begin shortly before 2^32."""
+    listener = bench.listener(4, 7500)
+    bad = "loss=0.02,reorder=0.05,late=1ms" if link == "bad" else "delay=1ms"
+    epoch_ns = 10**9
+
+    def open_one(name: str) -> tuple[Peer, Path]:
+        capture = tmp_path / name
+        peer = bench.peer(
+            "--epoch", f"{epoch_ns}ns", "--pcap", capture, "--snap", 96,
+            "--out", f"rate=80m,{bad}", "--in", f"delay=2ms,{bad}",
+        )  # fmt: skip
+        peer.connect(4, 7500, "both", 8 << 20, f"from={UTCP[4]},7600")
+        return peer, capture
+
+    peer, capture = open_one("first")
+    bench.accept(listener).close()
+    peer.close()
+    syn = first_syn(capture)
+    if what == "timestamps":
+        begins = dict(o for o in syn.options if len(o) == 2)["Timestamp"][0]
+        epoch_ns += ((2**32 - 400 - begins) % 2**32) * 10**6
+    else:
+        epoch_ns += ((2**32 - 4 * 10**6 - syn.seq) % 2**32) * 4000
+    peer, capture = open_one("second")
+    sock = bench.accept(listener)
+    with meanwhile(lambda: slow_send(sock, 8 << 20, random.Random(0))):
+        assert recv_pattern(sock) == 8 << 20
+    end = peer.event("end", "client")
+    assert (end["error"], end["bad_at"], end["rx"]) == (0, -1, 8 << 20)
+    if what == "sequence-numbers":
+        assert end["snd_nxt"] < 2**31 < first_syn(capture).seq
