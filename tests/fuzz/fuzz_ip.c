@@ -14,6 +14,7 @@
 #define PACKETS_MAX 200
 
 static int64_t mem_bytes;
+static volatile uint8_t seen; /* so that data is read */
 
 static void *
 count_alloc(void *arg, size_t bytes)
@@ -148,7 +149,7 @@ receive(utcp_t *u, utcp_udp_t **udps)
 					x ^= ((const uint8_t *)d[k]
 						  .data)[d[k].len - 1];
 	}
-	FUZZ_CHECK(x <= 255);
+	seen = x;
 	utcp_retain(u);
 }
 
