@@ -185,6 +185,41 @@ mk_udp(struct mk *m, int family, uint16_t sport, uint16_t dport, size_t len,
 	mk_l4_sum(m);
 }
 
+struct frag {
+	uint8_t b[4000];
+	size_t len;
+};
+
+/* Bytes [from, to) of the transport part of m as a fragment. */
+static inline void
+mk_frag(struct frag *f, const struct mk *m, uint32_t id, size_t from, size_t to,
+	bool more)
+{
+	size_t head = m->head;
+
+	memcpy(f->b, m->b, head);
+	if (m->b[0] >> 4 == 4) {
+		wr16(f->b + 4, id);
+		wr16(f->b + 6, (uint32_t)(from / 8) | (more ? 0x2000 : 0));
+	} else {
+		f->b[6] = 44;
+		f->b[40] = m->b[6];
+		f->b[41] = 0;
+		wr16(f->b + 42, (uint32_t)from | more);
+		wr32(f->b + 44, id);
+		head = 48;
+	}
+	memcpy(f->b + head, m->b + m->head + from, to - from);
+	f->len = head + to - from;
+	if (m->b[0] >> 4 == 4) {
+		wr16(f->b + 2, (uint32_t)f->len);
+		wr16(f->b + 10, 0);
+		wr16(f->b + 10, ~add_words(0, f->b, 20) & 0xffff);
+	} else {
+		wr16(f->b + 4, (uint32_t)f->len - 40);
+	}
+}
+
 static inline bool
 data_right(const void *data, size_t len, uint8_t first)
 {

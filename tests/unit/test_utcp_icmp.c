@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ICMP errors about TCP: which end a connection, which are remembered, and
+ * which are not even looked at (RFC 1122 section 4.2.3.9, RFC 5461, RFC 5927).
+ */
+#include "utcp_pkt.h"
+
+#define PORT 80
+
+static struct mk m;
+static struct got g;
+
+struct ctx {
+	utcp_t *u;
+	utcp_sock_t *s;
+	int family;
+	uint16_t port;		     /* ours */
+	uint32_t iss, una, nxt, rcv; /* as the wire has it */
+	uint64_t now;
+};
+
+static int
+setup(void **state)
+{
+	*state = calloc(1, sizeof(struct ctx));
+	assert_non_null(*state);
+	return 0;
+}
+
+static void
+stop(struct ctx *c)
+{
+	utcp_destroy(c->u);
+	c->u = NULL;
+}
+
+static int
+teardown(void **state)
+{
+	struct ctx *c = *state;
+
+	stop(c);
+	free(c);
+	return 0;
+}
+
+/* Takes what leaves; the last TCP segment's numbers stay. */
+static unsigned int
+drain(struct ctx *c)
+{
+	unsigned int n = 0;
+
+	while (take(c->u, &g)) {
+		const uint8_t *tcp = g.b + g.head;
+
+		assert_int_equal(g.proto, P_TCP);
+		c->port = (uint16_t)rd16(tcp);
+		if (n++ == 0 && (tcp[13] & 2))
+			c->iss = rd32(tcp + 4);
+		c->nxt = rd32(tcp + 4) + (tcp[13] & 2 ? 1 : 0) +
+			 (uint32_t)(g.len - g.head - (tcp[12] >> 4) * 4u);
+	}
+	return n;
+}
+
+/* A segment of theirs. */
+static void
+give_tcp(struct ctx *c, uint8_t flags, uint32_t seq, uint32_t ack)
+{
+	uint8_t tcp[20] = { 0 };
+
+	mk_ip(&m, c->family, P_TCP);
+	wr16(tcp, PORT);
+	wr16(tcp + 2, c->port);
+	wr32(tcp + 4, seq);
+	wr32(tcp + 8, ack);
+	tcp[12] = 0x50;
+	tcp[13] = flags;
+	wr16(tcp + 14, 60000);
+	mk_put(&m, tcp, 20);
+	mk_done(&m);
+	mk_l4_sum(&m);
+	give_mk(c->u, &m);
+}
+
+/* SYN_SENT, with a SYN on its way. */
+static void
+start(struct ctx *c, int family)
+{
+	utcp_addr_t a = them(family, PORT);
+
+	c->now = SECOND;
+	c->family = family;
+	c->u = stack_new(NULL);
+	assert_int_equal(utcp_open(c->u, family, &c->s), 0);
+	assert_int_equal(utcp_connect(c->s, &a), -EINPROGRESS);
+	assert_int_equal(drain(c), 1);
+	c->una = c->iss;
+}
+
+/* ESTABLISHED, with five bytes on their way. */
+static void
+establish(struct ctx *c, int family)
+{
+	start(c, family);
+	give_tcp(c, 0x12, 1000, c->iss + 1);
+	drain(c);
+	c->una = c->iss + 1;
+	assert_int_equal(utcp_write(c->s, "hello", 5, 0), 5);
+	assert_int_equal(drain(c), 1);
+	assert_int_equal(c->nxt, c->una + 5);
+}
+
+static uint32_t
+state_of(const struct ctx *c)
+{
+	utcp_info_t i = { .size = sizeof(i) };
+
+	assert_int_equal(utcp_info(c->s, &i), 0);
+	return i.state;
+}
+
+static int64_t
+error_of(struct ctx *c)
+{
+	int64_t v;
+
+	assert_int_equal(utcp_get(c->s, UTCP_OPT_ERROR, &v), 0);
+	return v;
+}
+
+/* An error about our segment with this sequence number. */
+static void
+give_error(struct ctx *c, uint8_t type, uint8_t code, uint32_t seq)
+{
+	uint8_t q[60] = { 0 }, head[8] = { type, code };
+	size_t h = c->family == 4 ? 20 : 40;
+
+	if (c->family == 4) {
+		q[0] = 0x45;
+		q[3] = 44;
+		q[9] = P_TCP;
+		memcpy(q + 12, us4, 4);
+		memcpy(q + 16, them4, 4);
+	} else {
+		q[0] = 0x60;
+		q[5] = 24;
+		q[6] = P_TCP;
+		memcpy(q + 8, us6, 16);
+		memcpy(q + 24, them6, 16);
+	}
+	wr16(q + h, c->port);
+	wr16(q + h + 2, PORT);
+	wr32(q + h + 4, seq);
+	mk_ip(&m, c->family, c->family == 4 ? P_ICMP : P_ICMP6);
+	mk_put(&m, head, 8);
+	mk_put(&m, q, h + 8);
+	mk_done(&m);
+	mk_l4_sum(&m);
+	give_mk(c->u, &m);
+}
+
+struct icmp {
+	int family;
+	uint8_t type, code;
+	int err;
+	bool hard;
+};
+
+static const struct icmp errors[] = {
+	{ 4, 3, 0, ENETUNREACH, false },   { 4, 3, 1, EHOSTUNREACH, false },
+	{ 4, 3, 2, ENOPROTOOPT, true },	   { 4, 3, 3, ECONNREFUSED, true },
+	{ 4, 3, 5, EHOSTUNREACH, false },  { 4, 3, 9, ENETUNREACH, false },
+	{ 4, 3, 10, EHOSTUNREACH, false }, { 4, 3, 13, EHOSTUNREACH, false },
+	{ 4, 11, 0, EHOSTUNREACH, false }, { 4, 12, 0, EPROTO, false },
+	{ 6, 1, 0, ENETUNREACH, false },   { 6, 1, 1, EACCES, true },
+	{ 6, 1, 3, EHOSTUNREACH, false },  { 6, 1, 4, ECONNREFUSED, true },
+	{ 6, 3, 0, EHOSTUNREACH, false },  { 6, 4, 0, EPROTO, false },
+	{ 6, 4, 1, EPROTO, true },
+};
+#define NUM_ERRORS (sizeof(errors) / sizeof(*errors))
+
+static void
+hard_ones_end_what_is_not_open(void **state)
+{
+	struct ctx *c = *state;
+
+	for (size_t i = 0; i < NUM_ERRORS; i++) {
+		const struct icmp *e = &errors[i];
+
+		start(c, e->family);
+		give_error(c, e->type, e->code, c->iss);
+		if (e->hard) {
+			assert_int_equal(state_of(c), UTCP_CLOSED);
+			assert_true(utcp_poll(c->s) & UTCP_ERR);
+			assert_int_equal(error_of(c), e->err);
+			assert_int_equal(ctr(c->u, UTCP_CTR_CONNECT_FAILS), 1);
+		} else {
+			assert_int_equal(state_of(c), UTCP_SYN_SENT);
+			assert_int_equal(error_of(c), 0);
+		}
+		assert_int_equal(drain(c), 0); /* no reset for it */
+		stop(c);
+	}
+}
+
+static void
+soft_ones_say_why_it_timed_out(void **state)
+{
+	struct ctx *c = *state;
+
+	for (size_t i = 0; i < NUM_ERRORS; i++) {
+		const struct icmp *e = &errors[i];
+
+		if (e->hard)
+			continue;
+		start(c, e->family);
+		give_error(c, e->type, e->code, c->iss);
+		for (int j = 0; j < 400 && state_of(c) != UTCP_CLOSED; j++) {
+			utcp_advance(c->u, c->now += SECOND);
+			drain(c);
+		}
+		assert_int_equal(state_of(c), UTCP_CLOSED);
+		assert_int_equal(error_of(c), e->err);
+		stop(c);
+	}
+}
+
+static void
+none_ends_what_is_open(void **state)
+{
+	struct ctx *c = *state;
+
+	for (size_t i = 0; i < NUM_ERRORS; i++) {
+		const struct icmp *e = &errors[i];
+
+		establish(c, e->family);
+		give_error(c, e->type, e->code, c->una);
+		assert_int_equal(state_of(c), UTCP_ESTABLISHED);
+		assert_int_equal(error_of(c), 0);
+		/* It goes on as if nothing had been. */
+		give_tcp(c, 0x10, 1001, c->nxt);
+		assert_int_equal(utcp_write(c->s, "x", 1, 0), 1);
+		assert_int_equal(drain(c), 1);
+		stop(c);
+	}
+}
+
+static void
+progress_forgets_it(void **state)
+{
+	struct ctx *c = *state;
+
+	establish(c, 4);
+	give_error(c, 3, 1, c->una);
+	give_tcp(c, 0x10, 1001, c->nxt);
+	assert_int_equal(utcp_write(c->s, "x", 1, 0), 1);
+	for (int j = 0; j < 3000 && state_of(c) != UTCP_CLOSED; j++) {
+		drain(c);
+		utcp_advance(c->u, c->now += SECOND);
+	}
+	assert_int_equal(state_of(c), UTCP_CLOSED);
+	assert_int_equal(error_of(c), ETIMEDOUT);
+}
+
+static void
+only_what_is_in_flight_counts(void **state)
+{
+	struct ctx *c = *state;
+
+	for (int family = 4; family <= 6; family += 2) {
+		uint8_t type = family == 4 ? 3 : 1;
+		uint8_t code = family == 4 ? 3 : 4;
+		static const int32_t off[] = { -1, 1, 2, 1 << 30, INT32_MIN };
+
+		start(c, family);
+		for (int i = 0; i < 5; i++) {
+			give_error(c, type, code, c->iss + (uint32_t)off[i]);
+			assert_int_equal(state_of(c), UTCP_SYN_SENT);
+			assert_int_equal(ctr(c->u, UTCP_CTR_DROP_WINDOW),
+					 i + 1);
+		}
+		/* of another connection */
+		c->port ^= 1;
+		give_error(c, type, code, c->iss);
+		assert_int_equal(state_of(c), UTCP_SYN_SENT);
+		assert_int_equal(ctr(c->u, UTCP_CTR_DROP_CLOSED), 1);
+		c->port ^= 1;
+		stop(c);
+
+		/* sent to another address than the packet came from */
+		start(c, family);
+		give_error(c, type, code, c->iss + 7);
+		m.b[m.head - 1] ^= 1;
+		wr32(m.b + m.head + 8 + m.head + 4, c->iss);
+		mk_done(&m);
+		mk_l4_sum(&m);
+		give_mk(c->u, &m);
+		assert_int_equal(state_of(c), UTCP_SYN_SENT);
+		assert_int_equal(ctr(c->u, UTCP_CTR_DROP_HEADER), 1);
+		stop(c);
+	}
+}
+
+static void
+listeners_and_half_open_ones_do_not_care(void **state)
+{
+	struct ctx *c = *state;
+	utcp_addr_t a = us(4, PORT + 1);
+	uint8_t tcp[20] = { 0 };
+	utcp_usage_t usage;
+
+	start(c, 4);
+	assert_int_equal(utcp_open(c->u, 4, &c->s), 0);
+	assert_int_equal(utcp_bind(c->s, &a), 0);
+	assert_int_equal(utcp_listen(c->s, 4), 0);
+	mk_ip(&m, 4, P_TCP);
+	wr16(tcp, PORT);
+	wr16(tcp + 2, PORT + 1);
+	wr32(tcp + 4, 1);
+	tcp[12] = 0x50;
+	tcp[13] = 2;
+	wr16(tcp + 14, 60000);
+	mk_put(&m, tcp, 20);
+	mk_done(&m);
+	mk_l4_sum(&m);
+	give_mk(c->u, &m);
+	assert_int_equal(drain(c), 1);
+	utcp_usage(c->u, &usage);
+	assert_int_equal(usage.syns, 1);
+	give_error(c, 3, 3, c->iss);
+	give_error(c, 3, 2, c->iss);
+	utcp_usage(c->u, &usage);
+	assert_int_equal(usage.syns, 1);
+	assert_int_equal(state_of(c), UTCP_LISTEN);
+}
+
+static void
+what_quotes_extension_headers(void **state)
+{
+	static const uint8_t pad[8] = { 60, 0, 1, 4 };
+	static const uint8_t frag[8] = { P_TCP, 0, 0, 1 };
+	struct ctx *c = *state;
+	struct mk *q = calloc(1, sizeof(*q));
+	uint8_t head[8] = { 1, 4 };
+
+	assert_non_null(q);
+	/* Through destination options and a first fragment; not of a later
+	   one, and not through what is cut. */
+	for (int later = 0; later < 3; later++) {
+		start(c, 6);
+		give_error(c, 1, 4, c->iss);
+		*q = m;
+		memmove(q->b, m.b + 48, 48);
+		q->len = 48;
+		q->head = 40;
+		mk_insert6(q, 44, frag, 8);
+		mk_insert6(q, 60, pad, 8);
+		if (later == 1)
+			wr16(q->b + 40 + 8 + 2, 8);
+		stop(c);
+		start(c, 6);
+		wr16(q->b + 56, c->port);
+		wr32(q->b + 60, c->iss);
+		mk_ip(&m, 6, P_ICMP6);
+		mk_put(&m, head, 8);
+		mk_put(&m, q->b, later == 2 ? 63 : 64);
+		mk_done(&m);
+		mk_l4_sum(&m);
+		give_mk(c->u, &m);
+		assert_int_equal(state_of(c),
+				 later ? UTCP_SYN_SENT : UTCP_CLOSED);
+		stop(c);
+	}
+	free(q);
+}
+
+static void
+anything_may_be_quoted(void **state)
+{
+	struct ctx *c = *state;
+
+	for (int i = 0; i < 20000; i++) {
+		if (i % 2000 == 0) {
+			if (c->u != NULL)
+				stop(c);
+			establish(c, i % 4000 == 0 ? 4 : 6);
+		}
+		give_error(c, (uint8_t)rnd(8), (uint8_t)rnd(16), c->una);
+		for (uint32_t n = rnd(5); n > 0; n--)
+			m.b[m.head + rnd((uint32_t)(m.len - m.head))] =
+			    (uint8_t)rnd(256);
+		if (rnd(3) == 0)
+			m.len -= rnd((uint32_t)(m.len - m.head));
+		mk_done(&m);
+		if (m.len >= m.head + 4)
+			mk_l4_sum(&m);
+		give_mk(c->u, &m);
+		drain(c);
+		assert_int_equal(state_of(c), UTCP_ESTABLISHED);
+	}
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(hard_ones_end_what_is_not_open),
+		T(soft_ones_say_why_it_timed_out),
+		T(none_ends_what_is_open),
+		T(progress_forgets_it),
+		T(only_what_is_in_flight_counts),
+		T(listeners_and_half_open_ones_do_not_care),
+		T(what_quotes_extension_headers),
+		T(anything_may_be_quoted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
