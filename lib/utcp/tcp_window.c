@@ -5,6 +5,9 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
+#define MSS_LEAST 48u	 /* of what a peer may ask for */
+#define MAXSEG_LEAST 88u /* with all options a segment still carries 48 */
+
 /* Headers of IP and TCP without options. */
 static uint32_t
 header_bytes(uint8_t family)
@@ -31,15 +34,22 @@ utcp__wscale_offer(const struct utcp__opts *opts)
 	return scale;
 }
 
+/* What the user sets; not so little that others would send us more. */
+static uint32_t
+own_limit(const struct utcp__opts *opts)
+{
+	int64_t most = opts->v[UTCP_OPT_MAXSEG];
+
+	return most ? MAX((uint32_t)most, MAXSEG_LEAST) : UINT32_MAX;
+}
+
 uint16_t
 utcp__mss_offer(const utcp_t *u, const struct utcp__opts *opts, uint8_t family)
 {
 	/* RFC 6691: fixed headers only. */
 	uint32_t mss = u->cfg.mtu - header_bytes(family);
-	int64_t most = opts->v[UTCP_OPT_MAXSEG];
 
-	if (most && most < mss)
-		mss = (uint32_t)most;
+	mss = MIN(mss, own_limit(opts));
 	return (uint16_t)MIN(mss, 65535u);
 }
 
@@ -52,11 +62,9 @@ utcp__set_mss(utcp_sock_t *s)
 	/* Who did not say can take the default: RFC 9293 section 3.7.1. */
 	uint32_t peer = s->peer_mss ? s->peer_mss : family == 4 ? 536 : 1220;
 
-	mss = MIN(mss, peer);
-	if (OPT(s, MAXSEG))
-		mss = MIN(mss, (uint32_t)OPT(s, MAXSEG));
 	/* Less is an attack on our time more than a network. */
-	mss = MAX(mss, 48u);
+	mss = MIN(mss, MAX(peer, MSS_LEAST));
+	mss = MIN(mss, own_limit(s->opts));
 	mss -= utcp__opt_bytes(s);
 	if (s->mss == mss)
 		return;
