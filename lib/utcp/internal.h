@@ -547,7 +547,7 @@ struct utcp__syn {
 	struct utcp__link of_listener;
 	uint64_t due_ns, born_ns;
 	uint32_t irs, iss;
-	uint32_t ts_recent;
+	uint32_t ts_recent, ts_ofs;
 	uint16_t mss, wnd, wnd_acked;
 	uint16_t wnd_said; /* our window in the SYN-ACK, and our scale: */
 	uint8_t wscale_said;
@@ -884,6 +884,9 @@ struct utcp_s {
 	uint32_t num_ctl;
 	uint64_t answers_ns, challenges_ns; /* token buckets */
 	uint32_t answers, challenges;
+	/* the tuple whose hash tcp_open.c made last */
+	struct utcp__key tuple;
+	uint64_t tuple_hash;
 	/* tcp_syn.c, tcp_timewait.c, ip_input.c, tcp_mtu.c have their own */
 	struct utcp__link syns[8];
 	struct utcp__timer syn_timer, tw_timer, reass_timer;
@@ -1088,13 +1091,13 @@ void utcp__synack_send(utcp_sock_t *l, const struct utcp__synack *a);
    which we said, or will say, iss and this window and scale, and offered
    TO_*. NULL. */
 struct utcp__said {
-	uint32_t iss;
+	uint32_t iss, ts_ofs;
 	uint16_t wnd, offered;
 	uint8_t wscale;
 };
 utcp_sock_t *utcp__syn_child(utcp_sock_t *l, const struct utcp__seg_in *seg,
 			     const struct utcp__said *said);
-/* What we say now, but for iss. */
+/* What we say now, but for iss and the timestamps' offset. */
 void utcp__syn_say(const utcp_sock_t *l, struct utcp__said *said);
 /* Its SYN is acknowledged by seg: ESTABLISHED, into the accept queue. */
 void utcp__syn_open(utcp_sock_t *l, utcp_sock_t *s,

@@ -194,6 +194,7 @@ utcp__cookie_take(utcp_sock_t *l, struct utcp__seg_in *seg)
 		cookie_check(u, &seg->in->key, seg->seq - 1, seg->ack - 1));
 	say(l, &said);
 	said.iss = seg->ack - 1;
+	said.ts_ofs = utcp__ts_offset(u, &seg->in->key);
 	said.offered = UINT16_MAX; /* the cookie has only what we offered */
 	s = utcp__syn_child(l, &syn, &said);
 	if (s == NULL)

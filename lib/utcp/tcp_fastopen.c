@@ -55,6 +55,7 @@ utcp__fastopen_accept(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 	}
 	utcp__syn_say(l, &said);
 	said.iss = iss;
+	said.ts_ofs = utcp__ts_offset(u, &seg->in->key);
 	s = utcp__syn_child(l, seg, &said);
 	if (s == NULL)
 		return true; /* counted; the SYN comes again */

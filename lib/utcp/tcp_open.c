@@ -8,17 +8,22 @@
 #define QUICK_ACKS 16
 #define MSS_MIN 48 /* less is an attack more than a network */
 
+/* For both numbers of a connection, which mostly are asked for together. */
 static uint64_t
 tuple_hash(utcp_t *u, const struct utcp__key *k)
 {
 	uint8_t in[37];
 
+	if (u->tuple_hash != 0 && memcmp(&u->tuple, k, sizeof(*k)) == 0)
+		return u->tuple_hash;
 	memcpy(in, k->laddr, 16);
 	memcpy(in + 16, k->raddr, 16);
 	memcpy(in + 32, &k->lport_be, 2);
 	memcpy(in + 34, &k->rport_be, 2);
 	in[36] = k->family;
-	return utcp__siphash(u->key_iss, in, sizeof(in));
+	u->tuple = *k;
+	u->tuple_hash = utcp__siphash(u->key_iss, in, sizeof(in));
+	return u->tuple_hash;
 }
 
 uint32_t

@@ -93,7 +93,7 @@ send_synack(const struct utcp__syn *syn, bool ecn)
 	a.opts.opts = (uint16_t)((syn->opts & ~TO_FASTOPEN) | TO_MSS);
 	a.opts.mss = utcp__mss_offer(u, l->opts, a.key->family);
 	a.opts.wscale = syn->wscale_said;
-	a.opts.ts_val = utcp__ts_now(u, utcp__ts_offset(u, a.key));
+	a.opts.ts_val = utcp__ts_now(u, syn->ts_ofs);
 	a.opts.ts_ecr = syn->ts_recent;
 	if (syn->cookie_due) {
 		utcp__fastopen_cookie(u, a.key, cookie);
@@ -158,7 +158,7 @@ utcp__syn_child(utcp_sock_t *l, const struct utcp__seg_in *seg,
 	s->irs = seg->seq;
 	s->rcv_nxt = s->rcv_acked = seg->seq + 1;
 	s->rcv_adv = s->rcv_nxt + said->wnd;
-	s->ts_ofs = utcp__ts_offset(l->u, k);
+	s->ts_ofs = said->ts_ofs;
 	s->rcv_wscale = said->wscale;
 	s->snd_wnd = s->max_wnd = seg->wnd;
 	s->snd_wl1 = seg->seq;
@@ -211,6 +211,7 @@ complete(struct utcp__syn *syn, const struct utcp__seg_in *ack)
 	struct utcp__in in;
 	struct utcp__seg_in seg;
 	const struct utcp__said said = { .iss = syn->iss,
+					 .ts_ofs = syn->ts_ofs,
 					 .wnd = syn->wnd_said,
 					 .wscale = syn->wscale_said,
 					 .offered = syn->opts };
@@ -324,6 +325,7 @@ syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
 	u->num_syns++;
 	syn->irs = seg->seq;
 	syn->iss = iss;
+	syn->ts_ofs = utcp__ts_offset(u, &syn->ent.key);
 	utcp__syn_say(l, &said);
 	syn->wnd_said = said.wnd;
 	syn->wscale_said = said.wscale;
@@ -435,7 +437,7 @@ syn_ack_odd(struct utcp__syn *syn)
 	put32(h + 8, syn->irs + 1);
 	if ((syn->opts & TO_TS) != 0) {
 		o.opts = TO_TS;
-		o.ts_val = utcp__ts_now(u, utcp__ts_offset(u, &syn->ent.key));
+		o.ts_val = utcp__ts_now(u, syn->ts_ofs);
 		o.ts_ecr = syn->ts_recent;
 		bytes += utcp__tcp_options(h + 20, &o);
 	}
