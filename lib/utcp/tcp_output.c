@@ -355,9 +355,13 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 static enum hold
 send_mtu_probe(utcp_sock_t *s, struct utcp__out *o)
 {
-	uint32_t n = utcp__mtu_probe(s), seq;
+	uint32_t n, seq;
 	int err;
 
+	/* It has the size it was made for only without SACK blocks. */
+	if (utcp__opts_now(s) != utcp__opt_bytes(s))
+		return HOLD_NOT;
+	n = utcp__mtu_probe(s);
 	if (n == UTCP__PROBE_WAITS)
 		return HOLD_CWND;
 	if (!n)
