@@ -193,7 +193,8 @@ syn_options(utcp_sock_t *s, struct utcp__opt_out *op, bool first)
 		if (s->negotiated & UTCP_GOT_WSCALE)
 			op->opts |= TO_WSCALE;
 	}
-	if (s->cookie) {
+	/* Not on the answer to a SYN that crossed ours. */
+	if (s->cookie && (!answer || s->passive)) {
 		op->opts |= TO_FASTOPEN;
 		op->cookie_len = s->cookie[0] & 0x7f;
 		op->exp_fastopen = s->cookie[0] >> 7;
