@@ -247,8 +247,7 @@ resize(utcp_sock_t *s, int opt)
 		s->sndbuf = snd;
 		if (!OPT(s, RCVBUF) && rcv > s->rcvbuf)
 			s->rcvbuf = rcv;
-		if (is_conn(s) && s->state >= UTCP_ESTABLISHED)
-			utcp__window_update(s);
+		/* The peer hears of it with the next acknowledgement. */
 	} else {
 		s->rcvbuf = rcv;
 		if (!OPT(s, SNDBUF) && snd > s->sndbuf)
@@ -347,7 +346,7 @@ static void
 info_sent(const utcp_sock_t *s, utcp_info_t *i)
 {
 	uint64_t rto = s->rto_ns << (s->backoff < 20 ? s->backoff : 20);
-	uint64_t max = (uint64_t)OPT(s, RTO_MAX_NS);
+	uint64_t max = (uint64_t)OPT(s, RTO_MAX_NS), ns[3];
 
 	i->rtt_ns = s->srtt_ns;
 	i->rttvar_ns = s->rttvar_ns;
@@ -374,6 +373,10 @@ info_sent(const utcp_sock_t *s, utcp_info_t *i)
 		i->delivery_rate = (uint64_t)((double)s->rate_delivered * 1e9 /
 					      (double)s->rate_interval_ns);
 	i->dsack_dups = s->dsack_dups;
+	utcp__limit_times(s, ns);
+	i->busy_ns = ns[0];
+	i->rwnd_limited_ns = ns[1];
+	i->sndbuf_limited_ns = ns[2];
 	i->snd_nxt = s->snd_nxt;
 	i->snd_una = s->snd_una;
 }

@@ -722,6 +722,7 @@ info_tells_what_happened(void **state)
 	pair_init(&p, 4);
 	l = pair_listen(&p, 1, 80, 8);
 	pair_connect(&p, l, &c, &s);
+	assert_int_equal(utcp_set(s, UTCP_OPT_RCVBUF, 200000), 0);
 	for (int k = 0; k < 20; k++) {
 		assert_int_equal(utcp_write(c, data, 5000, 0), 5000);
 		pair_run(&p, 10 * MSEC);
