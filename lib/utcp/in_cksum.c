@@ -146,17 +146,70 @@ copy_words(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 	return narrow(add64(a, b));
 }
 
+/*
+ * Vectors of 16 bytes, as the compiler makes them of whatever the machine has
+ * (SSE2, NEON, VSX). Two sums in each 64-bit lane: of whole words, which
+ * overflows, and of their upper halves, which does not. What the lower halves
+ * come to is the first less the second at its place: exact, since it is below
+ * 2^64. So a vector costs two additions and a shift.
+ */
+typedef uint64_t vec __attribute__((vector_size(16)));
+
+struct lanes {
+	vec all, high;
+};
+
+static inline void
+gather(struct lanes *l, const uint8_t *p, vec *v)
+{
+	memcpy(v, p, 16);
+	l->all += *v;
+	l->high += *v >> 32;
+}
+
+static inline uint64_t
+join(const struct lanes *a, const struct lanes *b)
+{
+	vec all = a->all + b->all, high = a->high + b->high;
+	vec sum = high + (all - (high << 32));
+
+	return sum[0] + sum[1];
+}
+
+static uint64_t
+sum_vec(const uint8_t *p, size_t len, uint64_t sum)
+{
+	struct lanes a = { { 0 }, { 0 } }, b = a;
+	vec v;
+
+	for (; len >= 32; len -= 32, p += 32) {
+		gather(&a, p, &v);
+		gather(&b, p + 16, &v);
+	}
+	return sum_words(p, len, add64(sum, join(&a, &b)));
+}
+
+static uint64_t
+copy_vec(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
+{
+	struct lanes a = { { 0 }, { 0 } }, b = a;
+	vec v, w;
+
+	for (; len >= 32; len -= 32, p += 32, to += 32) {
+		gather(&a, p, &v);
+		gather(&b, p + 16, &w);
+		memcpy(to, &v, 16);
+		memcpy(to + 16, &w, 16);
+	}
+	return copy_words(to, p, len, add64(sum, join(&a, &b)));
+}
+
 #if defined(__x86_64__)
 
 #define ALIGN_MIN 2048
 #define TARGET_AVX2 __attribute__((target("avx2")))
 
-/*
- * Two sums in each 64-bit lane: of whole words, which overflows, and of their
- * upper halves, which does not. What the lower halves come to is the first less
- * the second at its place: exact, since it is below 2^64. So a vector costs two
- * additions and a shift.
- */
+/* The same with vectors of 32 bytes. */
 struct lanes256 {
 	__m256i all, high;
 };
@@ -228,61 +281,6 @@ copy_avx2(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 	return copy_words(to, p, len, add64(sum, join256(&a, &b)));
 }
 
-/* The same with what every x86-64 has. */
-struct lanes128 {
-	__m128i all, high;
-};
-
-static inline void
-gather128(struct lanes128 *l, __m128i v)
-{
-	l->all = _mm_add_epi64(l->all, v);
-	l->high = _mm_add_epi64(l->high, _mm_srli_epi64(v, 32));
-}
-
-static inline uint64_t
-join128(const struct lanes128 *a, const struct lanes128 *b)
-{
-	__m128i all = _mm_add_epi64(a->all, b->all);
-	__m128i high = _mm_add_epi64(a->high, b->high);
-	__m128i h = _mm_add_epi64(high,
-				  _mm_sub_epi64(all, _mm_slli_epi64(high, 32)));
-
-	h = _mm_add_epi64(h, _mm_unpackhi_epi64(h, h));
-	return (uint64_t)_mm_cvtsi128_si64(h);
-}
-
-static uint64_t
-sum_sse2(const uint8_t *p, size_t len, uint64_t sum)
-{
-	struct lanes128 a = { _mm_setzero_si128(), _mm_setzero_si128() };
-	struct lanes128 b = a;
-
-	for (; len >= 32; len -= 32, p += 32) {
-		gather128(&a, _mm_loadu_si128((const void *)p));
-		gather128(&b, _mm_loadu_si128((const void *)(p + 16)));
-	}
-	return sum_words(p, len, add64(sum, join128(&a, &b)));
-}
-
-static uint64_t
-copy_sse2(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
-{
-	struct lanes128 a = { _mm_setzero_si128(), _mm_setzero_si128() };
-	struct lanes128 b = a;
-
-	for (; len >= 32; len -= 32, p += 32, to += 32) {
-		__m128i v = _mm_loadu_si128((const void *)p);
-		__m128i w = _mm_loadu_si128((const void *)(p + 16));
-
-		_mm_storeu_si128((void *)to, v);
-		_mm_storeu_si128((void *)(to + 16), w);
-		gather128(&a, v);
-		gather128(&b, w);
-	}
-	return copy_words(to, p, len, add64(sum, join128(&a, &b)));
-}
-
 #endif /* __x86_64__ */
 
 /* Below so many bytes the scalar loop is as fast. */
@@ -294,26 +292,26 @@ copy_sse2(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 uint64_t
 utcp__sum(const void *p, size_t len, uint64_t sum)
 {
-#if defined(__x86_64__)
 	if (len >= VECTOR_MIN) {
+#if defined(__x86_64__)
 		if (__builtin_cpu_supports("avx2"))
 			return sum_avx2(p, len, sum);
-		return sum_sse2(p, len, sum);
-	}
 #endif
+		return sum_vec(p, len, sum);
+	}
 	return sum_words(p, len, sum);
 }
 
 uint64_t
 utcp__sum_copy(void *to, const void *from, size_t len, uint64_t sum)
 {
-#if defined(__x86_64__)
 	if (len >= VECTOR_MIN) {
+#if defined(__x86_64__)
 		if (__builtin_cpu_supports("avx2"))
 			return copy_avx2(to, from, len, sum);
-		return copy_sse2(to, from, len, sum);
-	}
 #endif
+		return copy_vec(to, from, len, sum);
+	}
 	return copy_words(to, from, len, sum);
 }
 

@@ -65,13 +65,23 @@ get16(const void *p)
 	return (uint16_t)(b[0] << 8 | b[1]);
 }
 
+/* Between network order and the machine's. */
+static inline uint32_t
+utcp__swap32(uint32_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	v = __builtin_bswap32(v);
+#endif
+	return v;
+}
+
 static inline uint32_t
 get32(const void *p)
 {
 	uint32_t v;
 
 	memcpy(&v, p, 4);
-	return __builtin_bswap32(v);
+	return utcp__swap32(v);
 }
 
 static inline void
@@ -86,7 +96,7 @@ put16(void *p, uint32_t v)
 static inline void
 put32(void *p, uint32_t v)
 {
-	v = __builtin_bswap32(v);
+	v = utcp__swap32(v);
 	memcpy(p, &v, 4);
 }
 

@@ -115,6 +115,8 @@ queue(utcp_udp_t *s, const struct utcp__in *in)
 	if (in->borrowed && in->num_parts == 1) {
 		r->data = in->l4 + 8;
 		r->borrowed = true;
+		if (s->rx_borrowed == NULL)
+			s->rx_borrowed = r;
 		if (link_empty(&s->held))
 			link_append(&u->udp_held, &s->held);
 	} else if (len > 0 && !copy_parts(u, r, in)) {
@@ -203,27 +205,41 @@ utcp__udp_mtu(utcp_udp_t *s, uint32_t mtu)
 		utcp__udp_error(s, EMSGSIZE);
 }
 
+/* Takes r out of the queue's middle. */
+static void
+lose(utcp_udp_t *s, struct udp_rx *r)
+{
+	struct udp_rx **pp = &s->rx_first, *before = NULL;
+
+	while (*pp != r) {
+		before = *pp;
+		pp = &before->next;
+	}
+	*pp = r->next;
+	if (s->rx_last == r)
+		s->rx_last = before;
+	COUNT(s->u, DROP_NOMEM);
+	free_rx(s, r);
+}
+
 static void
 own_all(utcp_udp_t *s)
 {
-	struct udp_rx **pp = &s->rx_first, *r;
+	struct udp_rx *r = s->rx_borrowed, *next;
 
-	s->rx_last = NULL;
-	while ((r = *pp) != NULL) {
-		if (r->borrowed && r->len > 0) {
-			r->own = utcp__alloc_raw(s->u, r->len);
-			if (r->own == NULL) {
-				COUNT(s->u, DROP_NOMEM);
-				*pp = r->next;
-				free_rx(s, r);
-				continue;
-			}
-			memcpy(r->own, r->data, r->len);
-			r->data = r->own;
-		}
+	s->rx_borrowed = NULL;
+	for (; r != NULL; r = next) {
+		next = r->next;
 		r->borrowed = false;
-		s->rx_last = r;
-		pp = &r->next;
+		if (r->len == 0)
+			continue;
+		r->own = utcp__alloc_raw(s->u, r->len);
+		if (r->own == NULL) {
+			lose(s, r);
+			continue;
+		}
+		memcpy(r->own, r->data, r->len);
+		r->data = r->own;
 	}
 }
 
@@ -260,6 +276,8 @@ utcp_udp_recv(utcp_udp_t *s, utcp_dgram_t *dgrams, unsigned int n)
 		s->rx_first = r->next;
 		if (r->next == NULL)
 			s->rx_last = NULL;
+		if (s->rx_borrowed == r)
+			s->rx_borrowed = r->next;
 		memset(d, 0, sizeof(*d));
 		d->data = r->data;
 		d->len = r->len;
@@ -286,5 +304,5 @@ utcp__udp_drop_rx(utcp_udp_t *s)
 		s->rx_first = r->next;
 		free_rx(s, r);
 	}
-	s->rx_last = NULL;
+	s->rx_last = s->rx_borrowed = NULL;
 }

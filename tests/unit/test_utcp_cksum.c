@@ -82,8 +82,8 @@ static struct {
 } ways[] = {
 	{ "public", sum_public, copy_public, false },
 	{ "words", sum_words, copy_words, false },
+	{ "vectors", sum_vec, copy_vec, false },
 #if defined(__x86_64__)
-	{ "sse2", sum_sse2, copy_sse2, false },
 	{ "avx2", sum_avx2, copy_avx2, true },
 #endif
 };
