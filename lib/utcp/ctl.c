@@ -12,27 +12,35 @@ struct utcp__ctl_pkt {
 	struct utcp__key key;
 	uint16_t csum_offset, l4_bytes;
 	uint8_t tos, ttl;
-	uint8_t l4[UTCP__CTL_BYTES];
+	bool pooled;
+	uint8_t l4[];
 };
-_Static_assert(sizeof(struct utcp__ctl_pkt) <= UTCP__CTL_PKT_BYTES,
-	       "the pool's objects are as large");
+#define POOLED_MAX (UTCP__CTL_PKT_BYTES - sizeof(struct utcp__ctl_pkt))
+_Static_assert(POOLED_MAX >= 60, "TCP's longest header fits");
 
 int
 utcp__ctl(utcp_t *u, const struct utcp__key *k, uint8_t proto, const void *l4,
 	  uint32_t l4_bytes, uint16_t csum_offset, uint8_t tos, uint8_t ttl)
 {
 	struct utcp__ctl_pkt *p = NULL;
+	bool pooled;
 
 	UTCP_ASSERT(l4_bytes <= UTCP__CTL_BYTES);
 	if (l4_bytes == 0 || l4_bytes > UTCP__CTL_BYTES)
 		return -EINVAL;
+	pooled = l4_bytes <= POOLED_MAX;
 	if (u->num_ctl < CTL_MAX)
-		p = utcp__pool_get(u, UTCP__POOL_CTL);
+		p = pooled ? utcp__pool_get(u, UTCP__POOL_CTL)
+			   : utcp__alloc_raw(u, sizeof(*p) + l4_bytes);
 	if (p == NULL) {
-		COUNT(u, DROP_LIMIT);
+		if (u->num_ctl < CTL_MAX)
+			COUNT(u, DROP_NOMEM);
+		else
+			COUNT(u, DROP_LIMIT);
 		return -ENOBUFS;
 	}
 	p->next = NULL;
+	p->pooled = pooled;
 	p->key = *k;
 	p->key.proto = proto;
 	p->csum_offset = csum_offset;
@@ -58,7 +66,10 @@ pop(utcp_t *u)
 	if (u->ctl_first == NULL)
 		u->ctl_last = NULL;
 	u->num_ctl--;
-	utcp__pool_put(u, UTCP__POOL_CTL, p);
+	if (p->pooled)
+		utcp__pool_put(u, UTCP__POOL_CTL, p);
+	else
+		utcp__free(u, p, sizeof(*p) + p->l4_bytes);
 }
 
 bool

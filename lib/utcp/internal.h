@@ -437,8 +437,9 @@ void utcp__out_end(struct utcp__out *o, uint8_t proto, uint8_t tos, uint8_t ttl,
 int utcp__ctl(utcp_t *u, const struct utcp__key *k, uint8_t proto,
 	      const void *l4, uint32_t l4_bytes, uint16_t csum_offset,
 	      uint8_t tos, uint8_t ttl);
-/* What struct utcp__ctl_pkt (ctl.c) takes at most: the pool's size. */
-#define UTCP__CTL_PKT_BYTES (UTCP__CTL_BYTES + 96)
+/* The pool's size, for packets as long as TCP's header; ctl.c allocates what is
+   longer (ICMP) by itself. */
+#define UTCP__CTL_PKT_BYTES 160
 /* Writes queued control packets; true: there was no room for all of them. */
 bool utcp__ctl_output(utcp_t *u, struct utcp__out *o);
 void utcp__ctl_deinit(utcp_t *u);
@@ -1148,6 +1149,8 @@ void utcp__fastopen_done(utcp_sock_t *s);
    length (0: ask for one) | 0x80 if by the experimental option; NULL: leave the
    option out. True: data may go with the SYN. */
 bool utcp__fastopen_prepare(utcp_sock_t *s);
+/* s->cookie freed: no option from now on. */
+void utcp__fastopen_forget(utcp_sock_t *s);
 /* The SYN-ACK came: cookie learnt, s->cookie freed. */
 void utcp__fastopen_synack(utcp_sock_t *s, const struct utcp__seg_in *seg);
 /* Client: the RTO went off for a SYN with the option: send it without from now
