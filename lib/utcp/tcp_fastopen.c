@@ -116,8 +116,8 @@ utcp__fastopen_prepare(utcp_sock_t *s)
 	return true;
 }
 
-static void
-cookie_forget(utcp_sock_t *s)
+void
+utcp__fastopen_forget(utcp_sock_t *s)
 {
 	if (s->cookie != NULL)
 		utcp__free(s->u, s->cookie, ROOM);
@@ -151,7 +151,7 @@ utcp__fastopen_synack(utcp_sock_t *s, const struct utcp__seg_in *seg)
 			COUNT(s->u, FASTOPEN_OUT);
 		}
 	}
-	cookie_forget(s);
+	utcp__fastopen_forget(s);
 }
 
 void
@@ -167,5 +167,5 @@ utcp__fastopen_timeout(utcp_sock_t *s)
 	h = utcp__host(s->u, k->raddr, k->family, true);
 	if (h != NULL)
 		h->fastopen_bad_ns = s->u->now_ns + BAD_NS;
-	cookie_forget(s);
+	utcp__fastopen_forget(s);
 }

@@ -237,6 +237,9 @@ take_syn(utcp_sock_t *s, struct utcp__seg_in *seg)
 		if ((seg->flags & TH_ACK) != 0 && seg->ack == s->snd_nxt) {
 			seg->flags &= (uint16_t)~TH_SYN;
 			seg->seq++;
+			/* The SYN is one we had; perhaps ours has not come. */
+			utcp__dsack(s, s->irs, s->rcv_nxt);
+			utcp__ack_soon(s);
 			return true;
 		}
 		if ((seg->flags & TH_ACK) == 0) {

@@ -137,7 +137,9 @@ simultaneous_open(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	s->snd_wl1 = seg->seq;
 	s->snd_wl2 = s->iss;
 	utcp__set_state(s, UTCP_SYN_RECEIVED);
-	/* The SYN again, as a SYN-ACK. What data there is, comes again. */
+	/* The SYN again, as a SYN-ACK. What data there is, comes again; ours
+	   went with the SYN, if at all. */
+	utcp__fastopen_forget(s);
 	utcp__ack_soon(s);
 }
 

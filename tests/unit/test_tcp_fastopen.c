@@ -438,6 +438,31 @@ client_black_hole(void **state)
 	tt_end(&t);
 }
 
+/* Both open at once, with data: it is acknowledged later (section 4.2.2 knows no
+   more), and the SYN-ACK has no cookie. */
+static void
+client_crossed(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	client_cold(&t, false);
+	dial(&t);
+	tt_write(&t, 500);
+	tt_expect(&t, "S 0:500(500)");
+	tt_in(&t, "S 0:300(300) <mss 1000,nop,nop,sackOK,nop,wscale 6,"
+		  "FO 8877665544332211>");
+	tt_expect(&t, "S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK,nop,wscale 7>");
+	tt_in(&t, "S. 0:0(0) ack 501 <mss 1000,nop,nop,sackOK,nop,wscale 6>");
+	tt_expect(&t, ". 501:501(0) ack 1 <nop,nop,sack 0:1>");
+	tt_state(&t, UTCP_ESTABLISHED);
+	tt_in(&t, "P. 1:301(300) ack 501");
+	tt_expect(&t, ". 501:501(0) ack 301");
+	tt_read(&t, 300);
+	tt_end(&t);
+}
+
 /* A cookie that nobody asked for is not kept. */
 static void
 client_not_asked(void **state)
@@ -536,6 +561,7 @@ main(void)
 		cmocka_unit_test(client_refused),
 		cmocka_unit_test(client_much),
 		cmocka_unit_test(client_black_hole),
+		cmocka_unit_test(client_crossed),
 		cmocka_unit_test(client_not_asked),
 		cmocka_unit_test(client_no_cookie),
 		cmocka_unit_test(hosts),
