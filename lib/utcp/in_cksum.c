@@ -9,10 +9,6 @@
  */
 #include "internal.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 /* Adds with the carry back in: 64 bits in one's complement. */
 static inline uint64_t
 add64(uint64_t a, uint64_t b)
@@ -210,56 +206,52 @@ copy_vec(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 #define TARGET_AVX2 __attribute__((target("avx2")))
 
 /* The same with vectors of 32 bytes. */
-struct lanes256 {
-	__m256i all, high;
+typedef uint64_t vec32 __attribute__((vector_size(32)));
+
+struct lanes32 {
+	vec32 all, high;
 };
 
 static inline TARGET_AVX2 void
-gather256(struct lanes256 *l, __m256i v)
+gather32(struct lanes32 *l, const uint8_t *p, vec32 *v)
 {
-	l->all = _mm256_add_epi64(l->all, v);
-	l->high = _mm256_add_epi64(l->high, _mm256_srli_epi64(v, 32));
+	memcpy(v, p, 32);
+	l->all += *v;
+	l->high += *v >> 32;
 }
 
 static inline TARGET_AVX2 uint64_t
-join256(const struct lanes256 *a, const struct lanes256 *b)
+join32(const struct lanes32 *a, const struct lanes32 *b)
 {
-	__m256i all = _mm256_add_epi64(a->all, b->all);
-	__m256i high = _mm256_add_epi64(a->high, b->high);
-	__m256i sum = _mm256_add_epi64(
-	    high, _mm256_sub_epi64(all, _mm256_slli_epi64(high, 32)));
-	__m128i h = _mm_add_epi64(_mm256_castsi256_si128(sum),
-				  _mm256_extracti128_si256(sum, 1));
-	uint64_t r;
+	vec32 all = a->all + b->all, high = a->high + b->high;
+	vec32 sum = high + (all - (high << 32));
+	uint64_t r = sum[0] + sum[1] + sum[2] + sum[3];
 
-	h = _mm_add_epi64(h, _mm_unpackhi_epi64(h, h));
-	r = (uint64_t)_mm_cvtsi128_si64(h);
 	/* GCC 12 forgets it before a sibling call, and the caller's SSE code
 	   then waits for upper halves that nobody wants. */
-	_mm256_zeroupper();
+	__builtin_ia32_vzeroupper();
 	return r;
 }
 
 static TARGET_AVX2 uint64_t
 sum_avx2(const uint8_t *p, size_t len, uint64_t sum)
 {
-	struct lanes256 a = { _mm256_setzero_si256(), _mm256_setzero_si256() };
-	struct lanes256 b = a;
+	struct lanes32 a = { { 0 }, { 0 } }, b = a;
+	vec32 v;
 
 	for (; len >= 64; len -= 64, p += 64) {
-		gather256(&a, _mm256_loadu_si256((const void *)p));
-		gather256(&b, _mm256_loadu_si256((const void *)(p + 32)));
+		gather32(&a, p, &v);
+		gather32(&b, p + 32, &v);
 	}
-	return sum_words(p, len, add64(sum, join256(&a, &b)));
+	return sum_words(p, len, add64(sum, join32(&a, &b)));
 }
 
 static TARGET_AVX2 uint64_t
 copy_avx2(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 {
-	struct lanes256 a = { _mm256_setzero_si256(), _mm256_setzero_si256() };
-	struct lanes256 b = a;
-
+	struct lanes32 a = { { 0 }, { 0 } }, b = a;
 	size_t head = (0 - (uintptr_t)to) & 31;
+	vec32 v, w;
 
 	/* Stores that cross cache lines cost more than this detour; an odd
 	   one would turn the words round. */
@@ -270,15 +262,12 @@ copy_avx2(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 		len -= head;
 	}
 	for (; len >= 64; len -= 64, p += 64, to += 64) {
-		__m256i v = _mm256_loadu_si256((const void *)p);
-		__m256i w = _mm256_loadu_si256((const void *)(p + 32));
-
-		_mm256_storeu_si256((void *)to, v);
-		_mm256_storeu_si256((void *)(to + 32), w);
-		gather256(&a, v);
-		gather256(&b, w);
+		gather32(&a, p, &v);
+		gather32(&b, p + 32, &w);
+		memcpy(to, &v, 32);
+		memcpy(to + 32, &w, 32);
 	}
-	return copy_words(to, p, len, add64(sum, join256(&a, &b)));
+	return copy_words(to, p, len, add64(sum, join32(&a, &b)));
 }
 
 #endif /* __x86_64__ */
