@@ -155,6 +155,7 @@ drain(unsigned int nr, unsigned int n, uint32_t room)
 	utcp_pkt_t el[OUT_ELEMENTS];
 	struct packet *p = NULL;
 	unsigned int i, turns = 0;
+	uint32_t hdr;
 	int got;
 
 	do {
@@ -174,9 +175,10 @@ drain(unsigned int nr, unsigned int n, uint32_t room)
 			p->len += el[i].len;
 			if ((el[i].flags & UTCP_PKT_MORE) != 0)
 				continue;
-			s->hdr = p->bytes[0] >> 4 == 4 ? 20 : 40;
-			FUZZ_CHECK(p->len >= s->hdr + 8);
-			if (p->bytes[s->hdr == 20 ? 9 : 6] == 6) {
+			hdr = p->bytes[0] >> 4 == 4 ? 20 : 40;
+			FUZZ_CHECK(p->len >= hdr + 8);
+			if (p->bytes[hdr == 20 ? 9 : 6] == 6) {
+				s->hdr = hdr;
 				s->tcp_len = p->len < 128 ? p->len : 128;
 				memcpy(s->tcp, p->bytes, s->tcp_len);
 			}

@@ -343,6 +343,15 @@ wire_out(struct sim *w, struct node *n, const uint8_t *pkt, uint32_t len)
 	}
 }
 
+/* Whether seq is one that this incarnation of the flow has sent, or may have
+   long ago. */
+static bool
+was_sent(const struct flow *f, uint32_t seq)
+{
+	return f->syn_sent && seq_leq(seq, f->snd_max) &&
+	       (f->high > INT32_MAX || seq_leq(f->iss, seq));
+}
+
 void
 wire_in(struct sim *w, struct node *n, const struct packet *p)
 {
@@ -356,11 +365,8 @@ wire_in(struct sim *w, struct node *n, const struct packet *p)
 		return;
 	flows_of(w->wire, p->data, &s, &f, &back);
 	/* of another incarnation */
-	if ((s.flags & TH_RST) != 0 || !f->syn_sent ||
-	    s.end - f->iss > f->snd_max - f->iss)
-		return;
-	if ((s.flags & TH_ACK) != 0 &&
-	    (!back->syn_sent || s.ack - back->iss > back->snd_max - back->iss))
+	if ((s.flags & TH_RST) != 0 || !was_sent(f, s.end) ||
+	    ((s.flags & TH_ACK) != 0 && !was_sent(back, s.ack)))
 		return;
 	if (!f->arrived || seq_lt(f->rcv_max, s.end)) {
 		f->arrived = true;
