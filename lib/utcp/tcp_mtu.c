@@ -257,13 +257,13 @@ utcp__mtu_probe(utcp_sock_t *s)
 	len = s->probe_size - headers_of(s) - utcp__opt_bytes(s);
 	if (OPT(s, MAXSEG) != 0 && len > (uint32_t)OPT(s, MAXSEG))
 		return 0;
-	wnd = s->snd_wnd > s->out_bytes ? s->snd_wnd - s->out_bytes : 0;
 	need = len + BEHIND_MSS * mss;
-	if (len <= mss || utcp__snd_unsent(s) < need || wnd < need ||
+	if (len <= mss || utcp__snd_unsent(s) < need || s->snd_wnd < need ||
 	    s->cc.cwnd < need)
 		return 0;
 	/* The pipe gives way to it: ACKs of what is in flight make room. */
-	if (utcp__cwnd_room(s) < len)
+	wnd = s->snd_wnd > s->out_bytes ? s->snd_wnd - s->out_bytes : 0;
+	if (wnd < len || utcp__cwnd_room(s) < len)
 		return s->out_bytes > 0 ? UTCP__PROBE_WAITS : 0;
 	return len;
 }

@@ -530,6 +530,32 @@ a_probe_is_data_and_its_loss_costs_little(void **state)
 	}
 }
 
+/* One that never pauses, and whose window is always full. */
+static void
+a_steady_flow_makes_room_for_probes(void **state)
+{
+	struct path p;
+
+	(void)state;
+	for (int big = 0; big < 2; big++) {
+		uint32_t mtu = big ? 9000 : 1440;
+
+		begin_with(&p, 4, big ? 9000 : 1500, mtu);
+		assert_int_equal(utcp_set(p.listener, UTCP_OPT_RCVBUF, 65536),
+				 0);
+		p.silent = true;
+		connect_them(&p);
+		run(&p, 1000, p.now + 10 * SECOND);
+		p.mtu = big ? 1400 : 1300;
+		run(&p, 200000, p.now + 10 * SECOND);
+		assert_int_equal(info(&p).pmtu, 1280);
+		p.mtu = mtu;
+		run(&p, UINT64_MAX, p.now + 15 * SECOND);
+		assert_in_range(info(&p).pmtu, mtu - 8, mtu);
+		end(&p);
+	}
+}
+
 static void
 the_interface_may_change(void **state)
 {
@@ -565,6 +591,7 @@ main(void)
 		cmocka_unit_test(plain_loss_is_no_black_hole_for_long),
 		cmocka_unit_test(it_is_raised_after_ten_minutes),
 		cmocka_unit_test(a_probe_is_data_and_its_loss_costs_little),
+		cmocka_unit_test(a_steady_flow_makes_room_for_probes),
 		cmocka_unit_test(the_interface_may_change),
 	};
 
