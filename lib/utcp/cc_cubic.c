@@ -107,9 +107,9 @@ static void
 cubic_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 {
 	struct cubic *q = cc->priv;
-	uint32_t n = ack->delivered;
+	uint32_t n = utcp__cc_growth(cc, ack);
 
-	if (!utcp__cc_may_grow(cc, ack)) {
+	if (!n) {
 		/* Section 5.8: time that the application wasted does not make
 		   the window grow. */
 		if (q->epoch_ns && !cc->cwnd_limited)
@@ -118,7 +118,7 @@ cubic_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 		return;
 	}
 	if (cc->cwnd < cc->ssthresh)
-		n = utcp__hystart_ack(&q->hystart, cc, ack);
+		n = utcp__hystart_ack(&q->hystart, cc, ack, n);
 	if (n && cc->cwnd >= cc->ssthresh)
 		avoid(q, cc, n);
 	q->last_ns = cc->now_ns;
@@ -128,9 +128,10 @@ static uint32_t
 cubic_ssthresh(utcp_cc_t *cc, enum utcp_cc_event why)
 {
 	struct cubic *q = cc->priv;
-	uint32_t flight = utcp__cc_flight(cc);
-	double cwnd = segs(cc, flight);
-	uint32_t ssthresh = (uint32_t)(flight * BETA);
+	/* Section 4.6: cwnd instead of the flight, as it grows only when it is
+	   used. A lost segment at the end of a short answer says little. */
+	double cwnd = segs(cc, cc->cwnd);
+	uint32_t ssthresh = (uint32_t)(cc->cwnd * BETA);
 
 	q->old_w_max = q->w_max;
 	q->old_k = q->k;

@@ -62,10 +62,9 @@ sample(struct utcp__hystart *h, const utcp_cc_t *cc, uint64_t rtt)
 }
 
 uint32_t
-utcp__hystart_ack(struct utcp__hystart *h, utcp_cc_t *cc, const utcp_ack_t *ack)
+utcp__hystart_ack(struct utcp__hystart *h, utcp_cc_t *cc, const utcp_ack_t *ack,
+		  uint32_t n)
 {
-	uint32_t n = ack->delivered;
-
 	if (!h->done && cc->recovery != CC_LOSS) {
 		if (!h->begun || (int32_t)(cc->snd_una - h->round_end) > 0)
 			new_round(h, cc);

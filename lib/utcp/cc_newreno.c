@@ -21,9 +21,9 @@ static void
 newreno_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 {
 	struct newreno *r = cc->priv;
-	uint32_t n = ack->delivered, window;
+	uint32_t n = utcp__cc_growth(cc, ack), window;
 
-	if (!utcp__cc_may_grow(cc, ack))
+	if (!n)
 		return;
 	if (cc->cwnd < cc->ssthresh) {
 		n = utcp__cc_slow_start(cc, n);

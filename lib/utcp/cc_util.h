@@ -17,13 +17,17 @@ enum { CC_OPEN, CC_DISORDER, CC_CWR, CC_RECOVERY, CC_LOSS };
 #define SLOW_START_LIMIT 46
 #define SLOW_START_LIMIT_LOSS 2
 
-/* Whether this ACK is a reason to raise cwnd: something arrived, not in fast
-   recovery, and the window was what limited (RFC 7661). */
-static inline bool
-utcp__cc_may_grow(const utcp_cc_t *cc, const utcp_ack_t *ack)
+/* Bytes of this ACK for which cwnd may grow: not in fast recovery, only if the
+   window was what limited (RFC 7661), and for duplicates not at all (RFC 5681
+   section 3.2) unless the path is known to reorder: then the stack tells us
+   that all is open. */
+static inline uint32_t
+utcp__cc_growth(const utcp_cc_t *cc, const utcp_ack_t *ack)
 {
-	return ack->delivered && cc->recovery != CC_CWR &&
-	       cc->recovery != CC_RECOVERY && cc->cwnd_limited;
+	if (cc->recovery == CC_CWR || cc->recovery == CC_RECOVERY ||
+	    !cc->cwnd_limited)
+		return 0;
+	return cc->recovery == CC_OPEN || ack->acked ? ack->delivered : 0;
 }
 
 /* Slow start up to ssthresh; returns the bytes of n left over beyond it. */

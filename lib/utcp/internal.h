@@ -221,10 +221,10 @@ enum utcp__pool_id {
 };
 
 struct utcp__pool {
-	void *free;	/* singly linked through their first word */
-	void *chunks;	/* likewise */
-	uint32_t bytes; /* of one object */
-	uint32_t used, total;
+	struct utcp__link partial, full; /* chunks: with free objects; without */
+	uint32_t bytes;			 /* of one object */
+	uint32_t slot;			 /* with what we need */
+	uint32_t used, empty;		 /* objects; chunks with none */
 };
 
 /* Zeroed. NULL: out of memory. Accounted in u->mem_bytes. */
@@ -232,7 +232,7 @@ void *utcp__alloc(utcp_t *u, size_t bytes);
 /* Not zeroed. */
 void *utcp__alloc_raw(utcp_t *u, size_t bytes);
 void utcp__free(utcp_t *u, void *mem, size_t bytes);
-/* An object of the pool, zeroed; NULL. Idle objects are kept. */
+/* An object of the pool, zeroed; NULL. */
 void *utcp__pool_get(utcp_t *u, enum utcp__pool_id id);
 void utcp__pool_put(utcp_t *u, enum utcp__pool_id id, void *obj);
 int utcp__pools_init(utcp_t *u);
@@ -667,6 +667,7 @@ struct utcp__busy {
 	struct utcp__seg *lost_hint; /* none LOST and unsent before; NULL */
 	struct utcp__sackcache *sackc; /* NULL: no SACK came */
 	uint32_t undo_una;	       /* snd_una when recovery began */
+	uint32_t undo_end;	       /* and snd_nxt */
 	int32_t undo_retrans;	       /* retransmissions not yet DSACKed */
 	uint32_t prior_cwnd, prior_ssthresh;
 	uint32_t prr_delivered, prr_out, prr_fs; /* RFC 6937, 9937 */

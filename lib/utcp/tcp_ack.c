@@ -141,7 +141,8 @@ acked_segs(utcp_sock_t *s, struct utcp__ackwork *w)
 	}
 	/* RFC 7413 section 4.2.2: the peer did not take data from the SYN; it
 	   is sent again at once. */
-	if (UNLIKELY(phantom && s->syn_data_refused && !link_empty(&s->busy->segs)))
+	if (UNLIKELY(phantom && s->syn_data_refused &&
+		     !link_empty(&s->busy->segs)))
 		utcp__mark_lost(s, utcp__first_seg(s), false);
 	s->snd_una = ack;
 	s->out_bytes -= w->acked;
@@ -157,6 +158,7 @@ run_cc(utcp_sock_t *s, const struct utcp__ackwork *w)
 {
 	uint32_t lost = (uint32_t)(s->lost - w->prior_lost);
 	uint32_t cwnd_before = s->cc.cwnd;
+	utcp_cc_t *cc;
 	utcp_ack_t ack = {
 		.acked = w->acked,
 		.delivered = w->delivered,
@@ -170,7 +172,11 @@ run_cc(utcp_sock_t *s, const struct utcp__ackwork *w)
 		return;
 	if (w->in->flags & TH_ECE && s->negotiated & UTCP_GOT_ECN)
 		ack.ce = w->delivered;
-	s->cc_mod->ops.ack(utcp__cc_view(s), &ack);
+	cc = utcp__cc_view(s);
+	/* What recovery held in flight is no reason for more. */
+	if (w->recovered)
+		cc->cwnd_limited = 0;
+	s->cc_mod->ops.ack(cc, &ack);
 	utcp__cc_taken(s);
 	if (!utcp__cc_own(s) &&
 	    (s->recovery == REC_FAST || s->recovery == REC_CWR)) {
@@ -193,6 +199,8 @@ run_timers(utcp_sock_t *s, const struct utcp__ackwork *w)
 			utcp__tm_clear(s, UTCP__TM_REXMT);
 		utcp__tm_clear(s, UTCP__TM_TLP);
 		utcp__tm_clear(s, UTCP__TM_REO);
+		if (!utcp__snd_unsent(s))
+			utcp__limit_is(s, LIMIT_NONE);
 	} else if (w->acked) {
 		utcp__rto_restart(s); /* RFC 6298 (5.3) */
 		utcp__tlp_schedule(s);
@@ -221,6 +229,7 @@ utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *in, bool wnd_changed,
 		phantom = acked_segs(s, &w);
 		s->busy->progress_ns = s->u->now_ns;
 		s->retries = 0;
+		s->soft_error = 0;
 	}
 	if (sack && in->num_sacks)
 		utcp__sack_blocks(s, &w);

@@ -24,9 +24,10 @@ struct utcp__ackwork {
 	uint64_t rtt_last_ns; /* of the newest */
 	bool dup;	      /* a duplicate ACK, RFC 5681 section 2 */
 	bool dsack;
-	bool orig;    /* acked what was sent once, before high_seq */
-	bool retrans; /* acked what was sent again */
-	bool probed;  /* the path MTU probe arrived */
+	bool orig;	/* acked what was sent once, before high_seq */
+	bool retrans;	/* acked what was sent again */
+	bool probed;	/* the path MTU probe arrived */
+	bool recovered; /* a reduction ended with it */
 	struct utcp__sackblk dsack_blk;
 	/* rate sample: the newest sent of what it acked */
 	bool rs_valid, rs_app_limited;

@@ -8,9 +8,10 @@
  */
 #include "tcp_loss.h"
 
-/* Section 9.6 speaks of clocks; ours is exact, but the peer's scheduler and its
-   batches are not: a probe earlier than this is a probe for nothing. */
-#define TLP_MIN MSEC
+/* Our clock is exact, but the peer's scheduler and its batches are not: a probe
+   earlier than this is a probe for nothing, as soon as a core is busy. */
+#define TLP_MIN (10 * MSEC)
+#define TLP_MORE (4 * MSEC)
 /* TLP.max_ack_delay: a receiver may wait so long with its ACK of one segment. */
 #define TLP_ACK_DELAY (200 * MSEC)
 #define REO_PERSIST 16
@@ -96,8 +97,8 @@ utcp__rack_detect(utcp_sock_t *s)
 	for (; l != &s->busy->sent; l = next) {
 		next = l->next;
 		seg = CONTAINER(l, struct utcp__seg, by_time);
-		if (!sent_after(s->busy->rack_sent_ns, s->rack_end, seg->sent_ns,
-				seg->seq + seg->len))
+		if (!sent_after(s->busy->rack_sent_ns, s->rack_end,
+				seg->sent_ns, seg->seq + seg->len))
 			break;
 		due = seg->sent_ns + wnd;
 		if (due <= now)
@@ -147,7 +148,11 @@ utcp__tlp_schedule(utcp_sock_t *s)
 		return;
 	}
 	if (s->srtt_ns) {
-		pto = 2 * s->srtt_ns > TLP_MIN ? 2 * s->srtt_ns : TLP_MIN;
+		pto = 2 * s->srtt_ns;
+		if (pto < TLP_MIN - TLP_MORE)
+			pto += TLP_MORE;
+		else if (pto < TLP_MIN)
+			pto = TLP_MIN;
 		if (s->out_bytes <= s->mss)
 			pto += TLP_ACK_DELAY;
 	}

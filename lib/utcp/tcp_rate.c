@@ -31,7 +31,9 @@ utcp__rate_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
 {
 	uint64_t now = s->u->now_ns;
 
-	s->delivered += end - seg->seq;
+	/* Data only: a SYN and a FIN are nobody's bytes. */
+	s->delivered += end - seg->seq - ((seg->flags & SEG_SYN) != 0) -
+			(seg->flags & SEG_FIN && end == seg->seq + seg->len);
 	s->busy->delivered_ns = now;
 	if (w->rs_valid &&
 	    (seg->sent_ns < w->rs_sent_ns ||

@@ -29,8 +29,8 @@ reduce(utcp_sock_t *s, uint32_t acked, uint32_t sacked, enum utcp_cc_event why)
 	s->busy->prior_cwnd = s->cc.cwnd;
 	s->busy->prior_ssthresh = s->cc.ssthresh;
 	if (!utcp__cc_own(s)) {
-		uint32_t ssthresh =
-			s->cc_mod->ops.ssthresh(utcp__cc_view(s), why);
+		uint32_t ssthresh = s->cc_mod->ops.ssthresh(utcp__cc_view(s),
+							    why);
 
 		utcp__cc_taken(s);
 		s->cc.ssthresh = ssthresh;
@@ -43,6 +43,7 @@ undo_arm(utcp_sock_t *s)
 	s->undo_armed = true;
 	s->undo_sent = false;
 	s->busy->undo_una = s->snd_una;
+	s->busy->undo_end = s->snd_nxt;
 	s->busy->undo_retrans = 0;
 }
 
@@ -97,7 +98,8 @@ utcp__prr(utcp_sock_t *s, uint32_t delivered, bool safe)
 	}
 	/* The first retransmission is sent at once, and without SACK each
 	   (RFC 6582 section 3.2, step 3): what it waits for comes slowly. */
-	if (n < mss && (s->busy->prr_out == 0 || (!utcp__has_sack(s) && s->busy->lost_hint)))
+	if (n < mss && (s->busy->prr_out == 0 ||
+			(!utcp__has_sack(s) && s->busy->lost_hint)))
 		n = mss;
 	s->cc.cwnd = pipe + (n > 0 ? (uint32_t)n : 0);
 	if (s->cc.cwnd < mss)
@@ -154,7 +156,7 @@ undo(utcp_sock_t *s)
 static bool
 eifel(const utcp_sock_t *s, const struct utcp__ackwork *w)
 {
-	if (!s->undo_armed || !w->acked)
+	if (!s->undo_armed || !w->acked || !s->busy->prior_cwnd)
 		return false;
 	if (!s->undo_sent)
 		return true;
@@ -168,8 +170,9 @@ all_dsacked(utcp_sock_t *s, const struct utcp__ackwork *w)
 {
 	const struct utcp__sackblk *b = &w->dsack_blk;
 
+	/* Without prior_cwnd the connection rested meanwhile, and forgot. */
 	if (!s->undo_armed || !s->undo_sent || !w->dsack ||
-	    seq_lt(b->start, s->busy->undo_una))
+	    !s->busy->prior_cwnd || seq_lt(b->start, s->busy->undo_una))
 		return false;
 	s->busy->undo_retrans -= (int32_t)(b->end - b->start);
 	return s->busy->undo_retrans <= 0;
@@ -185,13 +188,15 @@ utcp__loss_timeout(utcp_sock_t *s)
 	struct utcp__link *l, *next;
 	struct utcp__seg *seg;
 
-	if (!link_empty(&s->busy->segs) && utcp__first_seg(s)->flags & SEG_SACKED)
+	if (!link_empty(&s->busy->segs) &&
+	    utcp__first_seg(s)->flags & SEG_SACKED)
 		utcp__sack_renege(s);
 	s->frto = !s->pmtu_probing;
 	s->frto_new = false;
 	/* RFC 5681 section 3.1, equation 4: once for what timed out. */
 	if (!again) {
-		uint32_t cwnd = s->busy->prior_cwnd, ssthresh = s->busy->prior_ssthresh;
+		uint32_t cwnd = s->busy->prior_cwnd,
+			 ssthresh = s->busy->prior_ssthresh;
 		bool slowed = s->recovery == REC_FAST;
 
 		reduce(s, 0, 0, UTCP_CC_TIMEOUT);
@@ -323,6 +328,8 @@ ecn_echo(utcp_sock_t *s, const struct utcp__ackwork *w)
 void
 utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 {
+	uint8_t before = s->recovery;
+
 	utcp__tlp_ack(s, w);
 	switch (s->recovery) {
 	case REC_LOSS:
@@ -341,6 +348,8 @@ utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 			undo(s);
 		break;
 	}
+	w->recovered = s->recovery <= REC_DISORDER &&
+		       (before == REC_CWR || before == REC_FAST);
 	ecn_echo(s, w);
 	detect(s, w);
 	if (s->loss_seen && s->recovery < REC_FAST)
@@ -350,6 +359,10 @@ utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 		/* The mark must not be overtaken by the sequence space. */
 		if (seq_lt(s->high_seq, s->snd_una))
 			s->high_seq = s->snd_una - 1;
+		/* A flight later nothing can come of it any more. */
+		if (!s->out_bytes && s->undo_armed &&
+		    seq_lt(s->busy->undo_end, s->snd_una))
+			s->undo_armed = false;
 	}
 }
 
@@ -360,10 +373,13 @@ utcp__mtu_resend(utcp_sock_t *s)
 {
 	struct utcp__link *l;
 	struct utcp__seg *seg;
+	uint32_t unit;
 
 	for (l = s->busy->segs.next; l != &s->busy->segs; l = l->next) {
 		seg = CONTAINER(l, struct utcp__seg, link);
-		if (seg->len > s->mss)
+		/* A record of several may have been cut small enough. */
+		unit = seg->len < seg->unit ? seg->len : seg->unit;
+		if (unit > s->mss)
 			utcp__mark_lost(s, seg, false);
 	}
 	utcp__want_output(s);

@@ -122,7 +122,8 @@ utcp__seg_resent(utcp_sock_t *s, struct utcp__seg *seg)
 	s->total_retrans += n;
 	s->bytes_retrans += seg->len;
 	COUNT_N(s->u, RETRANS_SEGS, n);
-	if (s->busy->segs.next == &seg->link || s->due[UTCP__TM_REXMT] == UTCP_NEVER)
+	if (s->busy->segs.next == &seg->link ||
+	    s->due[UTCP__TM_REXMT] == UTCP_NEVER)
 		utcp__rto_restart(s);
 }
 
@@ -311,7 +312,8 @@ utcp__sack_mark(utcp_sock_t *s)
 
 	if (!s->sacked_bytes)
 		return;
-	l = s->busy->sackc && s->busy->sackc->hint ? &s->busy->sackc->hint->link : s->busy->segs.prev;
+	l = s->busy->sackc && s->busy->sackc->hint ? &s->busy->sackc->hint->link
+						   : s->busy->segs.prev;
 	while (l->next != &s->busy->segs &&
 	       seq_lt(CONTAINER(l, struct utcp__seg, link)->seq, s->fack))
 		l = l->next;
@@ -423,7 +425,8 @@ sack_part(utcp_sock_t *s, struct utcp__ackwork *w, struct utcp__seg *seg,
 static struct utcp__seg *
 sack_near(const utcp_sock_t *s, uint32_t seq)
 {
-	struct utcp__seg *first = utcp__first_seg(s), *hint = s->busy->sackc->hint;
+	struct utcp__seg *first = utcp__first_seg(s),
+			 *hint = s->busy->sackc->hint;
 	struct utcp__seg *last = CONTAINER(s->busy->segs.prev, struct utcp__seg,
 					   link);
 	uint32_t far = seq - s->snd_una, end = s->snd_nxt - seq, d;
