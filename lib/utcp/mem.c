@@ -50,19 +50,21 @@ utcp__free(utcp_t *u, void *mem, size_t bytes)
 }
 
 /*
- * Pools. Objects are cut from chunks and kept for reuse. Each begins on a cache
- * line if it is as long as one: then a connection is found with one miss.
- * Builds that check themselves take each object from the allocator, so that a
- * sanitizer sees one used after its end.
+ * Pools. Objects are cut from chunks; a chunk in which none is used goes back,
+ * but for one. Sockets begin on a cache line: then a connection is found with
+ * one miss. Builds that check themselves take each object from the allocator,
+ * so that a sanitizer sees one used after its end.
  */
 #define CHUNK_BYTES (64u << 10)
 #define LINE_BYTES 64u
 
 struct chunk {
-	struct chunk *next;
-	uint64_t pad[7]; /* objects begin LINE_BYTES behind it */
+	struct utcp__link link; /* of its pool's lists */
+	void *free;		/* singly linked through their first word */
+	void *mem;		/* as allocated */
+	uint32_t used;
 };
-_Static_assert(sizeof(struct chunk) == LINE_BYTES, "objects are aligned");
+_Static_assert(sizeof(struct chunk) <= LINE_BYTES, "objects are aligned");
 
 int
 utcp__pools_init(utcp_t *u)
@@ -78,11 +80,25 @@ utcp__pools_init(utcp_t *u)
 	};
 	unsigned int i;
 
-	for (i = 0; i < UTCP__POOL_MAX; i++)
-		u->pools[i].bytes = (bytes[i] + 15) & ~15u;
-	u->pools[UTCP__POOL_SOCK].bytes =
-	    (bytes[UTCP__POOL_SOCK] + LINE_BYTES - 1) & ~(LINE_BYTES - 1);
+	for (i = 0; i < UTCP__POOL_MAX; i++) {
+		struct utcp__pool *pool = &u->pools[i];
+		uint32_t align = i == UTCP__POOL_SOCK ? LINE_BYTES : 16;
+
+		pool->bytes = (bytes[i] + 7) & ~7u;
+		/* Behind the object stands its chunk. */
+		pool->slot = (pool->bytes + 8 + align - 1) & ~(align - 1);
+		link_init(&pool->partial);
+		link_init(&pool->full);
+	}
 	return 0;
+}
+
+#if !defined(UTCP_DEBUG)
+static void
+chunk_free(utcp_t *u, struct chunk *c)
+{
+	link_remove(&c->link);
+	utcp__free(u, c->mem, CHUNK_BYTES + LINE_BYTES);
 }
 
 void
@@ -92,44 +108,44 @@ utcp__pools_deinit(utcp_t *u)
 
 	for (i = 0; i < UTCP__POOL_MAX; i++) {
 		struct utcp__pool *pool = &u->pools[i];
-		struct chunk *c = pool->chunks, *next;
 
-		UTCP_ASSERT(pool->used == 0);
-		for (; c; c = next) {
-			next = c->next;
-			/* What malloc returned stands before the line. */
-			utcp__free(u, (void *)(uintptr_t)c->pad[0],
-				   CHUNK_BYTES + LINE_BYTES);
-		}
-		pool->chunks = pool->free = NULL;
+		if (!pool->slot)
+			continue; /* never begun */
+		while (!link_empty(&pool->partial))
+			chunk_free(u, CONTAINER(pool->partial.next,
+						struct chunk, link));
+		while (!link_empty(&pool->full))
+			chunk_free(
+			    u, CONTAINER(pool->full.next, struct chunk, link));
 	}
 }
 
-#if !defined(UTCP_DEBUG)
+static struct chunk **
+chunk_of(const struct utcp__pool *pool, void *obj)
+{
+	return (struct chunk **)(void *)((uint8_t *)obj + pool->bytes);
+}
+
 static int
 pool_grow(utcp_t *u, struct utcp__pool *pool)
 {
 	uint8_t *mem = utcp__alloc_raw(u, CHUNK_BYTES + LINE_BYTES), *obj, *end;
-	uintptr_t at = (uintptr_t)mem;
 	struct chunk *c;
-	void **last = NULL;
 
 	if (!mem)
 		return -ENOMEM;
-	c = (void *)(mem + (-at & (LINE_BYTES - 1)));
-	c->pad[0] = at;
-	c->next = pool->chunks;
-	pool->chunks = c;
-	obj = (uint8_t *)c + LINE_BYTES;
+	c = (void *)(mem + (-(uintptr_t)mem & (LINE_BYTES - 1)));
+	c->mem = mem;
+	c->free = NULL;
+	c->used = 0;
+	link_append(&pool->partial, &c->link);
+	pool->empty++;
 	end = mem + CHUNK_BYTES + LINE_BYTES;
-	for (; obj + pool->bytes <= end; obj += pool->bytes) {
-		if (last)
-			*last = obj;
-		else
-			pool->free = obj;
-		last = (void *)obj;
-		*last = NULL;
-		pool->total++;
+	obj = (uint8_t *)c + LINE_BYTES;
+	for (; obj + pool->slot <= end; obj += pool->slot) {
+		memcpy(obj, &c->free, sizeof(void *));
+		c->free = obj;
+		*chunk_of(pool, obj) = c;
 	}
 	return 0;
 }
@@ -138,12 +154,20 @@ void *
 utcp__pool_get(utcp_t *u, enum utcp__pool_id id)
 {
 	struct utcp__pool *pool = &u->pools[id];
+	struct chunk *c;
 	void *obj;
 
-	if (UNLIKELY(!pool->free) && pool_grow(u, pool))
+	if (UNLIKELY(link_empty(&pool->partial)) && pool_grow(u, pool))
 		return NULL;
-	obj = pool->free;
-	memcpy(&pool->free, obj, sizeof(void *));
+	c = CONTAINER(pool->partial.next, struct chunk, link);
+	obj = c->free;
+	memcpy(&c->free, obj, sizeof(void *));
+	if (c->used++ == 0)
+		pool->empty--;
+	if (!c->free) {
+		link_remove(&c->link);
+		link_append(&pool->full, &c->link);
+	}
 	pool->used++;
 	return memset(obj, 0, pool->bytes);
 }
@@ -152,12 +176,36 @@ void
 utcp__pool_put(utcp_t *u, enum utcp__pool_id id, void *obj)
 {
 	struct utcp__pool *pool = &u->pools[id];
+	struct chunk *c = *chunk_of(pool, obj);
 
-	memcpy(obj, &pool->free, sizeof(void *));
-	pool->free = obj;
+	if (!c->free) {
+		link_remove(&c->link);
+		link_append(pool->partial.next, &c->link);
+	}
+	memcpy(obj, &c->free, sizeof(void *));
+	c->free = obj;
 	pool->used--;
+	if (--c->used)
+		return;
+	if (pool->empty) {
+		chunk_free(u, c);
+		return;
+	}
+	/* The one that stays is the last to be taken from. */
+	pool->empty = 1;
+	link_remove(&c->link);
+	link_append(&pool->partial, &c->link);
 }
 #else
+void
+utcp__pools_deinit(utcp_t *u)
+{
+	unsigned int i;
+
+	for (i = 0; i < UTCP__POOL_MAX; i++)
+		UTCP_ASSERT(u->pools[i].used == 0);
+}
+
 void *
 utcp__pool_get(utcp_t *u, enum utcp__pool_id id)
 {

@@ -16,6 +16,11 @@
 #define BUSY_KEPT 512
 #endif
 
+/* Received much, and nothing for so long: at rest. So many of those are looked
+   at each time. */
+#define LINGER_NS (10 * SEC)
+#define LINGERERS 8
+
 bool
 utcp__rouse(utcp_sock_t *s)
 {
@@ -95,20 +100,36 @@ check_rest(const utcp_t *u)
 }
 #endif
 
+/* It rests, but has received much lately: what was learnt of its rate would be
+   lost. It stays in the list, and is looked at again. */
+static bool
+lingers(const utcp_sock_t *s)
+{
+	return s->bytes_received > s->rcvbuf / 4 &&
+	       s->u->now_ns - s->last_rcv_ns < LINGER_NS;
+}
+
 void
 utcp__settle(utcp_t *u)
 {
-	const bool many = u->pools[UTCP__POOL_BUSY].used > BUSY_KEPT;
+	bool many = u->pools[UTCP__POOL_BUSY].used > BUSY_KEPT;
+	unsigned int again = 0;
 
 #if defined(UTCP_DEBUG)
 	check_rest(u);
 #endif
-	while (!link_empty(&u->roused)) {
+	while (!link_empty(&u->roused) && again < LINGERERS) {
 		struct utcp__busy *b = CONTAINER(u->roused.next,
 						 struct utcp__busy, roused);
 
 		link_remove(&b->roused);
-		if (many && rests(b->s))
+		if (!many || !rests(b->s))
+			continue;
+		if (lingers(b->s)) {
+			link_append(&u->roused, &b->roused);
+			again++;
+		} else {
 			utcp__rest(b->s);
+		}
 	}
 }
