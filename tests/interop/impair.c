@@ -8,6 +8,7 @@
 
 #include "impair.h"
 
+#define BURST_NS 50000000
 #define LATE_NS 2000000 /* if reorder is asked for without late */
 
 struct impair {
@@ -18,6 +19,7 @@ struct impair {
 	uint64_t random, order;
 	uint64_t free_ns; /* the line is free from then on */
 	uint64_t last_ns; /* the last one's time: jitter does not reorder */
+	uint64_t came_ns; /* when the last packet came */
 	bool in_burst;
 	struct impair_count count;
 	struct frame **heap; /* by due_ns, then order */
@@ -198,13 +200,16 @@ chance(struct impair *im, double p)
 }
 
 /* Gilbert's model: the long-term share lost is `loss`, a loss takes `burst`
-   packets in the mean. */
+   packets in the mean; but it does not wait for who comes only now and then. */
 static bool
-is_lost(struct impair *im)
+is_lost(struct impair *im, uint64_t now_ns)
 {
+	bool silence = now_ns - im->came_ns > BURST_NS;
+
+	im->came_ns = now_ns;
 	if (im->burst <= 1 || im->loss >= 1)
 		return chance(im, im->loss);
-	if (im->in_burst)
+	if (im->in_burst && !silence)
 		im->in_burst = !chance(im, 1 / im->burst);
 	else
 		im->in_burst = chance(im,
@@ -348,7 +353,7 @@ impair_put(struct impair *im, struct frame *f, uint64_t now_ns)
 		free(f);
 		return;
 	}
-	if (is_lost(im)) {
+	if (is_lost(im, now_ns)) {
 		im->count.lost++;
 		free(f);
 		return;
