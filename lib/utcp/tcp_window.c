@@ -85,22 +85,25 @@ offered(const utcp_sock_t *s)
 uint32_t
 utcp__rcv_window(utcp_sock_t *s)
 {
-	uint32_t unit = 1u << s->rcv_wscale, now = offered(s);
+	uint32_t unit = 1u << s->rcv_wscale, now = offered(s), step, up;
 	uint32_t most = 65535u << s->rcv_wscale;
-	uint32_t space = utcp__rcv_space(s), step;
+	uint32_t space = utcp__rcv_space(s);
 
 	if (OPT(s, WINDOW_CLAMP))
-		space = MIN(space, (uint32_t)OPT(s, WINDOW_CLAMP));
-	space = MIN(space, most) & ~(unit - 1);
+		space = (uint32_t)MIN((int64_t)space, OPT(s, WINDOW_CLAMP));
+	space = MIN(space, most);
 	/*
 	 * The right edge goes forward by a segment or half the buffer, not by
-	 * less (RFC 9293 section 3.8.6.2.2), and never back (3.8.6.2.1; what
-	 * the scale cannot express is rounded up, RFC 7323 section 2.4).
+	 * less (RFC 9293 section 3.8.6.2.2), and never back (3.8.6.2.1).
 	 */
 	step = MIN((uint32_t)s->rcv_mss, s->rcvbuf / 2);
-	if (space < now + MAX(step, 1u))
-		space = (now + unit - 1) & ~(unit - 1);
-	return MIN(space, most);
+	if ((space & ~(unit - 1)) >= now + MAX(step, 1u))
+		return space & ~(unit - 1);
+	/* What the scale cannot express is rounded up (RFC 7323 section 2.4),
+	   but not beyond the buffer, or tiny segments would move the edge
+	   without end; what was offered is taken all the same (rcv_adv). */
+	up = (now + unit - 1) & ~(unit - 1);
+	return MIN(up <= space ? up : now & ~(unit - 1), most);
 }
 
 void

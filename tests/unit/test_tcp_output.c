@@ -349,8 +349,8 @@ window_update_after_read(void **state)
 	tt_end(&t);
 }
 
-/* The right edge never goes back (RFC 9293 section 3.8.6.2.1), whatever the
-   scale cannot express. */
+/* The right edge never goes back (RFC 9293 section 3.8.6.2.1), but for what the
+   scale cannot express (RFC 7323 section 2.4). */
 static void
 right_edge_never_shrinks(void **state)
 {
@@ -363,16 +363,45 @@ right_edge_never_shrinks(void **state)
 	tt_passive(&t, TT_OPTS);
 	set(&t, UTCP_OPT_QUICKACK, 1);
 	for (i = 0; i < 300; i++) {
-		uint32_t n = 1 + i * 37 % 700, scale = tt_info(&t).rcv_wscale;
+		uint32_t n = 1 + i * 37 % 700,
+			 unit = 1u << tt_info(&t).rcv_wscale;
 
 		tt_in(&t, "P. %u(%u) ack 1", pos, n);
 		pos += n;
 		seg = tt_next(&t);
 		if (!seg)
 			continue;
-		assert_false(seq_lt(seg->ack + (seg->win << scale), edge));
-		edge = seg->ack + (seg->win << scale);
+		assert_false(seq_lt(seg->ack + seg->win * unit + unit, edge));
+		edge = seg->ack + seg->win * unit;
 	}
+	tt_end(&t);
+}
+
+/* Who never reads is sent no more than the buffer takes, in segments smaller
+   than what the scale can express as well. */
+static void
+tiny_segments_close_the_window(void **state)
+{
+	uint32_t pos = 1, buf;
+	struct tt_seg *seg;
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_passive(&t, TT_OPTS);
+	set(&t, UTCP_OPT_QUICKACK, 1);
+	assert_true(tt_info(&t).rcv_wscale > 5);
+	buf = t.s->rcvbuf;
+	for (;;) {
+		tt_in(&t, "P. %u(97) ack 1", pos);
+		seg = tt_next(&t);
+		assert_non_null(seg);
+		if (seg->ack != pos + 97)
+			break; /* not taken, or not all of it */
+		pos += 97;
+		assert_true(pos < buf + 1000);
+	}
+	assert_true(pos > buf - 1000);
 	tt_end(&t);
 }
 
@@ -693,6 +722,7 @@ main(void)
 		cmocka_unit_test(shrunk_window_still_retransmits),
 		cmocka_unit_test(window_update_after_read),
 		cmocka_unit_test(right_edge_never_shrinks),
+		cmocka_unit_test(tiny_segments_close_the_window),
 		cmocka_unit_test(window_clamp_holds),
 		cmocka_unit_test(gso_sends_the_window_as_one),
 		cmocka_unit_test(gso_keeps_to_its_maximum),
