@@ -295,10 +295,6 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 	if ((fin && s->rcv_nxt == end) ||
 	    (s->fin_ofo && s->rcv_nxt == s->busy->fin_seq))
 		take_fin(s);
-	else if (fin && seq_lt(s->rcv_nxt, end) && !s->fin_ofo) {
-		s->fin_ofo = true;
-		s->busy->fin_seq = end;
-	} else if (s->fin_ofo && seq_lt(s->busy->fin_seq, s->rcv_nxt)) {
-		s->fin_ofo = false;
-	}
+	else if (s->fin_ofo && seq_lt(s->busy->fin_seq, s->rcv_nxt))
+		s->fin_ofo = false; /* data beyond it: it was none */
 }

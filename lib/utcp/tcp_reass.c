@@ -359,8 +359,6 @@ utcp__reass_insert(utcp_sock_t *s, struct utcp__seg_in *seg)
 	/* Only what is there is reported: memory may have ended it early. */
 	if (seq_lt(blk_end(at), end))
 		end = blk_end(at);
-	if (seq_lt(start, s->rcv_nxt))
-		start = s->rcv_nxt;
 	sack_add(s, at, start, end);
 }
 
@@ -369,20 +367,12 @@ utcp__reass_deliver(utcp_sock_t *s)
 {
 	struct utcp__rblk *b;
 	bool moved = false;
-	uint32_t old;
 
 	while (!link_empty(&s->busy->reass)) {
 		b = blk_of(s->busy->reass.next);
-		if (seq_lt(s->rcv_nxt, b->seq))
+		UTCP_ASSERT(seq_leq(s->rcv_nxt, b->seq));
+		if (b->seq != s->rcv_nxt)
 			break;
-		old = s->rcv_nxt - b->seq;
-		if (old >= b->len) {
-			blk_free(s, b);
-			continue;
-		}
-		b->data += old;
-		b->len -= old;
-		b->seq += old;
 		s->busy->reass_bytes -= utcp__rblk_cost(b);
 		s->busy->reass_blks--;
 		utcp__rcv_append_blk(s, b);

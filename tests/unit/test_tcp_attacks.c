@@ -249,8 +249,7 @@ static void
 tiny_mss(void **state)
 {
 	static const char *const syns[] = { "mss 0", "mss 1",
-					    "mss 1,TS val 1 "
-					    "ecr 0" };
+					    "mss 1,TS val 1 ecr 0" };
 	struct tt_seg *seg;
 	struct tt t;
 
@@ -318,6 +317,42 @@ sack_nonsense(void **state)
 	tt_end(&t);
 }
 
+static void
+any_segments(struct tt *t, unsigned int n)
+{
+	static const char *const flags[] = { ".",  "P.", "F.",	 "S",  "S.",
+					     "R",  "R.", "PU.",	 "E.", "W.",
+					     "FP", "SF", "FPU.", "." };
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t seq = rnd() % 400, len = rnd() % 60;
+		const char *f = flags[rnd() % 14];
+
+		if (f[0] == 'R' && rnd() % 8)
+			continue;
+		if (rnd() % 50 == 0)
+			seq = rnd();
+		tt_in(t, "%s %u:%u(%u) ack %u win %u", f, seq, seq + len, len,
+		      rnd() % 200, rnd() % 3 ? 65535 : rnd() % 300);
+		tt_skip(t);
+		if (t->s != NULL && rnd() % 4 == 0) {
+			uint8_t buf[100] = { 0 };
+
+			utcp_write(t->s, buf, rnd() % 100, 0);
+			utcp_read(t->s, buf, sizeof(buf), 0);
+		}
+		if (t->s != NULL && rnd() % 100 == 0)
+			utcp_shutdown(t->s, (int)(rnd() % 3));
+		if (t->s != NULL && rnd() % 200 == 0) {
+			utcp_close(t->s);
+			t->s = NULL;
+		}
+		if (rnd() % 10 == 0)
+			tt_run(t, rnd() % 300 * MSEC);
+		tt_skip(t);
+	}
+}
+
 /* Any segment in any state: whatever comes, nothing breaks and all memory comes
    back. */
 static void
@@ -327,48 +362,53 @@ any_segment(void **state)
 
 	(void)state;
 	for (unsigned int round = 0; round < 300; round++) {
-		bool active = round % 2;
-
 		tt_init(&t, round % 3 ? 4 : 6);
 		t.no_pattern = true;
-		if (active)
+		if (round % 2)
 			tt_active(&t, round % 4 < 2 ? TT_OPTS : TT_SACK);
 		else
 			tt_passive(&t, round % 4 < 2 ? TT_OPTS : "mss 500");
-		for (unsigned int i = 0; i < 150; i++) {
-			static const char *const flags[] = {
-				".",   "P.", "F.", "S",	 "S.", "R",    "R.",
-				"PU.", "E.", "W.", "FP", "SF", "FPU.", "."
-			};
-			uint32_t seq = rnd() % 400, len = rnd() % 60;
-			uint32_t ack = rnd() % 200;
-
-			if (rnd() % 50 == 0)
-				seq = rnd();
-			if (flags[i % 14][0] == 'R' && rnd() % 8)
-				continue;
-			tt_in(&t, "%s %u:%u(%u) ack %u win %u",
-			      flags[rnd() % 14], seq, seq + len, len, ack,
-			      rnd() % 3 ? 65535 : rnd() % 300);
-			tt_skip(&t);
-			if (t.s != NULL && rnd() % 4 == 0) {
-				uint8_t buf[100] = { 0 };
-
-				utcp_write(t.s, buf, rnd() % 100, 0);
-				utcp_read(t.s, buf, sizeof(buf), 0);
-			}
-			if (t.s != NULL && rnd() % 100 == 0)
-				utcp_shutdown(t.s, (int)(rnd() % 3));
-			if (t.s != NULL && rnd() % 200 == 0) {
-				utcp_close(t.s);
-				t.s = NULL;
-			}
-			if (rnd() % 10 == 0)
-				tt_run(&t, rnd() % 300 * MSEC);
-			tt_skip(&t);
-		}
+		any_segments(&t, 150);
 		tt_end(&t);
 	}
+}
+
+static void *(*real_alloc)(void *arg, size_t bytes);
+
+static void *
+rare_alloc(void *arg, size_t bytes)
+{
+	return rnd() % 3 ? NULL : real_alloc(arg, bytes);
+}
+
+/* The same when memory is short: what cannot be kept is not acknowledged. */
+static void
+no_memory(void **state)
+{
+	uint64_t dropped = 0;
+	struct tt t;
+
+	(void)state;
+	for (unsigned int round = 0; round < 200; round++) {
+		tt_init(&t, 4);
+		t.no_pattern = true;
+		tt_passive(&t, round % 2 ? TT_OPTS : TT_SACK);
+		real_alloc = t.u->cfg.alloc;
+		t.u->cfg.alloc = rare_alloc;
+		for (unsigned int i = 0; i < 30; i++) {
+			any_segments(&t, 5);
+			tt_peer(&t, 3, (uint16_t)(1000 + i), 80);
+			t.p->iss_known = true;
+			tt_in(&t, "S 0:0(0) <" TT_OPTS ">");
+			tt_skip(&t);
+			tt_in(&t, "P. 1:11(10) ack 1");
+			tt_skip(&t);
+			t.p = &t.peer0;
+		}
+		dropped += tt_counter(&t, UTCP_CTR_DROP_NOMEM);
+		tt_end(&t);
+	}
+	assert_true(dropped > 100);
 }
 
 int
@@ -386,6 +426,7 @@ main(void)
 		cmocka_unit_test(ack_division),
 		cmocka_unit_test(sack_nonsense),
 		cmocka_unit_test(any_segment),
+		cmocka_unit_test(no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

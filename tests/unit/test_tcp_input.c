@@ -425,6 +425,132 @@ paws_idle(void **state)
 	tt_end(&t);
 }
 
+/* An old segment that is also old data: told as a duplicate (RFC 2883). */
+static void
+paws_duplicate(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	open_slow(&t, TT_OPTS);
+	tt_in(&t, "P. 6:21(15) ack 11 <nop,nop,TS val 5 ecr 0>");
+	tt_expect(&t, ". 11:11(0) ack 11 <nop,nop,TS val * ecr 1000,nop,nop,"
+		      "sack 6:11>");
+	tt_end(&t);
+}
+
+/* ---- SACKs of an ACK that others overtook ---------------------------------- */
+
+static void
+old_sacks(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_passive(&t, "mss 1000,nop,nop,sackOK");
+	tt_write(&t, 8000);
+	tt_run(&t, 10 * MSEC);
+	tt_skip(&t);
+	tt_in(&t, ". 1:1(0) ack 3001");
+	assert_int_equal(tt_info(&t).sacked_bytes, 0);
+	tt_in(&t, ". 1:1(0) ack 2001 <nop,nop,sack 2001:3001 4001:5001>");
+	assert_int_equal(tt_info(&t).sacked_bytes, 1000);
+	assert_int_equal(tt_counter(&t, UTCP_CTR_DSACK_IN), 0);
+	tt_end(&t);
+}
+
+/* ---- limits ------------------------------------------------------------------ */
+
+/* More than max_bytes is not taken, not acknowledged, and comes again. */
+static void
+max_bytes(void **state)
+{
+	utcp_config_t cfg = { .max_bytes = 10000 };
+	struct tt t;
+
+	(void)state;
+	tt_init_config(&t, 4, &cfg);
+	tt_passive(&t, TT_OPTS);
+	for (uint32_t i = 0; i < 20; i++)
+		tt_in(&t, ". %u:%u(1000) ack 1", 1 + 1000 * i, 1001 + 1000 * i);
+	tt_skip(&t);
+	assert_true(tt_counter(&t, UTCP_CTR_DROP_NOMEM) > 0);
+	assert_in_range(utcp_readable(t.s), 1000, 10000);
+	tt_read(&t, (uint32_t)utcp_readable(t.s));
+	tt_skip(&t);
+	tt_in(&t, ". %u:%u(1000) ack 1", (uint32_t)t.read + 1,
+	      (uint32_t)t.read + 1001);
+	tt_expect(&t, ". 1:1(0) ack %u", (uint32_t)t.read + 1001);
+	tt_end(&t);
+}
+
+/* A keepalive's answer is an answer: the probes begin anew. */
+static void
+keepalive_answered(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_listen(&t);
+	set(t.listener, UTCP_OPT_KEEPALIVE, 1);
+	set(t.listener, UTCP_OPT_KEEPIDLE_NS, 10 * (int64_t)SEC);
+	set(t.listener, UTCP_OPT_KEEPINTVL_NS, (int64_t)SEC);
+	set(t.listener, UTCP_OPT_KEEPCNT, 3);
+	tt_passive(&t, "mss 1460");
+	for (unsigned int i = 0; i < 5; i++) {
+		tt_expect_in(&t, 10 * SEC, ". 0:0(0) ack 1");
+		tt_expect_in(&t, SEC, ". 0:0(0) ack 1");
+		tt_in(&t, ". 1:1(0) ack 1");
+	}
+	tt_state(&t, UTCP_ESTABLISHED);
+	tt_end(&t);
+}
+
+/* The receiver's own measure of the round trip, from windows and timestamps. */
+static void
+receiver_rtt(void **state)
+{
+	struct tt t;
+	uint32_t at = 1;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_passive(&t, TT_OPTS);
+	for (unsigned int i = 0; i < 300; i++) {
+		tt_in(&t, ". %u:%u(1448) ack 1", at, at + 1448);
+		at += 1448;
+		tt_read(&t, 1448);
+		if (i % 10 == 9)
+			tt_run(&t, 20 * MSEC);
+		tt_skip(&t);
+	}
+	assert_int_equal(utcp__rouse(t.s), true);
+	assert_in_range(t.s->busy->rcv_rtt_ns, 10 * MSEC, 500 * MSEC);
+	tt_end(&t);
+}
+
+/* A FIN "between" data is none. */
+static void
+fin_between(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	open_slow(&t, "mss 1460");
+	tt_in(&t, "F. 31:31(0) ack 11");
+	tt_in(&t, "P. 21:51(30) ack 11");
+	tt_in(&t, "P. 11:21(10) ack 11");
+	tt_skip(&t);
+	tt_state(&t, UTCP_ESTABLISHED);
+	tt_read(&t, 40);
+	tt_in(&t, "F. 51:51(0) ack 11");
+	tt_expect(&t, ". 11:11(0) ack 52");
+	tt_state(&t, UTCP_CLOSE_WAIT);
+	tt_end(&t);
+}
+
 /* ---- eighth: FIN, and the end ---------------------------------------------------------------- */
 
 static void
@@ -690,6 +816,12 @@ main(void)
 		cmocka_unit_test(paws),
 		cmocka_unit_test(ts_recent),
 		cmocka_unit_test(paws_idle),
+		cmocka_unit_test(paws_duplicate),
+		cmocka_unit_test(old_sacks),
+		cmocka_unit_test(max_bytes),
+		cmocka_unit_test(keepalive_answered),
+		cmocka_unit_test(receiver_rtt),
+		cmocka_unit_test(fin_between),
 		cmocka_unit_test(passive_close),
 		cmocka_unit_test(active_close),
 		cmocka_unit_test(fin_and_ack),

@@ -661,6 +661,171 @@ defer_accept(void **state)
 	}
 }
 
+/* Time is up, and there is no room: the handshake is asked for again. */
+static void
+defer_no_room(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_listen(&t);
+	assert_int_equal(utcp_listen(t.listener, 1), 0);
+	set(t.listener, UTCP_OPT_DEFER_ACCEPT_NS, 5 * (int64_t)SEC);
+	for (uint16_t i = 0; i < 2; i++) {
+		tt_peer(&t, 2, (uint16_t)(1000 + i), 80);
+		tt_in(&t, "S 0:0(0) <mss 1460>");
+		tt_expect(&t, "S. 0:0(0) ack 1");
+		tt_in(&t, ". 1:1(0) ack 1");
+		tt_run(&t, MSEC);
+	}
+	tt_expect_within(&t, 5 * SEC, "S. 0:0(0) ack 1");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_in(&t, "P. 1:11(10) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 11");
+	tt_end(&t);
+}
+
+/* RFC 7323 section 5.3 holds before the handshake is over, too. */
+static void
+half_open_paws(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_listen(&t);
+	t.p->stack_port = 80;
+	tt_in(&t, "S 0:0(0) <" TT_OPTS ">");
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	tt_in(&t, ". 1:1(0) ack 1 <nop,nop,TS val 999 ecr 0>");
+	tt_expect(&t, ". 1:1(0) ack 1 <nop,nop,TS val * ecr 1000>");
+	tt_in(&t, ". 1:1(0) ack 1 <noTS>");
+	tt_none(&t);
+	assert_int_equal(tt_counter(&t, UTCP_CTR_DROP_PAWS), 2);
+	assert_int_equal(utcp_accept(t.listener, &t.s), -EAGAIN);
+	tt_in(&t, ". 1:1(0) ack 1 <nop,nop,TS val 1000 ecr 0>");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_end(&t);
+}
+
+/* A cookie remembers that ECN was agreed on, and that no MSS was said. */
+static void
+cookie_ecn(void **state)
+{
+	utcp_config_t cfg = { .max_syns = 1 };
+	struct tt t;
+
+	(void)state;
+	tt_init_config(&t, 4, &cfg);
+	tt_listen(&t);
+	tt_peer(&t, 3, 1001, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_skip(&t);
+	tt_peer(&t, 2, 1002, 80);
+	tt_in(&t, "SEW 0:0(0) <TS val 1000 ecr 0>");
+	tt_expect(&t, "SE. 0:0(0) ack 1");
+	tt_in(&t, ". 1:1(0) ack 1");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	assert_int_equal(tt_info(&t).negotiated,
+			 UTCP_GOT_COOKIE | UTCP_GOT_TIMESTAMPS | UTCP_GOT_ECN);
+	assert_int_equal(tt_info(&t).mss, 524);
+	tt_end(&t);
+}
+
+/* Cookies come back while the accept queue is full: they are good later. */
+static void
+cookie_no_room(void **state)
+{
+	utcp_config_t cfg = { .max_syns = 1 };
+	utcp_sock_t *one;
+	struct tt t;
+
+	(void)state;
+	tt_init_config(&t, 4, &cfg);
+	tt_listen(&t);
+	assert_int_equal(utcp_listen(t.listener, 1), 0);
+	tt_peer(&t, 3, 1001, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	tt_peer(&t, 2, 1002, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	t.p = t.peer0.next->next;
+	tt_in(&t, ". 1:1(0) ack 1");
+	t.p = t.peer0.next;
+	tt_in(&t, ". 1:1(0) ack 1");
+	tt_none(&t);
+	assert_int_equal(utcp_accept(t.listener, &one), 0);
+	tt_in(&t, "P. 1:11(10) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 11");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	utcp_abort(one);
+	tt_end(&t);
+}
+
+/* Listeners of different patience: each SYN-ACK in its time. */
+static void
+synacks_mixed(void **state)
+{
+	utcp_addr_t a = { .family = 4 };
+	utcp_sock_t *other;
+	struct tt_peer *slow;
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_listen(&t);
+	put16(&a.port_be, 81);
+	assert_int_equal(utcp_open(t.u, 4, &other), 0);
+	assert_int_equal(utcp_bind(other, &a), 0);
+	assert_int_equal(utcp_listen(other, 5), 0);
+	set(other, UTCP_OPT_INITRTO_NS, 100 * (int64_t)MSEC);
+	slow = tt_peer(&t, 2, 1001, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	tt_peer(&t, 2, 1002, 81);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	tt_expect_in(&t, 100 * MSEC, "S. 0:0(0) ack 1");
+	tt_expect_in(&t, 200 * MSEC, "S. 0:0(0) ack 1");
+	tt_in(&t, ". 1:1(0) ack 1");
+	t.p = slow;
+	tt_expect_in(&t, 700 * MSEC, "S. 0:0(0) ack 1");
+	utcp_close(other);
+	tt_skip(&t);
+	tt_end(&t);
+}
+
+/* There are no more sockets: the client tries again, and is let in later. */
+static void
+no_sockets(void **state)
+{
+	utcp_config_t cfg = { .max_socks = 2 };
+	utcp_sock_t *one;
+	struct tt t;
+
+	(void)state;
+	tt_init_config(&t, 4, &cfg);
+	tt_listen(&t);
+	tt_peer(&t, 2, 1001, 80);
+	tt_passive(&t, "mss 1460");
+	one = t.s;
+	t.s = NULL;
+	tt_peer(&t, 2, 1002, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	tt_in(&t, ". 1:1(0) ack 1");
+	assert_int_equal(utcp_accept(t.listener, &t.s), -EAGAIN);
+	assert_int_equal(tt_counter(&t, UTCP_CTR_DROP_NOMEM), 1);
+	utcp_abort(one);
+	tt_skip(&t);
+	tt_in(&t, "P. 1:11(10) ack 1");
+	tt_expect(&t, ". 1:1(0) ack 11");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_end(&t);
+}
+
 /* The end of a listener is the end of what is half open. */
 static void
 listener_ends(void **state)
@@ -824,6 +989,12 @@ main(void)
 		cmocka_unit_test(cookie_and_half_open),
 		cmocka_unit_test(said_is_said),
 		cmocka_unit_test(defer_accept),
+		cmocka_unit_test(defer_no_room),
+		cmocka_unit_test(half_open_paws),
+		cmocka_unit_test(cookie_ecn),
+		cmocka_unit_test(cookie_no_room),
+		cmocka_unit_test(synacks_mixed),
+		cmocka_unit_test(no_sockets),
 		cmocka_unit_test(listener_ends),
 		cmocka_unit_test(initial_numbers),
 		cmocka_unit_test(ecn),
