@@ -29,5 +29,7 @@ void case_ecn(uint64_t seed);
 void case_many(uint64_t seed);
 void case_mtu(uint64_t seed);
 void case_open(uint64_t seed);
+void case_attack(uint64_t seed);
+void case_vanish(uint64_t seed);
 
 #endif /* CASES_H */

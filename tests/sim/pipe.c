@@ -247,13 +247,17 @@ pipe_send(struct pipe *pipe, struct node *from, struct packet *p)
 	uint64_t left_ns;
 
 	pcapng_write(from->pcap, w->now_ns, p->data, p->len, true);
-	if (w->wire != NULL)
+	p->to = sim_node_of(w, p->data);
+	if (w->wire != NULL && p->to != NULL)
 		wire_out(w, from, p->data, p->len);
 	pipe->pkts++;
 	pipe->bytes += p->len;
-	p->to = sim_node_of(w, p->data);
-	if (p->to == NULL)
+	if (p->to == NULL && !w->lost_at_sea)
 		sim_fail(w, "a packet for an address that nobody has");
+	if (p->to == NULL) {
+		packet_free(w, p);
+		return;
+	}
 	if (pipe->conf.mtu != 0 && p->len > pipe->conf.mtu) {
 		too_big(pipe, from, p);
 		packet_free(w, p);

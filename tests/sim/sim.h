@@ -175,6 +175,7 @@ struct sim {
 	struct wire *wire;    /* the examiner; NULL: off */
 	char what[400];	      /* the world in words, for failures */
 	bool verbose;
+	bool lost_at_sea; /* packets to addresses of nobody may be sent */
 };
 
 extern const char *sim_pcap_dir; /* NULL: no traces */

@@ -220,6 +220,8 @@ sim_node_of(struct sim *w, const uint8_t *pkt)
 {
 	unsigned int nr = pkt[0] >> 4 == 4 ? pkt[19] : pkt[39];
 
+	if (pkt[0] >> 4 == 4 && pkt[17] != 0)
+		return NULL;
 	return nr >= 1 && nr <= w->num_nodes ? w->nodes[nr - 1] : NULL;
 }
 
