@@ -321,9 +321,10 @@ share_any(utcp_t *u, struct utcp__key *k, struct utcp__port **out,
 			k->lport_be = p->addr.port_be;
 			utcp__port_get(p);
 			r = vacant(u, k, iss);
-			*out = p;
-			if (r >= 0)
+			if (r >= 0) {
+				*out = p;
 				return r;
+			}
 			utcp__port_put(p);
 			/* p stays: who stands at k has a reference. */
 		}
