@@ -18,8 +18,10 @@
 
 #include <multistack/link.h>
 
-#define MSLINK__BATCH 256u   /* views of one call */
-#define MSLINK__NEIGHS 1024u /* a power of two */
+#define MSLINK__BATCH 256u /* views of one call */
+#define MSLINK__HOT 128u   /* transmit buffers in turn, see io.c, but */
+#define MSLINK__HOT_BYTES (256u << 10) /* not more of them than this */
+#define MSLINK__NEIGHS 1024u	       /* a power of two */
 #define MSLINK__HOLD_MAX 64u /* frames that wait for their neighbour */
 
 /* A tuple bound by links of this port. */
@@ -42,6 +44,7 @@ struct mslink__group {
 	utcp_addr_t *addrs; /* owned, opt.addrs */
 	unsigned int rings, refs;
 	uint64_t ring_used; /* bit by ring */
+	bool inproc;	    /* the switch is in this process */
 	/* Ephemeral ports that nobody has any more are kept for a moment: who
 	   opens many connections takes the next one from here. */
 	struct mslink__claim *idle, **idle_end;
@@ -88,6 +91,10 @@ struct mslink_s {
 	unsigned int unreleased; /* views that the stack may still refer to */
 	unsigned int last_out;	 /* views of the last flush */
 	bool want_room;		 /* the transmit ring was full */
+	const struct ms_ring *tx_ring;
+	uint8_t *hot[MSLINK__HOT]; /* in turn; num_hot 0: the slots' own */
+	unsigned int num_hot, next_hot;
+	unsigned int frame_views; /* that a frame may take */
 	msport_view_t rx[MSLINK__BATCH];
 	msport_view_t tx[MSLINK__BATCH];
 

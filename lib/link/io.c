@@ -35,8 +35,6 @@ _Static_assert((int)UTCP_GSO_TCP4 == (int)MS_GSO_TCP4, "");
 _Static_assert((int)UTCP_GSO_TCP6 == (int)MS_GSO_TCP6, "");
 _Static_assert((int)UTCP_GSO_UDP == (int)MS_GSO_UDP, "");
 
-/* A frame of this length takes more views than the ring gave at first. */
-#define FRAME_VIEWS (UTCP_PKT_PARTS_MAX)
 #define ROOM_NS 1000000u /* between looks for room to transmit */
 
 uint64_t
@@ -142,23 +140,47 @@ address_all(mslink_t *l, msport_view_t *v, unsigned int n)
 	return kept;
 }
 
-/* Free slots as views, at least those of one frame if that can be had. */
+/*
+ * Free slots as views. In process a frame has left when msport_sync() returns,
+ * so a few buffers do for the whole ring if not more slots than those are under
+ * way: they stay in the cache, where the ring's own would each be cold again.
+ */
+static int
+reserve(mslink_t *l, unsigned int want)
+{
+	uint32_t head, tail, left;
+	int n;
+
+	if (l->num_hot == 0)
+		return msport_tx(l->port, l->ring, l->tx, want);
+	head = __atomic_load_n(&l->tx_ring->head, __ATOMIC_RELAXED);
+	tail = __atomic_load_n(&l->tx_ring->tail, __ATOMIC_RELAXED);
+	left = l->tx_ring->num_slots - (tail - head); /* under way */
+	left = left < l->num_hot ? l->num_hot - left : 0;
+	n = msport_tx(l->port, l->ring, l->tx, want < left ? want : left);
+	for (int i = 0; i < n; i++)
+		l->tx[i].data =
+		    l->hot[(l->next_hot + (unsigned int)i) % l->num_hot];
+	return n;
+}
+
+/* The same, at least those of one frame if that can be had. */
 static int
 room(mslink_t *l, unsigned int want)
 {
-	int n = msport_tx(l->port, l->ring, l->tx, want);
+	int n = reserve(l, want);
 
-	if (n < 0 || n >= (int)FRAME_VIEWS)
+	if (n < 0 || n >= (int)l->frame_views)
 		return n;
 	/* The ring is nearly full: the switch may take some at once. */
 	n = msport_sync(l->port, l->ring);
-	return n ? n : msport_tx(l->port, l->ring, l->tx, want);
+	return n ? n : reserve(l, want);
 }
 
 int
 mslink_flush(mslink_t *l)
 {
-	unsigned int sent = 0, want = l->last_out + FRAME_VIEWS;
+	unsigned int sent = 0, want = l->last_out + l->frame_views;
 	bool held = l->num_held && utcp_now_ns(l->u) >= l->held_next_ns;
 	int n, out, made;
 
@@ -185,9 +207,11 @@ mslink_flush(mslink_t *l)
 		(void)msport_tx_commit(l->port, l->ring, l->tx,
 				       (unsigned int)out);
 		sent += (unsigned int)out;
+		l->next_hot += (unsigned int)out;
 		want = MSLINK__BATCH;
 	}
-	if (n < (int)FRAME_VIEWS && utcp_next_ns(l->u) <= utcp_now_ns(l->u)) {
+	if (n < (int)l->frame_views &&
+	    utcp_next_ns(l->u) <= utcp_now_ns(l->u)) {
 		l->want_room = true;
 		COUNT(l, NO_ROOM);
 	}

@@ -9,6 +9,11 @@
 #include "internal.h"
 
 #define SLOTS 1024
+/* In process nobody is late in taking frames, and less memory stays in cache:
+   as many as an attachment gives at once. */
+#define SLOTS_INPROC 256
+/* Where frames of 64 KiB come and go, fewer and larger buffers. */
+#define BUF_BYTES_GSO 16384
 
 static int
 fail(msport_error_t *err, int code, const char *text)
@@ -54,6 +59,15 @@ group_addrs(struct mslink__group *g)
 	return 0;
 }
 
+/* port.h: these two, and a name alone, are served by others. */
+static bool
+is_inproc(const char *device)
+{
+	return strchr(device, ':') && strncmp(device, "kmod:", 5) != 0 &&
+	       strncmp(device, "daemon:", 7) != 0 &&
+	       strncmp(device, "daemon@", 7) != 0;
+}
+
 static int
 group_new(struct mslink__group **out, const char *device,
 	  const mslink_options_t *opt, msport_error_t *err)
@@ -71,8 +85,12 @@ group_new(struct mslink__group **out, const char *device,
 	g->refs = 1;
 	g->idle_end = &g->idle;
 	p.tx_rings = p.rx_rings = (uint16_t)g->rings;
-	p.slots = g->opt.slots ? g->opt.slots : SLOTS;
+	g->inproc = is_inproc(device);
+	p.slots = g->opt.slots ? g->opt.slots
+			       : (g->inproc ? SLOTS_INPROC : SLOTS);
 	p.buf_bytes = g->opt.buf_bytes;
+	if (p.buf_bytes == 0 && g->inproc && strncmp(device, "xdp:", 4) != 0)
+		p.buf_bytes = BUF_BYTES_GSO;
 	memcpy(p.label, g->opt.label, sizeof p.label);
 	pthread_mutex_init(&g->lock, NULL);
 	r = group_addrs(g);
@@ -104,6 +122,33 @@ offloads(const struct ms_cmd_port_create *info)
 	return o;
 }
 
+/* The buffers of the first slots serve for all of them. */
+static void
+hot_init(mslink_t *l)
+{
+	const struct ms_region *m = msport_region(l->port);
+	unsigned int want;
+	int n;
+
+	l->tx_ring = (const void *)((const uint8_t *)m + m->ring_ofs +
+				    l->ring * m->ring_stride);
+	l->frame_views = MS_FRAME_BYTES_MAX / m->buf_bytes + 2;
+	if (l->frame_views > UTCP_PKT_PARTS_MAX)
+		l->frame_views = UTCP_PKT_PARTS_MAX;
+	l->num_hot = l->next_hot = 0;
+	if (!l->group->inproc)
+		return;
+	want = MSLINK__HOT_BYTES / m->buf_bytes;
+	if (want > MSLINK__HOT)
+		want = MSLINK__HOT;
+	if (want < 2 * l->frame_views)
+		want = 2 * l->frame_views;
+	n = msport_tx(l->port, l->ring, l->tx, want);
+	for (int i = 0; i < n; i++)
+		l->hot[i] = l->tx[i].data;
+	l->num_hot = n > 0 ? (unsigned int)n : 0;
+}
+
 void
 mslink__refresh(mslink_t *l)
 {
@@ -115,6 +160,7 @@ mslink__refresh(mslink_t *l)
 	l->route_gen = &msport_region(l->port)->route_gen;
 	l->gen = __atomic_load_n(l->route_gen, __ATOMIC_ACQUIRE);
 	l->mtu = info->mtu;
+	hot_init(l);
 }
 
 static int

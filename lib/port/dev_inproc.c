@@ -271,14 +271,31 @@ inproc_kick(msport_t *port, struct msport__ring *r)
 	port->ops->look(port, r);
 }
 
+/* Who has frames to look at is given no more of them when he sends: they might
+   find his ring full. */
+static bool
+rx_waits(const msport_t *port, unsigned int ring)
+{
+	const struct msport__ring *r = &port->rx[ring];
+
+	return ring < port->num_rx &&
+	       __atomic_load_n(&r->shared->tail, __ATOMIC_RELAXED) - r->head >
+		   r->mask / 4;
+}
+
 static int
 inproc_look(msport_t *port, struct msport__ring *r)
 {
 	struct inproc *in = port->link;
 	unsigned int n = in->num_workers, first = r->index % n;
 
-	if (!r->is_rx)
+	if (!r->is_rx) {
 		ms_kring_tx_ready(&in->port->tx[r->index]);
+		if (rx_waits(port, r->index)) {
+			ms_worker_send(in->workers[first]);
+			return msport__gone(port, r);
+		}
+	}
 	(void)ms_worker_step(in->workers[first]);
 	for (unsigned int i = 1; i < n; i++) {
 		if (__atomic_load_n(&r->shared->tail, __ATOMIC_RELAXED) !=

@@ -82,7 +82,7 @@ bench_end_direct(struct bench_end *e, const utcp_config_t *given)
 static inline void
 bench_end_pair(struct bench_end *e, int side, const utcp_config_t *given)
 {
-	mslink_options_t o = { .size = sizeof o, .slots = 1024 };
+	mslink_options_t o = { .size = sizeof o };
 	msport_error_t err;
 	char device[128], addr[32];
 	int r;

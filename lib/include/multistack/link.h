@@ -35,8 +35,9 @@ typedef struct mslink_options_s {
 	uint32_t size;	    /* of this struct */
 	uint16_t rings;	    /* links that are to share the port; 0: 1 */
 	uint16_t num_addrs; /* of addrs */
-	uint32_t slots;	    /* in each ring; 0: 1024 */
-	uint32_t buf_bytes; /* 0: 2048, which frames of any size span */
+	/* 0: by the device. Frames of any size span buffers of any. */
+	uint32_t slots; /* in each ring */
+	uint32_t buf_bytes;
 	/* Of the device's offloads use none of these: UTCP_OFFLOAD_*. */
 	uint32_t no_offloads;
 	char label[16]; /* shown by `multistack status` */

@@ -178,6 +178,8 @@ int ms_host_kick_fd(const struct ms_kring *ring);
 
 /* One round: input, transmit, flush. Returns frames moved; does not sleep. */
 int ms_worker_step(struct ms_worker *w);
+/* Half a round: only sends. */
+void ms_worker_send(struct ms_worker *w);
 /* Polls readable when a step would find something. */
 int ms_worker_fd(struct ms_worker *w);
 /* The worker that serves this port's rings number `index`. */

@@ -216,6 +216,15 @@ ms_worker_step(struct ms_worker *w)
 	return 0;
 }
 
+void
+ms_worker_send(struct ms_worker *w)
+{
+	ms_mutex_lock(&w->lock);
+	if (!w->dead && transmit(w) == 0 && waits_for_room(w))
+		timer_set(w, NO_ROOM_NAP_NS);
+	ms_mutex_unlock(&w->lock);
+}
+
 int
 ms_worker_fd(struct ms_worker *w)
 {
