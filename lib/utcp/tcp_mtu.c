@@ -188,19 +188,20 @@ utcp__mtu_changed(utcp_sock_t *s)
 static uint32_t
 next_size(const utcp_sock_t *s)
 {
-	uint32_t low = s->probe_low, high = s->probe_high, limit = limit_of(s);
-	uint32_t mid, best, dist = UINT32_MAX;
+	uint32_t low = s->probe_low, high = s->probe_high;
+	uint32_t limit = limit_of(s), mid, best, near;
 	unsigned int i;
 
 	if (high >= limit)
 		return limit;
 	mid = best = low + (high - low + 1) / 2;
+	near = (high - low) / 4;
 	for (i = 0; i < sizeof(common) / sizeof(*common); i++) {
 		uint32_t c = common[i], d = c > mid ? c - mid : mid - c;
 
-		if (c > low && c <= high && d < dist) {
+		if (c > low && c <= high && d <= near) {
 			best = c;
-			dist = d;
+			near = d;
 		}
 	}
 	return best;
@@ -323,8 +324,6 @@ utcp__mtu_black_hole(utcp_sock_t *s)
 		return;
 	if (was > 1280)
 		mtu = 1280;
-	else if (was > 1024 && low < 1024)
-		mtu = 1024;
 	if (!oldest_exceeds(s, mtu))
 		return;
 	s->pmtu_probing = false;
