@@ -20,12 +20,6 @@
 #define PENDING_NS 50000000ull	   /* between questions while it is sought */
 #define HOLD_NS 3000000000ull	   /* as long as the kernel looks for one */
 
-static inline uint16_t
-get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
 static inline unsigned int
 addr_bytes(uint8_t family)
 {
