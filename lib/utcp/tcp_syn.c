@@ -228,6 +228,8 @@ complete(struct utcp__syn *syn, const struct utcp__seg_in *ack)
 	/* RFC 6298 section 3: of a SYN-ACK sent once the time is known. */
 	if (syn->retries == 0 && ack != NULL && !syn->acked)
 		utcp__rtt_sample(s, u->now_ns - syn->born_ns);
+	/* RFC 5681 section 3.1: they count for the initial window. */
+	s->total_retrans = syn->retries;
 	if (ack == NULL) {
 		seg.wnd = syn->wnd_acked;
 		ack = &seg;

@@ -120,6 +120,34 @@ synack_again(void **state)
 	tt_end(&t);
 }
 
+/* RFC 5681 section 3.1, RFC 6298 section 5.7: a path that loses SYN-ACKs is
+   begun on slowly. */
+static void
+synack_lost(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	for (unsigned int lost = 0; lost < 3; lost++) {
+		tt_init(&t, 4);
+		tt_listen(&t);
+		t.p->stack_port = 80;
+		tt_in(&t, "S 0:0(0) <mss 1460>");
+		tt_expect(&t, "S. 0:0(0) ack 1");
+		for (unsigned int i = 0; i < lost; i++)
+			tt_expect_in(&t, SEC << i, "S. 0:0(0) ack 1");
+		tt_in(&t, ". 1:1(0) ack 1");
+		assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+		assert_int_equal(tt_info(&t).cwnd_bytes,
+				 lost > 1 ? 1460 : 14600);
+		tt_write(&t, 100);
+		tt_expect(&t, "P. 1:101(100) ack 1");
+		if (lost > 0)
+			tt_expect_in(&t, 3 * SEC, "P. 1:101(100) ack 1");
+		tt_end(&t);
+	}
+}
+
 /* The SYN again has the SYN-ACK again, the same. */
 static void
 syn_again(void **state)
@@ -605,6 +633,7 @@ static void
 said_is_said(void **state)
 {
 	utcp_config_t cfg = { .max_syns = 1 };
+	struct tt_seg *seg;
 	struct tt t;
 
 	(void)state;
@@ -623,7 +652,9 @@ said_is_said(void **state)
 		set(t.listener, UTCP_OPT_RCVBUF, 65536);
 		set(t.listener, UTCP_OPT_WSCALE, -1);
 		tt_in(&t, "P. 1:11(10) ack 1");
-		tt_expect(&t, ". 1:1(0) ack 11 win 512");
+		seg = tt_next(&t);
+		assert_non_null(seg);
+		assert_in_range(seg->win, 510, 512);
 		assert_int_equal(utcp_accept(t.listener, &t.s), 0);
 		assert_int_equal(tt_info(&t).rcv_wscale, 7);
 		tt_end(&t);
@@ -972,6 +1003,7 @@ main(void)
 		cmocka_unit_test(options_off),
 		cmocka_unit_test(active_options),
 		cmocka_unit_test(synack_again),
+		cmocka_unit_test(synack_lost),
 		cmocka_unit_test(syn_again),
 		cmocka_unit_test(half_open),
 		cmocka_unit_test(listener_answers),
