@@ -97,6 +97,18 @@ ROOMS = (
         "the port layer includes the ABI and the user host it embeds",
     ),
     Room(
+        ("lib/link/*",),
+        ANY,
+        (PUBLIC, "lib/link/*.h", ABI),
+        "link includes the public headers of port and utcp, and its own",
+    ),
+    Room(
+        ("lib/httpd/*",),
+        ANY,
+        (PUBLIC, "lib/httpd/*.h"),
+        "the server includes what every application can, and its own headers",
+    ),
+    Room(
         ("lib/mu/*",),
         ANY,
         (PUBLIC, "lib/mu/*.h"),
