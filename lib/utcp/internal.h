@@ -221,10 +221,11 @@ enum utcp__pool_id {
 };
 
 struct utcp__pool {
-	struct utcp__link partial, full; /* chunks: with free objects; without */
-	uint32_t bytes;			 /* of one object */
-	uint32_t slot;			 /* with what we need */
-	uint32_t used, empty;		 /* objects; chunks with none */
+	struct utcp__link partial,
+	    full;	      /* chunks: with free objects; without */
+	uint32_t bytes;	      /* of one object */
+	uint32_t slot;	      /* with what we need */
+	uint32_t used, empty; /* objects; chunks with none */
 };
 
 /* Zeroed. NULL: out of memory. Accounted in u->mem_bytes. */
@@ -565,7 +566,7 @@ struct utcp__syn {
 	uint8_t wscale, opts; /* TO_*, both sides' */
 	uint8_t retries, tos;
 	bool ecn;
-	bool acked; /* deferred accept: completed, waits for data */
+	bool acked;	   /* deferred accept: completed, waits for data */
 	bool exp_fastopen; /* the cookie goes by the experimental option */
 	bool cookie_due;   /* the SYN-ACK carries a Fast Open cookie */
 };
@@ -662,9 +663,9 @@ struct utcp__busy {
 	utcp_buf_t *snd_cur; /* where snd_nxt's data is; NULL: search */
 
 	/* what is in flight (tcp_sack.c) */
-	struct utcp__link segs;	     /* utcp__seg by sequence */
-	struct utcp__link sent;	     /* and by time */
-	struct utcp__seg *lost_hint; /* none LOST and unsent before; NULL */
+	struct utcp__link segs;	       /* utcp__seg by sequence */
+	struct utcp__link sent;	       /* and by time */
+	struct utcp__seg *lost_hint;   /* none LOST and unsent before; NULL */
 	struct utcp__sackcache *sackc; /* NULL: no SACK came */
 	uint32_t undo_una;	       /* snd_una when recovery began */
 	uint32_t undo_end;	       /* and snd_nxt */
@@ -703,13 +704,13 @@ struct utcp_sock_s {
 	void *user;
 	struct utcp__busy *busy; /* never NULL: at rest &u->rest */
 
-	struct utcp__link all;	 /* u->socks */
+	struct utcp__link all; /* u->socks */
 	/* Who is in an accept queue has nobody to tell events to. */
 	union {
 		struct utcp__link ready; /* u->ready: has an event to tell */
 		struct utcp__link accept_link;
 	};
-	struct utcp__link out;	 /* u->outq: wants to send */
+	struct utcp__link out; /* u->outq: wants to send */
 
 	uint8_t state;	     /* enum utcp_state */
 	uint8_t family;	     /* as opened */
@@ -738,7 +739,7 @@ struct utcp_sock_s {
 	bool rst_owed : 1;     /* abort: send a reset, then end */
 	bool fastopen_syn : 1; /* SYN waits for the first write */
 	bool syn_data_refused : 1;
-	bool pingpong : 1; /* what comes is answered with data */
+	bool pingpong : 1;	 /* what comes is answered with data */
 	bool fastopen_child : 1; /* counts in the listener's num_fastopen */
 	bool peer_ts_bad : 1;
 	bool tlp_retrans : 1; /* the probe was a retransmission */
@@ -747,14 +748,14 @@ struct utcp_sock_s {
 	bool undo_armed : 1;
 	bool undo_sent : 1; /* something was retransmitted since: retrans_ts */
 	bool loss_seen : 1; /* lost data that no reduction answers for yet */
-	bool reo_seen : 1; /* RFC 8985 reordering seen */
+	bool reo_seen : 1;  /* RFC 8985 reordering seen */
 	bool dsack_round : 1;
 	bool pmtu_probing : 1;
 	bool keep_probing : 1;
 	bool tlp_owed : 1;   /* output is to send a tail loss probe */
 	bool probe_owed : 1; /* ... a keepalive or zero window probe */
 	bool syn_owed : 1;   /* ... the SYN again */
-	bool bound : 1; /* by utcp_bind: port->bound_alone is ours */
+	bool bound : 1;	     /* by utcp_bind: port->bound_alone is ours */
 
 	/* send sequence space (RFC 9293 section 3.3.1) */
 	uint32_t iss;
@@ -773,14 +774,14 @@ struct utcp_sock_s {
 	uint16_t pmtu;
 	uint8_t snd_wscale, rcv_wscale;
 
-	uint32_t sndbuf;     /* bytes, now */
+	uint32_t sndbuf; /* bytes, now */
 
 	/* what is in flight (tcp_sack.c) */
-	uint32_t out_bytes;	     /* snd_nxt - snd_una */
+	uint32_t out_bytes; /* snd_nxt - snd_una */
 	uint32_t sacked_bytes, lost_bytes, retrans_bytes;
-	uint32_t high_seq;    /* snd_nxt when recovery began */
-	uint32_t fack;	      /* highest SACKed + 1 */
-	uint32_t sacked_segs; /* segments of sacked_bytes */
+	uint32_t high_seq;		   /* snd_nxt when recovery began */
+	uint32_t fack;			   /* highest SACKed + 1 */
+	uint32_t sacked_segs;		   /* segments of sacked_bytes */
 	uint32_t cwnd_used, cwnd_used_seq; /* most in flight, of this round */
 	uint16_t dupacks;
 	uint16_t reordering; /* segments */
@@ -808,18 +809,18 @@ struct utcp_sock_s {
 	/* receive sequence space */
 	uint32_t irs;
 	uint32_t rcv_nxt;
-	uint32_t rcv_adv;    /* right edge offered to the peer */
-	uint32_t rcv_acked;  /* rcv_nxt as the last ACK said */
-	uint32_t rcvbuf;     /* bytes, now */
-	uint32_t rcvq_bytes; /* in rcvq, unread */
+	uint32_t rcv_adv;      /* right edge offered to the peer */
+	uint32_t rcv_acked;    /* rcv_nxt as the last ACK said */
+	uint32_t rcvbuf;       /* bytes, now */
+	uint32_t rcvq_bytes;   /* in rcvq, unread */
 	uint32_t last_data_ms; /* when data came last; 0: never */
 	uint32_t sent_then;    /* bytes_sent at that time */
-	uint16_t rcv_mss;   /* estimate */
-	uint8_t num_sacks;  /* of what came out of order, newest first */
-	uint8_t quick_acks; /* ACKs to send at once at the start */
-	uint32_t ts_recent, ts_ofs;  /* RFC 7323; ours is now + ts_ofs */
+	uint16_t rcv_mss;      /* estimate */
+	uint8_t num_sacks;     /* of what came out of order, newest first */
+	uint8_t quick_acks;    /* ACKs to send at once at the start */
+	uint32_t ts_recent, ts_ofs; /* RFC 7323; ours is now + ts_ofs */
 	uint64_t ts_recent_ns;
-	bool fin_ofo; /* a FIN came out of order: busy->fin_seq */
+	bool fin_ofo;	 /* a FIN came out of order: busy->fin_seq */
 	uint8_t rcv_ecn; /* of the last segment */
 
 	/* congestion control */
@@ -837,7 +838,8 @@ struct utcp_sock_s {
 	uint64_t segs_in, segs_out;
 	uint32_t total_retrans, dsack_dups;
 	uint32_t limits[3]; /* by enum utcp__limit - 1, of 2^14 ns */
-	uint64_t challenge_ns; /* when odd segments have all their budget again */
+	uint64_t
+	    challenge_ns; /* when odd segments have all their budget again */
 
 	/* path MTU (tcp_mtu.c), RFC 4821 */
 	uint16_t probe_low, probe_high;
@@ -886,7 +888,7 @@ struct utcp_s {
 	utcp_cc_t cc;		/* utcp__cc_view */
 	struct utcp__link udps, udp_ready, udp_outq, udp_held;
 	uint32_t num_socks, num_syns, num_timewaits;
-	struct utcp__opts *dflt; /* options of a new socket */
+	struct utcp__opts *dflt;     /* options of a new socket */
 	struct utcp__opts *opts[32]; /* all sets, by their hash (sockopt.c) */
 	struct utcp__cc_mod *ccs;
 	utcp_addr_t addrs[16];
@@ -1021,7 +1023,7 @@ utcp__rblk_cost(const struct utcp__rblk *b)
 }
 /* A block that owns a copy of seg's data. NULL. */
 struct utcp__rblk *utcp__rblk_copy(utcp_t *u, const struct utcp__seg_in *seg);
-void utcp__rcv_drop(utcp_sock_t *s); /* queue and reassembly, unread */
+void utcp__rcv_drop(utcp_sock_t *s);   /* queue and reassembly, unread */
 void utcp__rcv_forget(utcp_sock_t *s); /* the user reads no more */
 void utcp__bufs_init(utcp_sock_t *s);  /* sizes of both buffers */
 /* Negative; it is told once. */
@@ -1214,7 +1216,7 @@ struct utcp__seg_out {
 uint32_t utcp__opts_now(const utcp_sock_t *s);
 /* Writes one. -ENOBUFS (no room), -ENOMEM: nothing has happened. */
 int utcp__segment(utcp_sock_t *s, struct utcp__out *o,
-		   const struct utcp__seg_out *seg);
+		  const struct utcp__seg_out *seg);
 /* SYN or SYN-ACK, first or again; likewise. */
 int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
 
