@@ -132,9 +132,8 @@ sent_buffers_come_back_acknowledged(void **state)
 			size_t part = 0;
 
 			for (int k = 0; k < n; k++) {
-				assert_memory_equal(v[k].data,
-						    data + got + part,
-						    v[k].len);
+				assert_memory_equal(
+				    v[k].data, data + got + part, v[k].len);
 				part += v[k].len;
 			}
 			assert_true(part <= utcp_readable(s));
@@ -649,9 +648,9 @@ options_have_names_and_ranges(void **state)
 		char low[32] = { 0 };
 
 		for (size_t k = 0; upper[i][k]; k++)
-			low[k] = upper[i][k] == '_' || upper[i][k] < 'A' ?
-					 upper[i][k] :
-					 (char)(upper[i][k] + 32);
+			low[k] = upper[i][k] == '_' || upper[i][k] < 'A'
+				     ? upper[i][k]
+				     : (char)(upper[i][k] + 32);
 		assert_string_equal(utcp_opt_name((unsigned int)i), low);
 		assert_true(strlen(utcp_opt_text((unsigned int)i)) > 5);
 		assert_int_equal(utcp_get(s, i, &v), 0);
@@ -813,8 +812,8 @@ talk(struct failing *f)
 		n = utcp_output(u, pkts, 64);
 		assert_true(n >= 0);
 		if (n)
-			assert_int_equal(
-				utcp_input(u, pkts, (unsigned int)n), 0);
+			assert_int_equal(utcp_input(u, pkts, (unsigned int)n),
+					 0);
 		utcp_retain(u);
 		if (!x && utcp_accept(l, &x) == 0)
 			(void)utcp_write(x, data, sizeof(data), 0);
@@ -867,7 +866,8 @@ main(void)
 		cmocka_unit_test(full_buffer_tells_when_there_is_room),
 		cmocka_unit_test(low_waters_hold_events_back),
 		cmocka_unit_test(peeked_data_stays),
-		cmocka_unit_test(accepted_connections_have_the_listeners_options),
+		cmocka_unit_test(
+		    accepted_connections_have_the_listeners_options),
 		cmocka_unit_test(equal_options_are_shared),
 		cmocka_unit_test(options_have_names_and_ranges),
 		cmocka_unit_test(some_options_are_for_before),

@@ -309,8 +309,8 @@ calls_by_lot(uint32_t seed)
 		case 0:
 		case 1:
 			if (!s[k])
-				assert_int_equal(
-					utcp_open(p.u[who], 4, &s[k]), 0);
+				assert_int_equal(utcp_open(p.u[who], 4, &s[k]),
+						 0);
 			break;
 		case 2:
 			a = pair_addr(4, who + 1, 80 + (r >> 21) % 2);

@@ -327,10 +327,10 @@ idle_connections_are_small(void **state)
 	utcp_usage(p.u[1], &after);
 	assert_int_equal(after.socks, NUM + 1);
 	if (after.mem_bytes - before.mem_bytes > 1000ull * NUM)
-		fail_msg("%llu bytes each",
-			 (unsigned long long)(after.mem_bytes -
-					      before.mem_bytes) /
-				 NUM);
+		fail_msg(
+		    "%llu bytes each",
+		    (unsigned long long)(after.mem_bytes - before.mem_bytes) /
+			NUM);
 	/* They are all still there. */
 	assert_int_equal(utcp_write(s, "again", 5, 0), 5);
 	pair_pump(&p);

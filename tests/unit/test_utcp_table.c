@@ -168,9 +168,9 @@ conflicting_binds_are_refused(void **state)
 			if (!cases[i].host[k])
 				memset(a.addr, 0, 16);
 			assert_int_equal(utcp_open(u, a.family, &s), 0);
-			assert_int_equal(utcp_set(s, UTCP_OPT_V6ONLY,
-						  cases[i].v6only[k]),
-					 0);
+			assert_int_equal(
+			    utcp_set(s, UTCP_OPT_V6ONLY, cases[i].v6only[k]),
+			    0);
 			assert_int_equal(utcp_bind(s, &a),
 					 k ? cases[i].expect : 0);
 		}

@@ -92,8 +92,8 @@ pair_move(struct pair *p, int from)
 	assert_true(n >= 0);
 	p->packets[from] += (uint64_t)n;
 	if (n && !p->cut)
-		assert_int_equal(
-			utcp_input(p->u[!from], pkts, (unsigned int)n), 0);
+		assert_int_equal(utcp_input(p->u[!from], pkts, (unsigned int)n),
+				 0);
 	/* Borrowed memory is not looked at behind this. */
 	utcp_retain(p->u[!from]);
 	memset(p->mem, 0xee, BUFS * BUF_BYTES);
