@@ -200,7 +200,14 @@ check_sequence(utcp_sock_t *s, const struct utcp__seg_in *seg)
 				? s->rcv_nxt
 				: seg->seq + seg->len);
 	}
-	utcp__ack_odd(s, seg);
+	/* RFC 1122 section 4.2.3.6: a keepalive, or a zero window's probe, is
+	   always answered. Two ends cannot loop by it: when they disagree so
+	   far, the ACK field is of what was never sent. */
+	if (seg->len == 0 && seg->seq + 1 == s->rcv_nxt &&
+	    (seg->flags & TH_ACK) != 0 && seq_leq(seg->ack, s->snd_nxt))
+		utcp__ack_soon(s);
+	else
+		utcp__ack_odd(s, seg);
 	return false;
 }
 

@@ -323,6 +323,40 @@ ack_storm(void **state)
 	tt_end(&t);
 }
 
+/* But each keepalive has its answer, however many there are. */
+static void
+keepalives(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	open_slow(&t, "mss 1460");
+	for (unsigned int i = 0; i < 100; i++) {
+		tt_in(&t, ". 10:10(0) ack 11");
+		tt_expect(&t, ". 11:11(0) ack 11");
+		tt_run(&t, MSEC);
+	}
+	tt_end(&t);
+}
+
+/* Two ends that disagree by a byte each way, as somebody between had it. */
+static void
+ack_storm_between(void **state)
+{
+	unsigned int n = 0;
+	struct tt t;
+
+	(void)state;
+	open_slow(&t, "mss 1460");
+	for (unsigned int i = 0; i < 1000; i++) {
+		tt_in(&t, ". 10:10(0) ack 12");
+		n += tt_skip(&t);
+		tt_run(&t, MSEC);
+	}
+	assert_in_range(n, 1, 13);
+	tt_end(&t);
+}
+
 /* ---- fifth: the window ---------------------------------------------------------------- */
 
 /* An older segment that comes later does not turn the window back. */
@@ -812,6 +846,8 @@ main(void)
 		cmocka_unit_test(resets),
 		cmocka_unit_test(syns),
 		cmocka_unit_test(ack_storm),
+		cmocka_unit_test(keepalives),
+		cmocka_unit_test(ack_storm_between),
 		cmocka_unit_test(window_updates),
 		cmocka_unit_test(paws),
 		cmocka_unit_test(ts_recent),
