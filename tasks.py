@@ -119,7 +119,7 @@ def demo(
     stop: bool = False,
     json: str = "",
 ) -> None:
-    """Show three servers on one address: the host's, one in C, one in Python."""
+    """Show four servers on one address: the host's, in C, in Python, on UTCP."""
     if not stop:
         build(c)
     flags = ["--keep"] * keep + ["--check"] * check + ["--stop"] * stop

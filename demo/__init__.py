@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Three stacks on one address, between two network namespaces."""
+"""Four stacks on one address, between two network namespaces."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who plays: the daemon, two stacks, a web server, an intruder."""
+"""Who plays: the daemon, three stacks, a web server, an intruder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any
 
 from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process, World, WorldError
 
-WEB, C_STACK, PY_STACK, INTRUDER = 8080, 7001, 7002, 7003
+WEB, C_STACK, PY_STACK, INTRUDER, HTTP_STACK = 8080, 7001, 7002, 7003, 8081
 LOW = 53
 PEER_PORT = 9999
-C_USER, PY_USER, INTRUDER_USER = 61001, 61002, 61003
+C_USER, PY_USER, INTRUDER_USER, HTTP_USER = 61001, 61002, 61003, 61004
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = "Hello from the web server on the host's own stack.\n"
+HTTP_PAGE = "Hello from multistack-httpd, whose TCP is in its own process.\n"
+LARGE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Built:
 
     daemon: Path
     echo: Path
+    httpd: Path
     library: Path
 
     @classmethod
@@ -35,6 +38,7 @@ class Built:
         paths = (
             build / "sys/os/user/daemon/multistackd",
             build / "lib/examples/udp_echo",
+            build / "lib/httpd/multistack-httpd",
             build / "lib/libmultistack.so",
         )
         for path in paths:
@@ -56,6 +60,7 @@ class Cast:
         self.stage = world.dir / "stage"
         self.stage.mkdir(mode=0o755)
         shutil.copy(built.echo, self.stage / "udp_echo")
+        shutil.copy(built.httpd, self.stage / "multistack-httpd")
         for lib in built.library.parent.glob("libmultistack.so*"):
             if lib.is_file():
                 shutil.copy(lib, self.stage / lib.name)
@@ -94,6 +99,30 @@ class Cast:
         )
         process.wait_for_text(f"claimed {ADDR[SERVER][1]} port")
         return process
+
+    def http_stack(self) -> Process:
+        """A web server that brings its own TCP."""
+        pages = self.stage / "pages"
+        if not pages.exists():
+            pages.mkdir()
+            (pages / "index.html").write_text(HTTP_PAGE)
+            (pages / "large").write_bytes(os.urandom(LARGE_BYTES))
+        listen = [
+            f"{ADDR[SERVER][0]}:{HTTP_STACK}",
+            f"[{ADDR[SERVER][1]}]:{HTTP_STACK}",
+        ]
+        process = self.world.spawn(
+            *(SERVER, "multistack-httpd", str(self.stage / "multistack-httpd")),
+            *("-d", self.device, "-l", listen[0], "-l", listen[1], str(pages)),
+            uid=HTTP_USER,
+            env={"LD_LIBRARY_PATH": str(self.stage)},
+        )
+        process.wait_for_text(f"listening on {listen[1]}")
+        return process
+
+    def large(self) -> bytes:
+        """The large file that it serves."""
+        return (self.stage / "pages" / "large").read_bytes()
 
     def python_stack(self) -> Process:
         process = self.world.spawn(

@@ -2,8 +2,8 @@
 """./inv demo: several stacks on one address, with ordinary tools talking to them.
 
 Two network namespaces play a client and a server. On the server's one address
-answer its ordinary web server, a stack in C and a stack in Python. Then come
-the things that must not work. Each promise is a line; --check makes a broken
+answer its ordinary web server, a stack in C, a stack in Python and a web server
+with a TCP of its own. Then come the things that must not work. Each promise is a line; --check makes a broken
 one an error.
 """
 
@@ -45,10 +45,12 @@ class Demo:
 
     # ---- ordinary tools ---------------------------------------------------
 
-    def curl(self, addr: str) -> str:
+    def curl(self, addr: str, port: int = play.WEB, *options: str) -> str:
         host = f"[{addr}]" if ":" in addr else addr
-        url = f"http://{host}:{play.WEB}/"
-        done = self.world.call(CLIENT, "curl", "-sS", "-m", "3", url, ok=False)
+        url = f"http://{host}:{port}/"
+        done = self.world.call(
+            CLIENT, "curl", "-sS", "-m", "3", *options, url, ok=False
+        )
         return done.stdout + done.stderr
 
     def ping(self, addr: str) -> bool:
@@ -86,7 +88,9 @@ class Demo:
 
     def attach(self) -> None:
         r = self.report
-        r.title("MultiStack on the same interface, and two stacks on the same address")
+        r.title(
+            "MultiStack on the same interface, and three stacks on the same address"
+        )
         daemon = self.cast.daemon()
         os.environ["MULTISTACK_LIBRARY"] = str(self.cast.built.library)
         sys.path.append(str(play.ROOT / "bindings"))
@@ -98,7 +102,12 @@ class Demo:
         r.check(f"multistackd is attached to {IFNAME}", True, self.switch.kind())
         self.stack["c"] = self.cast.c_stack()
         self.stack["py"] = self.cast.python_stack()
-        for name, key, uid in (("C", "c", play.C_USER), ("Python", "py", play.PY_USER)):
+        self.stack["http"] = self.cast.http_stack()
+        for name, key, uid in (
+            ("C", "c", play.C_USER),
+            ("Python", "py", play.PY_USER),
+            ("C, with TCP and HTTP,", "http", play.HTTP_USER),
+        ):
             pid = self.stack[key].pid
             r.check(
                 f"a stack in {name} has its ports, as a user without any privilege",
@@ -108,7 +117,7 @@ class Demo:
 
     def talk(self) -> None:
         r = self.report
-        r.title("Ordinary tools talk to all three on one address")
+        r.title("Ordinary tools talk to all four on one address")
         for addr, family in ((V4, "IPv4"), (V6, "IPv6")):
             r.check(
                 f"curl reaches the web server, {family}", self.curl(addr) == play.PAGE
@@ -129,8 +138,35 @@ class Demo:
                 f"1400 random bytes come back whole from the {who} stack",
                 back == payload,
             )
+        self.talk_http()
         said = self.udp_tool(V4, play.INTRUDER, "anyone")
         r.check("a port nobody has claimed is the host's to refuse", said == "")
+
+    def talk_http(self) -> None:
+        r = self.report
+        for addr, family in ((V4, "IPv4"), (V6, "IPv6")):
+            said = self.curl(addr, play.HTTP_STACK)
+            r.check(
+                f"curl reaches the web server on UTCP, {family}",
+                said == play.HTTP_PAGE,
+                said.strip(),
+            )
+        head = self.curl(V4, play.HTTP_STACK, "-I").splitlines()
+        r.check(
+            "which says who it is",
+            "Server: multistack-httpd" in head,
+            head[0],
+        )
+        part = self.curl(V4, play.HTTP_STACK, "-r", "6-9")
+        r.check("curl -r 6-9 gets four bytes of its page", part == "from", part)
+        began = time.monotonic()
+        large = traffic.fetch(self.world, V4, play.HTTP_STACK, "/large")
+        took = time.monotonic() - began
+        r.check(
+            f"{len(large) >> 20} MiB over UTCP arrive as they are",
+            large == self.cast.large(),
+            f"{len(large) * 8 / took / 1e9:.1f} Gb/s",
+        )
 
     def measure(self) -> None:
         r = self.report
@@ -147,12 +183,14 @@ class Demo:
                 m.answered > 0.9 * m.asked > 0,
                 f"{m.rate:,.0f} a second",
             )
-        web = traffic.measure_web(
-            self.world, "web server, beside two stacks", V4, play.WEB, 0.4
-        )
-        r.measured.append(web)
-        r.check("the web server answers every request", web.answered == web.asked > 0)
-        r.check("and does so while both stacks are under load", self._under_load())
+        for who, port in (
+            ("web server, beside the stacks", play.WEB),
+            ("web server on UTCP", play.HTTP_STACK),
+        ):
+            web = traffic.measure_web(self.world, who, V4, port, 0.4)
+            r.measured.append(web)
+            r.check(f"{who}: every request is answered", web.answered == web.asked > 0)
+        r.check("both do so while two stacks are under load", self._under_load())
         self.served = self.switch.ports()
 
     def _under_load(self) -> bool:
@@ -167,6 +205,7 @@ class Demo:
         for t in loads:
             t.start()
         pages = [self.curl(V4) == play.PAGE for _ in range(5)]
+        pages += [self.curl(V4, play.HTTP_STACK) == play.HTTP_PAGE for _ in range(5)]
         for t in loads:
             t.join()
         return all(pages)
@@ -206,6 +245,8 @@ class Demo:
         )
         taken = not traffic.host_can_bind(self.world, play.C_STACK)
         r.check("an ordinary program taking a stack's port", taken, "EADDRINUSE")
+        taken = not traffic.host_can_bind(self.world, play.HTTP_STACK, tcp=True)
+        r.check("the same of TCP", taken, "EADDRINUSE")
 
     def kill(self) -> None:
         r = self.report
@@ -224,6 +265,8 @@ class Demo:
         said = self.udp_tool(V4, play.PY_STACK, "who")
         r.check("the other stack goes on", "Python stack" in said, said)
         r.check("the web server goes on", self.curl(V4) == play.PAGE)
+        said = self.curl(V4, play.HTTP_STACK)
+        r.check("and so does the one on UTCP", said == play.HTTP_PAGE)
         self.stack["c"] = self.cast.c_stack()
         said = self.udp_tool(V4, play.C_STACK, "who")
         r.check("started again, it answers again", "C stack" in said, said)
@@ -246,6 +289,9 @@ class Demo:
         r = self.report
         r.title("The end")
         self.switch.close()
+        status = self.stack["http"].stop()
+        said = self.stack["http"].output().strip().splitlines()[-1]
+        r.check("the web server on UTCP ends when asked to", status == 0, said)
         daemon = next(p for p in self.world.processes if p.name == "multistackd")
         status = daemon.stop()
         r.check("multistackd ends when asked to", status == 0, f"exit status {status}")
@@ -260,6 +306,7 @@ class Demo:
         )
         for line in (
             f"ip netns exec {cli} curl http://{V4}:{play.WEB}/",
+            f"ip netns exec {cli} curl http://{V4}:{play.HTTP_STACK}/",
             f"ip netns exec {cli} bash -c 'exec 3<>/dev/udp/{V4}/{play.C_STACK}; "
             "echo who >&3; head -n1 <&3'",
             f"ip netns exec {cli} ping {V4}",

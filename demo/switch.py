@@ -31,12 +31,14 @@ class Switch:
         tuples = self._control.list_tuples()
         found = []
         for p in sorted(self._control.list_ports(), key=lambda p: p.id):
-            numbers = {t.tuple.port for t in tuples if t.port_id == p.id}
+            numbers = {
+                (str(t.tuple.proto), t.tuple.port) for t in tuples if t.port_id == p.id
+            }
             found.append(
                 {
                     "label": p.label,
                     "user": p.uid,
-                    "claims": ", ".join(f"udp {n}" for n in sorted(numbers)),
+                    "claims": ", ".join(f"{name} {n}" for name, n in sorted(numbers)),
                     "counters": self._control.stats(port_id=p.id),
                 }
             )

@@ -187,10 +187,12 @@ class Listener:
         self._sock.close()
 
 
-def host_can_bind(world: World, port: int) -> bool:
-    """Whether an ordinary program on the server could have this UDP port."""
+def host_can_bind(world: World, port: int, tcp: bool = False) -> bool:
+    """Whether an ordinary program on the server could have this port, of UDP or
+    of TCP."""
     with world.inside(SERVER):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
+        sock = socket.socket(socket.AF_INET, kind)
     with sock:
         try:
             sock.bind((ADDR[SERVER][0], port))

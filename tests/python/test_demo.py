@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo import packet, world
+from demo import packet, traffic, world
+from demo.cast import Built
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,6 +50,14 @@ def test_parse_takes_anything(data):
     packet.parse(data[:12] + b"\x08\x00\x45" + data[12:])
 
 
+def test_what_is_not_built_is_named_with_the_remedy(tmp_path):
+    for below in ("sys/os/user/daemon/multistackd", "lib/examples/udp_echo"):
+        (tmp_path / below).parent.mkdir(parents=True)
+        (tmp_path / below).touch()
+    with pytest.raises(world.WorldError, match=r"multistack-httpd: run `./inv build`"):
+        Built.find(tmp_path)
+
+
 def alive(pid: int) -> bool:
     """Neither gone nor waiting for somebody to notice its end."""
     try:
@@ -55,6 +65,17 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces: needs root")
+def test_port_that_somebody_has_can_be_bound_in_its_other_protocol_only():
+    with world.World() as made:
+        with made.inside(world.SERVER):
+            taken = socket.create_server((world.ADDR[world.SERVER][0], 8081))
+        with taken:
+            assert not traffic.host_can_bind(made, 8081, tcp=True)
+            assert traffic.host_can_bind(made, 8081)
+        assert traffic.host_can_bind(made, 8081, tcp=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces: needs root")
