@@ -307,7 +307,8 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 		.gso_size = n > full ? (uint16_t)full : 0,
 		.fresh = true,
 		.mark = mark,
-		.ect = n && (s->negotiated & UTCP_GOT_ECN),
+		/* Not on window probes: RFC 3168 section 6.1.6. */
+		.ect = n && (s->negotiated & UTCP_GOT_ECN) && !s->probe_owed,
 	};
 	int err;
 

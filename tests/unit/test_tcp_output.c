@@ -553,6 +553,25 @@ ect_on_new_data_only(void **state)
 	tt_end(&t);
 }
 
+/* RFC 3168 section 6.1.6 */
+static void
+no_ect_on_window_probes(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	listen_to(&t, 4);
+	tt_in(&t, "SEW 0:0(0) <mss 1460>");
+	tt_expect(&t, "SE. 0:0(0) ack 1");
+	tt_in(&t, ". 1:1(0) ack 1 win 600");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_write(&t, 1000);
+	tt_expect_within(&t, 4 * SEC, "[noecn] . 1:601(600)");
+	tt_in(&t, ". 1:1(0) ack 601 win 600");
+	tt_expect(&t, "[ect0] P. 601:1001(400)");
+	tt_end(&t);
+}
+
 static void
 cwr_goes_with_the_next_new_data(void **state)
 {
@@ -729,6 +748,7 @@ main(void)
 		cmocka_unit_test(gso_fits_into_what_there_is),
 		cmocka_unit_test(rate_is_kept_after_the_first_ten),
 		cmocka_unit_test(ect_on_new_data_only),
+		cmocka_unit_test(no_ect_on_window_probes),
 		cmocka_unit_test(cwr_goes_with_the_next_new_data),
 		cmocka_unit_test(ece_until_cwr),
 		cmocka_unit_test(ecn_syn_falls_back),
