@@ -539,6 +539,15 @@ settle(utcp_sock_t *s, enum hold why)
 		    s->due[UTCP__TM_CORK] != UTCP_NEVER);
 }
 
+/* Whether F-RTO waits for new data, to see what its ACK says, and none could be
+   sent: RFC 5682 section 2.1, step 2b, which has to become 2a then. */
+static bool
+frto_in_vain(const utcp_sock_t *s, enum hold why)
+{
+	return s->frto_new && !seq_lt(s->high_seq, s->snd_nxt) &&
+	       why != HOLD_PACE && why != HOLD_FULL && why != HOLD_NOMEM;
+}
+
 /* Data, from the most urgent on. */
 static enum hold
 send_all(utcp_sock_t *s, struct utcp__out *o)
@@ -551,6 +560,12 @@ send_all(utcp_sock_t *s, struct utcp__out *o)
 		why = send_tail_probe(s, o);
 	if (why == HOLD_NOT)
 		why = send_new(s, o);
+	if (UNLIKELY(frto_in_vain(s, why))) {
+		s->frto = s->frto_new = false;
+		why = send_lost(s, o);
+		if (why == HOLD_NOT)
+			why = send_new(s, o);
+	}
 	return why;
 }
 

@@ -316,6 +316,26 @@ shrunk_window_still_retransmits(void **state)
 	tt_end(&t);
 }
 
+/* F-RTO waits for new data to be acknowledged, but not if none can be sent: what
+   is left of the window is less than a segment. */
+static void
+frto_does_not_wait_for_what_cannot_leave(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	begin(&t, "mss 1460");
+	tt_in(&t, ". 1:1(0) ack 1 win 4480");
+	tt_write(&t, 5 * 1460);
+	tt_expect(&t, ". 1:1461(1460)");
+	tt_expect(&t, ". 1461:2921(1460)");
+	tt_expect(&t, ". 2921:4381(1460)");
+	tt_expect_within(&t, 4 * SEC, ". 1:1461(1460)");
+	tt_in(&t, ". 1:1(0) ack 1461 win 3020");
+	tt_expect(&t, ". 1461:2921(1460)");
+	tt_end(&t);
+}
+
 /* Reading a lot at once opens a closed window by a segment of its own. */
 static void
 window_update_after_read(void **state)
@@ -739,6 +759,7 @@ main(void)
 		cmocka_unit_test(zero_window_is_probed_for_minutes),
 		cmocka_unit_test(unanswered_probes_end_it),
 		cmocka_unit_test(shrunk_window_still_retransmits),
+		cmocka_unit_test(frto_does_not_wait_for_what_cannot_leave),
 		cmocka_unit_test(window_update_after_read),
 		cmocka_unit_test(right_edge_never_shrinks),
 		cmocka_unit_test(tiny_segments_close_the_window),
