@@ -306,7 +306,7 @@ struct options {
 		int64_t value;
 	} set[32];
 	unsigned int num_set;
-	bool quiet, pin;
+	bool quiet, verbose, pin;
 };
 
 struct server {

@@ -101,6 +101,7 @@ usage(FILE *to)
 	      "      --slots N, --buffer BYTES  of the port's rings\n"
 	      "      --no-offloads         segments and checksums by itself\n"
 	      "  -q, --quiet               say only what goes wrong\n"
+	      "  -v, --verbose             say at the end what was counted\n"
 	      "  -h, --help   -V, --version\n",
 	      to);
 	return to == stderr ? 2 : 0;
@@ -233,6 +234,7 @@ static const struct option longs[] = {
 	{ "buffer", required_argument, NULL, OPT_BUFFER },
 	{ "no-offloads", no_argument, NULL, OPT_NO_OFFLOADS },
 	{ "quiet", no_argument, NULL, 'q' },
+	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -293,6 +295,9 @@ option(struct options *o, int c, bool *host)
 	case 'q':
 		o->quiet = true;
 		return true;
+	case 'v':
+		o->verbose = true;
+		return true;
 	default:
 		return option_port(o, c);
 	}
@@ -322,7 +327,7 @@ main(int argc, char **argv)
 	bool host = false;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "d:l:t:c:o:qhV", longs, NULL)) !=
+	while ((c = getopt_long(argc, argv, "d:l:t:c:o:qvhV", longs, NULL)) !=
 	       -1) {
 		if (c == 'h')
 			return usage(stdout);

@@ -307,6 +307,27 @@ worker_open(struct worker *w, const struct options *opt, unsigned int index,
 	return listen_all(w);
 }
 
+/* What the link and the stack counted. */
+static void
+report(const struct worker *w)
+{
+	uint64_t link[MSLINK_CTR_MAX], utcp[UTCP_CTR_MAX];
+	unsigned int i;
+
+	printf("multistack-httpd: thread %u:", w->srv.index);
+	mslink_counters(w->link, link, MSLINK_CTR_MAX);
+	for (i = 0; i < MSLINK_CTR_MAX; i++)
+		if (link[i])
+			printf(" %s %llu", mslink_counter_name(i),
+			       (unsigned long long)link[i]);
+	utcp_counters(mslink_stack(w->link), utcp, UTCP_CTR_MAX);
+	for (i = 0; i < UTCP_CTR_MAX; i++)
+		if (utcp[i])
+			printf(" %s %llu", utcp_counter_name(i),
+			       (unsigned long long)utcp[i]);
+	putchar('\n');
+}
+
 /* What is said on the way out: connections end with a reset. */
 static void
 worker_close(struct worker *w)
@@ -364,6 +385,8 @@ serve_utcp(const struct options *opt)
 	for (i = 0; w && i < opt->threads; i++) {
 		server_add(&all, &w[i].srv);
 		r |= w[i].status;
+		if (w[i].link && opt->verbose)
+			report(&w[i]);
 		worker_close(&w[i]);
 	}
 	free(w);
