@@ -61,16 +61,16 @@ utcp__fastopen_accept(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 		return true; /* counted; the SYN comes again */
 	s->fastopen_child = true;
 	l->listen->num_fastopen++;
-	s->negotiated |= UTCP_GOT_FASTOPEN;
-	COUNT(u, FASTOPEN_IN);
 	seg->seq++;
 	seg->flags &= (uint16_t)~TH_SYN;
 	wnd = s->rcv_adv - s->rcv_nxt;
 	if (seg->len > wnd)
 		utcp__seg_trim_end(seg, seg->len - wnd);
 	/* What is not taken is not acknowledged, and sent again. */
-	if (seg->len > 0)
-		(void)utcp__rcv_append(s, seg);
+	if (seg->len > 0 && utcp__rcv_append(s, seg) == 0) {
+		s->negotiated |= UTCP_GOT_FASTOPEN;
+		COUNT(u, FASTOPEN_IN);
+	}
 	utcp__sock_queue(l, s);
 	utcp__ack_soon(s); /* the SYN-ACK */
 	return true;

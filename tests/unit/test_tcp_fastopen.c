@@ -201,6 +201,7 @@ server_no_data(void **state)
 	tt_expect(&t, "P. 1:101(100) ack 1");
 	tt_in(&t, "P. 1:11(10) ack 1");
 	tt_state(&t, UTCP_ESTABLISHED);
+	assert_false(tt_info(&t).negotiated & UTCP_GOT_FASTOPEN);
 	tt_read(&t, 10);
 	tt_end(&t);
 }
