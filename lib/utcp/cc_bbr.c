@@ -37,7 +37,7 @@ enter(struct bbr *b, enum bbr_state state)
 static void
 start_down(struct bbr *b, const utcp_cc_t *cc)
 {
-	b->loss_in_round = false;
+	b->round_lost = 0;
 	b->bw_latest = 0;
 	b->inflight_latest = 0;
 	b->up_cnt = BBR_INF;

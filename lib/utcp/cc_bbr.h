@@ -38,7 +38,8 @@ struct bbr {
 	/* rounds, and rounds for loss */
 	uint64_t next_round_delivered, loss_round_delivered;
 	uint32_t rounds_since_probe;
-	bool round_start, loss_round_start, loss_in_round;
+	uint32_t round_lost; /* bytes, in this round of loss */
+	bool round_start, loss_round_start, round_lossy;
 	uint8_t state, acks; /* enums above */
 	/* the long-term model: what the path can take */
 	uint64_t max_bw[2]; /* of the last probing cycle, of this one */
@@ -114,8 +115,7 @@ void bbr_update_min_rtt(struct bbr *b, const utcp_cc_t *cc,
 static inline bool
 bbr_too_high(const utcp_cc_t *cc, const utcp_ack_t *ack)
 {
-	return ack->rate_lost > cc->mss &&
-	       ack->rate_lost > ack->tx_inflight * BBR_LOSS_THRESH;
+	return ack->rate_lost > cc->mss + ack->tx_inflight * BBR_LOSS_THRESH;
 }
 
 #endif /* UTCP_CC_BBR_H */

@@ -106,7 +106,10 @@ update_max_bw(struct bbr *b, const utcp_ack_t *ack)
 		b->max_bw[1] = b->rate;
 }
 
-/* A round with losses, while nothing was probed for: less for now. */
+/* A round with losses, while nothing was probed for: less for now. The draft
+   does so for any loss; each such round is paced at 0.99 of what the last one
+   delivered, so that one percent of random loss would eat up a third of the
+   rate until the next probe. Here too only what probing may cost counts. */
 static void
 lower_bounds(struct bbr *b, const utcp_cc_t *cc)
 {
@@ -114,7 +117,7 @@ lower_bounds(struct bbr *b, const utcp_cc_t *cc)
 	uint32_t n;
 
 	if (b->state == BBR_STARTUP || b->state == BBR_REFILL ||
-	    b->state == BBR_UP || !b->loss_in_round)
+	    b->state == BBR_UP || !b->round_lossy)
 		return;
 	if (b->bw_short == UINT64_MAX)
 		b->bw_short = bbr_max_bw(b);
@@ -137,11 +140,14 @@ congestion_signals(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	b->bw_latest = b->bw_latest > b->rate ? b->bw_latest : b->rate;
 	b->inflight_latest = b->inflight_latest > n ? b->inflight_latest : n;
 	if (ack->delivered && ack->prior_delivered >= b->loss_round_delivered) {
+		n = (uint32_t)(cc->delivered - b->loss_round_delivered);
+		b->round_lossy = b->round_lost > cc->mss + n * BBR_LOSS_THRESH;
+		b->round_lost = 0;
 		b->loss_round_delivered = cc->delivered;
 		b->loss_round_start = true;
 	}
 	if (ack->lost) {
-		b->loss_in_round = true;
+		b->round_lost += ack->lost;
 		if (b->loss_events < UINT8_MAX)
 			b->loss_events++;
 	}
@@ -225,10 +231,8 @@ bbr_model_ack(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	update_aggregation(b, cc, ack);
 	check_full_bw(b, ack);
 	check_startup_loss(b, cc, ack);
-	if (b->loss_round_start) {
-		b->loss_in_round = ack->lost > 0;
+	if (b->loss_round_start)
 		b->loss_events = 0;
-	}
 }
 
 void
