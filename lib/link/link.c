@@ -273,9 +273,10 @@ mslink_open(mslink_t **out, const char *device, const mslink_options_t *opt,
 	struct mslink__group *g;
 	int r;
 
+	if (out)
+		*out = NULL;
 	if (!out || !device || (opt && opt->size == 0))
 		return fail(err, -EINVAL, "mslink_open: no device or no size");
-	*out = NULL;
 	r = group_new(&g, device, opt, err);
 	if (r)
 		return r;
