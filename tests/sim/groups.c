@@ -16,6 +16,6 @@ const struct group sim_groups[] = {
 	{ "loss", "losses: goodput by the model", case_loss, 24 },
 	{ "fair", "flows share a link", case_fair, 12 },
 	{ "ecn", "marks keep the queue short, nothing is lost", case_ecn, 4 },
-	{ "rack", "RACK is never slower", case_rack, 18 },
+	{ "rack", "RACK is never slower", case_rack, 9 },
 	{ NULL, NULL, NULL, 0 },
 };
