@@ -172,6 +172,8 @@ struct utcp__port {
 struct utcp__table {
 	struct utcp__ent **bucket, **old; /* old: while it grows */
 	uint32_t mask, old_mask, moved, count;
+	struct utcp__key last_key; /* whose hash was made last */
+	uint32_t last_hash;
 };
 
 int utcp__ports_init(utcp_t *u);
@@ -179,7 +181,7 @@ void utcp__ports_deinit(utcp_t *u);
 int utcp__table_init(utcp_t *u);
 void utcp__table_deinit(utcp_t *u);
 /* SipHash of the key under the stack's secret. */
-uint32_t utcp__hash(const utcp_t *u, const struct utcp__key *k);
+uint32_t utcp__hash(utcp_t *u, const struct utcp__key *k);
 /* NULL if there is none. */
 struct utcp__ent *utcp__find(utcp_t *u, const struct utcp__key *k);
 /* e->key is set; -EADDRINUSE, -ENOMEM. */
@@ -1322,9 +1324,8 @@ void utcp__rtt_sample(utcp_sock_t *s, uint64_t rtt_ns);
 
 /* ---- udp.c ---------------------------------------------------------------------------------------------------------------- */
 
-/* Sends what is queued; returns true if there is more than room. */
-bool utcp__udp_output(utcp_udp_t *s, struct utcp__out *o);
-/* The same for all of u->udp_outq, in turns. */
+/* Sends what is queued on all of u->udp_outq, in turns; returns true if there is
+   more than room. */
 bool utcp__udp_flush(utcp_t *u, struct utcp__out *o);
 void utcp__udp_retain(utcp_t *u);
 void utcp__udp_destroy_all(utcp_t *u);

@@ -282,6 +282,8 @@ utcp__rcv_retain(utcp_sock_t *s)
 			/* It was acknowledged: all that is left is to end. */
 			COUNT(s->u, DROP_NOMEM);
 			utcp__rcv_drop(s);
+			if (s->dead)
+				s->error = ENOBUFS;
 			utcp__sock_abort(s, ENOBUFS);
 			return;
 		}

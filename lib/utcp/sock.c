@@ -463,13 +463,22 @@ can_write(const utcp_sock_t *s)
 
 	if (s->fin_wanted)
 		return false;
+	/* A Fast Open connection answers before it is established. */
 	if (s->state != UTCP_ESTABLISHED && s->state != UTCP_CLOSE_WAIT &&
-	    !s->fastopen_syn)
+	    !s->fastopen_syn && !(s->state == UTCP_SYN_RECEIVED && s->passive))
 		return false;
 	/* Not for a few bytes: a third of the buffer is worth a call. */
 	if (used + used / 2 > s->sndbuf)
 		return false;
 	return lowat == 0 || utcp__snd_unsent(s) < lowat;
+}
+
+/* More than half the buffer is, whatever was asked for: it may not get more. */
+static bool
+enough(const utcp_sock_t *s)
+{
+	return s->rcvq_bytes >= OPT(s, RCVLOWAT) ||
+	       s->rcvq_bytes >= s->rcvbuf / 2;
 }
 
 uint32_t
@@ -486,7 +495,7 @@ utcp_poll(const utcp_sock_t *s)
 	if (s->listen)
 		return link_empty(&s->listen->accept) ? 0 : UTCP_IN;
 	rd_end = s->fin_seen || s->rd_shut;
-	if (rd_end || (s->rcvq_bytes && s->rcvq_bytes >= OPT(s, RCVLOWAT)))
+	if (rd_end || (s->rcvq_bytes && enough(s)))
 		ready |= UTCP_IN;
 	if (rd_end)
 		ready |= UTCP_RDHUP;

@@ -289,6 +289,14 @@ apply(utcp_sock_t *s, int opt, int64_t value)
 		if (is_conn(s))
 			utcp__set_mss(s);
 		break;
+	case UTCP_OPT_USER_TIMEOUT_NS:
+		/* Patience may end before the next retransmission. */
+		if (value && is_conn(s) && s->out_bytes &&
+		    s->busy->progress_ns + (uint64_t)value <
+			s->due[UTCP__TM_REXMT])
+			utcp__tm_set(s, UTCP__TM_REXMT,
+				     s->busy->progress_ns + (uint64_t)value);
+		break;
 	case UTCP_OPT_KEEPALIVE:
 	case UTCP_OPT_KEEPIDLE_NS:
 	case UTCP_OPT_KEEPINTVL_NS:

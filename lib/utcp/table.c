@@ -32,8 +32,8 @@ utcp__table_deinit(utcp_t *u)
 	memset(t, 0, sizeof(*t));
 }
 
-uint32_t
-utcp__hash(const utcp_t *u, const struct utcp__key *k)
+static uint32_t
+hash(const utcp_t *u, const struct utcp__key *k)
 {
 	uint64_t w[5], a, b;
 
@@ -60,6 +60,17 @@ static inline bool
 key_equal(const struct utcp__key *a, const struct utcp__key *b)
 {
 	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* Who looks for a key and does not find it puts it in, more often than not. */
+uint32_t
+utcp__hash(utcp_t *u, const struct utcp__key *k)
+{
+	if (!key_equal(&u->table.last_key, k)) {
+		u->table.last_hash = hash(u, k);
+		u->table.last_key = *k;
+	}
+	return u->table.last_hash;
 }
 
 /* Where the pointer to an entry with this hash would stand. */

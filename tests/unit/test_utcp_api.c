@@ -553,6 +553,48 @@ low_waters_hold_events_back(void **state)
 	pair_end(&p);
 }
 
+/* More than the buffer can hold is not waited for. */
+static void
+large_rcvlowat_does_not_stall(void **state)
+{
+	static uint8_t data[100000];
+	struct pair p;
+	utcp_sock_t *l, *c, *s;
+
+	(void)state;
+	pair_init(&p, 4);
+	l = pair_listen(&p, 1, 80, 8);
+	assert_int_equal(utcp_set(l, UTCP_OPT_RCVBUF, 16384), 0);
+	pair_connect(&p, l, &c, &s);
+	assert_int_equal(utcp_set(s, UTCP_OPT_RCVLOWAT, 50000), 0);
+	assert_true(utcp_write(c, data, 50000, 0) > 20000);
+	pair_run(&p, 10 * SEC);
+	assert_true(utcp_poll(s) & UTCP_IN);
+	pair_end(&p);
+}
+
+static void
+user_timeout_set_late_counts(void **state)
+{
+	struct pair p;
+	utcp_sock_t *l, *c, *s;
+	int64_t error;
+
+	(void)state;
+	pair_init(&p, 4);
+	l = pair_listen(&p, 1, 80, 8);
+	pair_connect(&p, l, &c, &s);
+	p.cut = true;
+	assert_int_equal(utcp_write(c, "lost", 4, 0), 4);
+	pair_run(&p, 20 * SEC); /* backed off beyond what follows */
+	assert_false(utcp_poll(c) & UTCP_ERR);
+	assert_int_equal(utcp_set(c, UTCP_OPT_USER_TIMEOUT_NS, 21 * SEC), 0);
+	pair_run(&p, 2 * SEC);
+	assert_int_equal(utcp_get(c, UTCP_OPT_ERROR, &error), 0);
+	assert_int_equal(error, ETIMEDOUT);
+	pair_end(&p);
+}
+
 static void
 peeked_data_stays(void **state)
 {
@@ -865,6 +907,8 @@ main(void)
 		cmocka_unit_test(events_are_edges),
 		cmocka_unit_test(full_buffer_tells_when_there_is_room),
 		cmocka_unit_test(low_waters_hold_events_back),
+		cmocka_unit_test(large_rcvlowat_does_not_stall),
+		cmocka_unit_test(user_timeout_set_late_counts),
 		cmocka_unit_test(peeked_data_stays),
 		cmocka_unit_test(
 		    accepted_connections_have_the_listeners_options),
