@@ -38,6 +38,9 @@ int impair_parse(struct impair *im, const char *spec);
 bool impair_busy(const struct impair *im);
 /* Takes the frame (of frame_new), to be given back by impair_get. */
 void impair_put(struct impair *im, struct frame *f, uint64_t now_ns);
+/* The same, but as a device would: large sends cut, checksums finished.
+   (segment.c) */
+void segment_put(struct impair *im, struct frame *f, uint64_t now_ns);
 /* The next that has arrived, the caller's then; NULL. */
 struct frame *impair_get(struct impair *im, uint64_t now_ns);
 /* When impair_get will have one; UINT64_MAX: nothing is on its way. */

@@ -211,7 +211,7 @@ detain(struct impair *im, const utcp_pkt_t *meta, const struct iovec *iov,
 	f->gso_size = meta->gso_size;
 	f->csum_start = meta->csum_start;
 	f->csum_offset = meta->csum_offset;
-	impair_put(im, f, now_ns);
+	segment_put(im, f, now_ns);
 }
 
 static utcp_pkt_t
