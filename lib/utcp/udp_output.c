@@ -223,16 +223,6 @@ send_one(utcp_udp_t *s, struct utcp__out *o)
 }
 
 bool
-utcp__udp_output(utcp_udp_t *s, struct utcp__out *o)
-{
-	enum sent r = SENT;
-
-	while (r == SENT)
-		r = send_one(s, o);
-	return r == FULL;
-}
-
-bool
 utcp__udp_flush(utcp_t *u, struct utcp__out *o)
 {
 	while (!link_empty(&u->udp_outq)) {

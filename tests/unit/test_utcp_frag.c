@@ -337,6 +337,32 @@ fragments_are_bounded(void **state)
 }
 
 static void
+their_bytes_are_bounded(void **state)
+{
+	struct ctx *c = *state;
+	uint64_t base = mem_of(c->u), most = 0;
+
+	/* Few of many pieces each, but for the first. */
+	mk_udp(&m, 6, 99, PORT, 60000, 1);
+	for (uint32_t id = 0; id < 200; id++) {
+		wr32(m.b + 20, id / 8);
+		for (size_t at = 1400; at < 58000; at += 1400)
+			give_frag(c, id, at, at + 1400, true);
+		if (mem_of(c->u) > most)
+			most = mem_of(c->u);
+	}
+	assert_true(most - base > 3u << 20);
+	assert_true(most - base < 5u << 20);
+	assert_true(ctr(c->u, UTCP_CTR_DROP_FRAGMENT) > 100);
+	/* The newest are the ones that are kept. */
+	m.b[8] = 0xfd;
+	mk_udp(&m, 6, 99, PORT, 1000, 1);
+	give_frag(c, 1, 800, 1008, false);
+	give_frag(c, 1, 0, 800, true);
+	expect(c, 1000, 1);
+}
+
+static void
 atomic_fragments_stand_alone(void **state)
 {
 	struct ctx *c = *state;
@@ -405,6 +431,7 @@ main(void)
 		T(bad_fragments),
 		T(fragments_do_not_wait_forever),
 		T(fragments_are_bounded),
+		T(their_bytes_are_bounded),
 		T(atomic_fragments_stand_alone),
 		T(a_fragment_in_a_fragment_is_nothing),
 		T(congestion_marks_survive_fragments),

@@ -577,6 +577,30 @@ the_interface_may_change(void **state)
 	end(&p);
 }
 
+static void
+a_wider_interface_asks_the_path(void **state)
+{
+	struct path p;
+
+	(void)state;
+	begin(&p, 4, 1500, 1400);
+	run(&p, 100000, p.now + 10 * SECOND);
+	assert_int_equal(info(&p).pmtu, 1400);
+	p.mtu = 1480;
+	assert_int_equal(utcp_set_mtu(p.u[0], 9000), 0);
+	/* Not at once: the path was narrower than the interface before. */
+	assert_int_equal(info(&p).pmtu, 1400);
+	flow(&p, 20);
+	assert_in_range(info(&p).pmtu, 1472, 1480);
+	/* and never beyond what the peer takes */
+	p.mtu = 9000;
+	quiet(&p, 601 * SECOND);
+	flow(&p, 20);
+	assert_int_equal(info(&p).pmtu, 1500);
+	assert_int_equal(p.longest, 1500);
+	end(&p);
+}
+
 int
 main(void)
 {
@@ -593,6 +617,7 @@ main(void)
 		cmocka_unit_test(a_probe_is_data_and_its_loss_costs_little),
 		cmocka_unit_test(a_steady_flow_makes_room_for_probes),
 		cmocka_unit_test(the_interface_may_change),
+		cmocka_unit_test(a_wider_interface_asks_the_path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,6 +216,24 @@ answers_are_limited(void **state)
 }
 
 static void
+answers_wait_in_a_bounded_queue(void **state)
+{
+	struct ctx *c = *state;
+	utcp_config_t cfg = { .now_ns = SECOND, .icmp_per_s = 100000 };
+
+	utcp_destroy(c->u);
+	c->u = stack_new(&cfg);
+	for (int i = 0; i < 6000; i++) {
+		mk_udp(&m, 4, 53, 9, 10, 3);
+		give_mk(c->u, &m);
+	}
+	assert_int_equal(ctr(c->u, UTCP_CTR_DROP_LIMIT), 6000 - 4096);
+	assert_int_equal(take_all(c->u), 4096);
+	give_mk(c->u, &m);
+	assert_int_equal(take_all(c->u), 1);
+}
+
+static void
 icmp_errors_reach_the_connected(void **state)
 {
 	static const struct {
@@ -455,6 +473,7 @@ main(void)
 		T(a_closed_port_is_told),
 		T(to_many_nothing_is_told),
 		T(answers_are_limited),
+		T(answers_wait_in_a_bounded_queue),
 		T(icmp_errors_reach_the_connected),
 		T(icmp_errors_reach_nobody_else),
 		T(the_path_tells_its_mtu),
