@@ -382,7 +382,9 @@ UTCP_EXTERN int utcp_getpeername(const utcp_sock_t *s, utcp_addr_t *addr);
 	  " 0: by RETRIES",                                                    \
 	  0, 0, 86400000000000)                                                \
 	X(RETRIES, "retransmissions of data before it ends", 15, 1, 255)       \
-	X(SYN_RETRIES, "retransmissions of a SYN before it ends", 6, 0, 127)   \
+	X(SYN_RETRIES,                                                         \
+	  "retransmissions of a SYN before it ends (RFC 9293 MUST-23)", 7, 0,  \
+	  127)                                                                 \
 	X(SYNACK_RETRIES, "retransmissions of a SYN-ACK", 5, 0, 127)           \
 	X(NOTSENT_LOWAT, "UTCP_OUT only below so many unsent bytes; 0: none",  \
 	  0, 0, UINT32_MAX)                                                    \
