@@ -171,6 +171,24 @@ draw_scripts(struct rng *r, struct ep_conf *c, struct ep_conf *s)
 	conf_step(s, OP_CLOSE, 0, 0, 0);
 }
 
+/* A timeout has a cause: a packet that did not come, or came late. Else the
+   connections live by their timers: too slow, though they do not stall. A few
+   come of a queue that grows without a limit. */
+static void
+check_timeouts(struct sim *w)
+{
+	uint64_t causes = 0, timeouts = sim_counter(w, UTCP_CTR_TIMEOUTS);
+	unsigned int i;
+
+	for (i = 0; i < w->num_pipes; i++)
+		causes += w->pipes[i]->losses + w->pipes[i]->overflows +
+			  w->pipes[i]->broken + w->pipes[i]->late;
+	if (timeouts > 20 + causes)
+		sim_fail(w, "%llu timeouts, and %llu packets lost or late",
+			 (unsigned long long)timeouts,
+			 (unsigned long long)causes);
+}
+
 void
 case_random(uint64_t seed)
 {
@@ -223,6 +241,7 @@ case_random(uint64_t seed)
 	}
 	sim_run(w);
 	sim_settle(w);
+	check_timeouts(w);
 	all_is_back(w);
 	sim_end(w);
 }

@@ -151,13 +151,16 @@ deliver(struct pipe *pipe, struct packet *p, uint64_t at_ns)
 		at_ns += rng_below(r, c->jitter_ns + 1);
 	if (c->reorder > 0 && rng_chance(r, c->reorder)) {
 		at_ns += c->reorder_ns;
+		pipe->late++;
 	} else if (!c->jitter_reorders && c->jitter_ns != 0) {
 		if (at_ns < pipe->last_ns)
 			at_ns = pipe->last_ns;
 		pipe->last_ns = at_ns;
 	}
-	if (c->corrupt > 0 && rng_chance(r, c->corrupt))
+	if (c->corrupt > 0 && rng_chance(r, c->corrupt)) {
 		corrupt(pipe->w, p);
+		pipe->broken++;
+	}
 	sim_at(pipe->w, at_ns, packet_event, p);
 }
 

@@ -94,7 +94,7 @@ struct pipe {
 	bool bad;	   /* Gilbert-Elliott's state, */
 	uint64_t burst_ns; /* when it was looked at last */
 	/* what happened */
-	uint64_t pkts, bytes, overflows, losses, marks, too_big;
+	uint64_t pkts, bytes, overflows, losses, marks, too_big, broken, late;
 	uint64_t backlog_max, backlog_sum; /* bytes, at each packet */
 };
 
