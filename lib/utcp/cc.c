@@ -124,9 +124,8 @@ utcp__cc_view(utcp_sock_t *s)
 	cc->snd_una = s->snd_una;
 	cc->snd_nxt = s->snd_nxt;
 	/* What comes out of order is no disorder where that is the rule. */
-	cc->recovery = s->recovery == REC_DISORDER && s->reo_seen
-			       ? REC_OPEN
-			       : s->recovery;
+	cc->recovery = s->recovery == REC_DISORDER && s->reo_seen ? REC_OPEN
+								  : s->recovery;
 	/* In slow start a window used by half may double (RFC 7661). */
 	cc->cwnd_limited = s->cwnd_limited || (cc->cwnd < cc->ssthresh &&
 					       cc->cwnd / 2 < s->cwnd_used);

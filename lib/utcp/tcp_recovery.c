@@ -238,6 +238,18 @@ undo_timeout(utcp_sock_t *s)
 	undo(s);
 }
 
+/* What was taken for lost was late: reordering, which no segment that was sent
+   once could tell, as we were too quick each time. */
+static void
+undo_fast(utcp_sock_t *s)
+{
+	s->reo_seen = true;
+	if (s->reordering <= REORDERING_MAX / 2)
+		s->reordering *= 2;
+	COUNT(s->u, REORDER);
+	undo(s);
+}
+
 /* An ACK in REC_LOSS. */
 static void
 loss_ack(utcp_sock_t *s, struct utcp__ackwork *w)
@@ -278,13 +290,13 @@ fast_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 	if (all_dsacked(s, w) || (over && eifel(s, w))) {
 		utcp__unmark_lost(s);
 		utcp__rack_recovered(s);
-		undo(s);
+		undo_fast(s);
 	} else if (over) {
 		leave(s);
 	} else if (eifel(s, w) && !s->retrans_bytes) {
 		/* A part came late; nothing of ours is on the way. */
 		utcp__unmark_lost(s);
-		undo(s);
+		undo_fast(s);
 	}
 }
 
@@ -345,7 +357,7 @@ utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 	default:
 		/* The DSACKs may come when recovery is over already. */
 		if (w->dsack && all_dsacked(s, w))
-			undo(s);
+			undo_fast(s);
 		break;
 	}
 	w->recovered = s->recovery <= REC_DISORDER &&

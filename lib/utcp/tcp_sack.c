@@ -169,9 +169,11 @@ utcp__next_lost(utcp_sock_t *s)
 	if (s->frto_new) {
 		/* RFC 5682 section 2.1, step 2b: new data decides whether the
 		   timeout was spurious; 2a if there is none to send. */
+		uint32_t n = utcp__snd_unsent(s);
+
+		n = n < s->mss ? n : s->mss;
 		if (seq_lt(s->high_seq, s->snd_nxt) ||
-		    (utcp__snd_unsent(s) &&
-		     seq_lt(s->snd_nxt, s->snd_una + s->snd_wnd)))
+		    (n && seq_leq(s->snd_nxt + n, s->snd_una + s->snd_wnd)))
 			return NULL;
 		s->frto = s->frto_new = false;
 	}
@@ -308,10 +310,13 @@ utcp__sack_mark(utcp_sock_t *s)
 	uint32_t segs = 0, bytes = 0, above;
 	struct utcp__link *l, *next;
 	struct utcp__seg *seg;
-	uint32_t thresh = s->reordering ? s->reordering : DUPTHRESH;
+	uint32_t thresh = s->out_bytes / s->mss - 1;
 
-	if (!s->sacked_bytes)
+	if (!s->sacked_bytes || s->out_bytes < s->mss)
 		return;
+	/* As many as were seen to overtake, but no more than there will be. */
+	thresh = thresh < s->reordering ? thresh : s->reordering;
+	thresh = thresh > DUPTHRESH ? thresh : DUPTHRESH;
 	l = s->busy->sackc && s->busy->sackc->hint ? &s->busy->sackc->hint->link
 						   : s->busy->segs.prev;
 	while (l->next != &s->busy->segs &&

@@ -128,6 +128,31 @@ reordering_is_learnt(void **state)
 	tt_end(&t);
 }
 
+/* Also when the retransmission was out before the late one came: that it was for
+   nothing tells. */
+static void
+reordering_is_learnt_from_an_undo(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	begin(&t);
+	send_segs(&t, 1, 5);
+	tt_run(&t, RTT);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(6));
+	seg_is(&t, 1);
+	tt_in(&t, ". 1:1(0) ack %u", AT(6));
+	tt_run(&t, RTT / 10);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(6), AT(1), AT(2));
+	assert_int_equal(tt_counter(&t, UTCP_CTR_UNDO), 1);
+	send_segs(&t, 6, 10);
+	tt_run(&t, RTT);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(6), AT(7), AT(16));
+	tt_none(&t);
+	tt_expect_within(&t, RTT / 2, ". %u:%u(%u)", AT(6), AT(7), M);
+	tt_end(&t);
+}
+
 /* Each round with a DSACK makes the window a quarter longer. */
 static void
 dsacks_make_the_window_longer(void **state)
@@ -310,6 +335,7 @@ main(void)
 		cmocka_unit_test(three_sacked_are_enough),
 		cmocka_unit_test(one_sacked_waits_for_the_window),
 		cmocka_unit_test(reordering_is_learnt),
+		cmocka_unit_test(reordering_is_learnt_from_an_undo),
 		cmocka_unit_test(dsacks_make_the_window_longer),
 		cmocka_unit_test(a_lost_retransmission_goes_again),
 		cmocka_unit_test(a_probe_sends_the_last_again),
