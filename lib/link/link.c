@@ -108,17 +108,23 @@ group_new(struct mslink__group **out, const char *device,
 
 /* ---- a stack on a ring ------------------------------------------------------- */
 
+/* What the device can do, the user wants, and has what it needs. */
 static uint32_t
-offloads(const struct ms_cmd_port_create *info)
+offloads_of(const mslink_t *l)
 {
-	uint32_t o = 0;
+	const mslink_options_t *opt = &l->group->opt;
+	uint32_t can = msport_info(l->port)->features, o = 0;
 
-	if (info->features & MS_FEATURE_CSUM_TX)
+	if (can & MS_FEATURE_CSUM_TX)
 		o |= UTCP_OFFLOAD_CSUM;
-	if ((info->features & MS_FEATURE_GSO_TCP) && o)
+	if (can & MS_FEATURE_GSO_TCP)
 		o |= UTCP_OFFLOAD_GSO_TCP;
-	if ((info->features & MS_FEATURE_GSO_UDP) && (o & UTCP_OFFLOAD_CSUM))
+	if (can & MS_FEATURE_GSO_UDP)
 		o |= UTCP_OFFLOAD_GSO_UDP;
+	o |= opt->config.size ? opt->config.offloads : 0;
+	o &= ~opt->no_offloads;
+	if (!(o & UTCP_OFFLOAD_CSUM))
+		o &= ~(UTCP_OFFLOAD_GSO_TCP | UTCP_OFFLOAD_GSO_UDP);
 	return o;
 }
 
@@ -191,10 +197,7 @@ stack_new(mslink_t *l, bool reseed)
 		return r;
 	c.now_ns = mslink_now_ns();
 	c.l2_bytes = l->l2_bytes;
-	c.offloads |= offloads(msport_info(l->port));
-	c.offloads &= ~g->opt.no_offloads;
-	if (!(c.offloads & UTCP_OFFLOAD_CSUM))
-		c.offloads &= ~(UTCP_OFFLOAD_GSO_TCP | UTCP_OFFLOAD_GSO_UDP);
+	c.offloads = offloads_of(l);
 	if (c.mtu == 0)
 		c.mtu = l->mtu;
 	c.claim = mslink__claim;
@@ -348,7 +351,7 @@ mslink_reopen(mslink_t *l)
 	l->last_neigh = l->neighs;
 	if (g->opt.config.mtu == 0)
 		(void)utcp_set_mtu(l->u, l->mtu);
-	return 0;
+	return utcp_set_offloads(l->u, offloads_of(l));
 }
 
 void

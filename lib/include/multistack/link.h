@@ -45,10 +45,10 @@ typedef struct mslink_options_s {
 	   one. None: those that the switch's routes name. Copied. */
 	const utcp_addr_t *addrs;
 	/*
-	 * The stack's configuration. The link sets l2_bytes, offloads, now_ns
-	 * and the claim hooks itself, and what is 0 here: mtu from the
-	 * interface, seed from the system's randomness. config.size may be 0:
-	 * all defaults.
+	 * The stack's configuration. The link sets l2_bytes, now_ns and the
+	 * claim hooks itself, adds the device's offloads, and sets what is 0
+	 * here: mtu from the interface, seed from the system's randomness.
+	 * config.size may be 0: all defaults.
 	 */
 	utcp_config_t config;
 } mslink_options_t;
