@@ -19,9 +19,10 @@
 #define RAISE_NS (600 * SEC) /* RFC 1191 section 6.3, RFC 8201 section 4 */
 #define AGAIN_NS SEC	     /* between probes that are lost */
 #define RECOVER_NS (5 * SEC) /* after a black hole, before the first probe */
-#define CLOSE_ENOUGH 8	     /* bytes: the search is over */
-#define PROBE_MSS 8	     /* cwnd that a probe needs, segments */
-#define BEHIND_MSS 4	     /* and data to follow it */
+#define WORTH_IT 64    /* bytes less, for which a black hole is suspected */
+#define CLOSE_ENOUGH 8 /* bytes: the search is over */
+#define PROBE_MSS 8    /* cwnd that a probe needs, segments */
+#define BEHIND_MSS 4   /* and data to follow it */
 
 /* Sizes that links and tunnels have: the search goes by them. */
 static const uint16_t common[] = {
@@ -324,7 +325,7 @@ utcp__mtu_black_hole(utcp_sock_t *s)
 		return;
 	if (was > 1280)
 		mtu = 1280;
-	if (!oldest_exceeds(s, mtu))
+	if (was - mtu < WORTH_IT || !oldest_exceeds(s, mtu))
 		return;
 	s->pmtu_probing = false;
 	learn(s->u, s->ent.key.raddr, family_of(s), mtu);
