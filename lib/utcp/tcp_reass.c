@@ -11,6 +11,7 @@
 #define SACKS 4
 #define RUN_BYTES 16384u
 #define LEAST_BYTES 65536u /* may always be used */
+#define LEAST_BLKS 512u
 
 static struct utcp__rblk *
 blk_of(struct utcp__link *l)
@@ -181,7 +182,8 @@ blk_free(utcp_sock_t *s, struct utcp__rblk *b)
 	utcp__rblk_free(s->u, b);
 }
 
-/* Whether so many bytes more may be kept. */
+/* Whether a block of so many bytes more may be kept. Their number is bounded
+   too, for the sake of the search. */
 static bool
 room_for(const utcp_sock_t *s, uint32_t bytes)
 {
@@ -190,8 +192,9 @@ room_for(const utcp_sock_t *s, uint32_t bytes)
 	if (most < LEAST_BYTES)
 		most = LEAST_BYTES;
 	return (uint64_t)s->busy->reass_bytes + bytes +
-		   sizeof(struct utcp__rblk) <=
-	       most;
+		       sizeof(struct utcp__rblk) <=
+		   most &&
+	       s->busy->reass_blks < LEAST_BLKS + s->rcvbuf / 4096;
 }
 
 /* What lies lowest is worth most, and is what the sender sends again first: the
@@ -330,16 +333,34 @@ put_around(utcp_sock_t *s, struct utcp__link *prev, struct utcp__seg_in *seg)
 	return at;
 }
 
+/* The last block that begins at seq or before it, or the list's head. */
+static struct utcp__link *
+find_prev(utcp_sock_t *s, uint32_t seq)
+{
+	struct utcp__link *list = &s->busy->reass, *l = list->prev;
+
+	/* Mostly it is the newest. */
+	if (l == list || !seq_lt(seq, blk_of(l)->seq))
+		return l;
+	if (seq_lt(seq, blk_of(list->next)->seq))
+		return list;
+	if (blk_of(l)->seq - seq <= seq - blk_of(list->next)->seq) {
+		while (l != list && seq_lt(seq, blk_of(l)->seq))
+			l = l->prev;
+		return l;
+	}
+	for (l = list->next; l != list && !seq_lt(seq, blk_of(l)->seq);)
+		l = l->next;
+	return l->prev;
+}
+
 void
 utcp__reass_insert(utcp_sock_t *s, struct utcp__seg_in *seg)
 {
 	uint32_t start = seg->seq, end = seg->seq + seg->len, stop;
-	struct utcp__link *prev = s->busy->reass.prev;
+	struct utcp__link *prev = find_prev(s, start);
 	struct utcp__rblk *at, *b;
 
-	/* Mostly it is the newest: the search begins at the end. */
-	while (prev != &s->busy->reass && seq_lt(start, blk_of(prev)->seq))
-		prev = prev->prev;
 	at = NULL;
 	if (prev != &s->busy->reass && seq_lt(start, blk_end(blk_of(prev)))) {
 		at = blk_of(prev);
