@@ -96,7 +96,7 @@ pair_move(struct pair *p, int from)
 				 0);
 	/* Borrowed memory is not looked at behind this. */
 	utcp_retain(p->u[!from]);
-	memset(p->mem, 0xee, BUFS * BUF_BYTES);
+	memset(p->mem, 0xee, (size_t)n * BUF_BYTES);
 	return n;
 }
 
