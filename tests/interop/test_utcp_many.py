@@ -136,9 +136,11 @@ def test_many_connections_one_after_another(bench: Bench) -> None:
 
 
 @contextmanager
-def flood(bench: Bench, family: int, kind: str, rate: str) -> Iterator[None]:
+def flood(
+    bench: Bench, family: int, kind: str, rate: str, *source: object
+) -> Iterator[None]:
     """From everybody, to port 7000, until the block is over."""
-    argv = [program("utcp-flood"), TUN, UTCP[family], 7000, kind, 60, rate]
+    argv = [program("utcp-flood"), TUN, UTCP[family], 7000, kind, 60, rate, *source]
     child = subprocess.Popen(
         bench.rig.ns.command(*argv), stdout=subprocess.PIPE, text=True
     )
@@ -181,6 +183,22 @@ def test_a_flood_while_serving(bench: Bench, kind: str, family: int) -> None:
     if kind == "ack":
         assert peer.count("accepts") == 21, "a guess passed for a cookie"
     assert full_duplex(old, 1000) == 1000
+
+
+@pytest.mark.parametrize("timestamps", [0, 1], ids="timestamps-{}".format)
+@pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
+def test_a_blind_attacker(bench: Bench, family: int, timestamps: int) -> None:
+    """RFC 5961: who knows addresses and ports, and guesses numbers."""
+    peer = bench.peer("--out", "rate=100m")
+    peer.listen(family, 7000, "echo", "quiet", f"timestamps={timestamps}")
+    sock = bench.connect(family, 7000)
+    source = sock.getsockname()[:2]
+    with flood(bench, family, "blind", "50000", *source):
+        assert full_duplex(sock, 8 * MB) == 8 * MB
+    info = peer.info("server")
+    assert (info["failed"], info["accepted"]) == (0, 1)
+    assert peer.count("drop_window") > 1000
+    assert peer.count("challenge_acks") < 100, "an attacker makes us talk"
 
 
 def test_a_transfer_during_a_syn_flood(bench: Bench) -> None:
