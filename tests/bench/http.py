@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -122,11 +123,19 @@ class Http:
                 *("gro", state),
             )
 
+    def _answers(self, line: Line) -> bool:
+        with self.s.world.inside(CLIENT):
+            sock = socket.socket()
+        with sock:
+            sock.settimeout(1)
+            return sock.connect_ex((line.address, PORT)) == 0
+
     @contextmanager
     def serving(self, line: Line) -> Iterator[Process]:
         self.offloads(line.offloads)
         process = line.start(self)
         try:
+            process.wait_for(lambda: self._answers(line), "an answer")
             yield process
         finally:
             process.stop()
