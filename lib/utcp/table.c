@@ -155,7 +155,8 @@ move_some(utcp_t *u)
 	}
 }
 
-/* One entry a bucket, at most. Without memory chains get longer. */
+/* One entry in two buckets, at most: each in a chain is a cache miss. Without
+   memory chains get longer. */
 static void
 grow(utcp_t *u)
 {
@@ -163,7 +164,7 @@ grow(utcp_t *u)
 	struct utcp__ent **bucket;
 	uint64_t num = 2 * (t->mask + 1ull);
 
-	if (t->old || t->count <= t->mask || num > BUCKETS_MAX)
+	if (t->old || t->count <= t->mask / 2 || num > BUCKETS_MAX)
 		return;
 	bucket = utcp__alloc(u, num * sizeof(*bucket));
 	if (!bucket)

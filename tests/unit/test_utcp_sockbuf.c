@@ -348,7 +348,7 @@ idle_connections_are_small(void **state)
 	pair_run(&p, SEC);
 	utcp_usage(p.u[1], &after);
 	assert_int_equal(after.socks, NUM + 1);
-	if (after.mem_bytes - before.mem_bytes > 1000ull * NUM)
+	if (after.mem_bytes - before.mem_bytes > 1024ull * NUM)
 		fail_msg(
 		    "%llu bytes each",
 		    (unsigned long long)(after.mem_bytes - before.mem_bytes) /
