@@ -417,7 +417,8 @@ send_tail_probe(utcp_sock_t *s, struct utcp__out *o)
 	struct utcp__seg *seg;
 	int err = 0;
 
-	if (!s->out_bytes) {
+	/* Recovery has begun since: it probes enough. */
+	if (!s->out_bytes || s->recovery >= REC_FAST) {
 		s->tlp_owed = false;
 		return HOLD_NOT;
 	}
