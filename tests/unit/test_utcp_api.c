@@ -47,6 +47,56 @@ connects_over_ipv6(void **state)
 }
 
 static void
+ipv6_wildcard_takes_ipv4(void **state)
+{
+	utcp_addr_t any = { .family = 6 }, to = pair_addr(4, 2, 80), a;
+	struct pair p;
+	utcp_sock_t *l, *c, *s;
+	char b[4];
+
+	(void)state;
+	pair_init(&p, 4);
+	any.port_be = to.port_be;
+	assert_int_equal(utcp_open(p.u[1], 6, &l), 0);
+	assert_int_equal(utcp_bind(l, &any), 0);
+	assert_int_equal(utcp_listen(l, 1), 0);
+	assert_int_equal(utcp_open(p.u[0], 4, &c), 0);
+	assert_int_equal(utcp_connect(c, &to), -EINPROGRESS);
+	pair_pump(&p);
+	assert_int_equal(utcp_accept(l, &s), 0);
+	assert_int_equal(utcp_getpeername(s, &a), 0);
+	assert_int_equal(a.family, 4);
+	assert_int_equal(utcp_write(s, "hi", 2, 0), 2);
+	pair_pump(&p);
+	assert_int_equal(utcp_read(c, b, 4, 0), 2);
+	pair_end(&p);
+}
+
+static void
+both_sides_may_close_at_once(void **state)
+{
+	utcp_usage_t usage;
+	struct pair p;
+	utcp_sock_t *l, *c, *s;
+
+	(void)state;
+	pair_init(&p, 4);
+	l = pair_listen(&p, 1, 80, 8);
+	pair_connect(&p, l, &c, &s);
+	utcp_close(c);
+	utcp_close(s);
+	pair_run(&p, 300 * SEC);
+	for (int i = 0; i < 2; i++) {
+		utcp_usage(p.u[i], &usage);
+		assert_int_equal(usage.socks, i);
+		assert_int_equal(usage.timewaits, 0);
+		assert_int_equal(p.u[i]->ctr[UTCP_CTR_RESETS_OUT], 0);
+	}
+	utcp_close(l);
+	pair_end(&p);
+}
+
+static void
 bytes_arrive_as_they_were_written(void **state)
 {
 	enum { BYTES = 300000 };
@@ -891,6 +941,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(connects_over_ipv4),
 		cmocka_unit_test(connects_over_ipv6),
+		cmocka_unit_test(ipv6_wildcard_takes_ipv4),
+		cmocka_unit_test(both_sides_may_close_at_once),
 		cmocka_unit_test(bytes_arrive_as_they_were_written),
 		cmocka_unit_test(sent_buffers_come_back_acknowledged),
 		cmocka_unit_test(destroy_returns_buffers_cancelled),

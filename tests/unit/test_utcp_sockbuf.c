@@ -326,7 +326,11 @@ mixed_buffers_keep_their_order(void **state)
 static void
 idle_connections_are_small(void **state)
 {
+#if defined(UTCP_DEBUG)
+	enum { NUM = 2000 };
+#else
 	enum { NUM = 10000 };
+#endif
 	utcp_config_t c = { .max_socks = 20000 };
 	utcp_usage_t before, after;
 	utcp_sock_t *l, *s, *t;
