@@ -559,7 +559,7 @@ struct utcp__syn {
 	    link;	       /* u->syns[retries], by time: the oldest first */
 	utcp_sock_t *listener; /* borrowed: the listener's end ends it */
 	struct utcp__link of_listener;
-	uint64_t due_ns, born_ns;
+	uint64_t due_ns, born_ns, odd_ns;
 	uint32_t irs, iss;
 	uint32_t ts_recent, ts_ofs;
 	uint16_t mss, wnd, wnd_acked;
@@ -1053,6 +1053,10 @@ void utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg);
 void utcp__tcp_data_fast(utcp_sock_t *s, struct utcp__seg_in *seg);
 /* Acknowledge at once. */
 static inline void utcp__ack_soon(utcp_sock_t *s);
+/* Whether odd segments of one connection were answered too often of late; else
+   one more is. *whole_ns: when the budget, ten in 5 s (RFC 5961 section 7), is
+   whole again; 0 at first. */
+bool utcp__odd_often(utcp_t *u, uint64_t *whole_ns);
 /* An ACK that answers something odd: of data always, else at most ten in 5 s of
    a connection, against ACK loops. */
 void utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg);

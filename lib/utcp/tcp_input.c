@@ -77,20 +77,16 @@ utcp__tcp_refuse(utcp_t *u, const struct utcp__seg_in *seg)
 		COUNT(u, RESETS_OUT);
 }
 
-/* Whether odd segments were answered too often of late; else one more is. */
-static bool
-odd_often(utcp_sock_t *s)
+bool
+utcp__odd_often(utcp_t *u, uint64_t *whole_ns)
 {
-	uint64_t now = s->u->now_ns;
-
-	/* challenge_ns: when the budget is whole again. */
-	if (s->challenge_ns < now)
-		s->challenge_ns = now;
-	if (s->challenge_ns - now > (ODD_BURST - 1) * ODD_NS) {
-		COUNT(s->u, DROP_LIMIT);
+	if (*whole_ns < u->now_ns)
+		*whole_ns = u->now_ns;
+	if (*whole_ns - u->now_ns > (ODD_BURST - 1) * ODD_NS) {
+		COUNT(u, DROP_LIMIT);
 		return true;
 	}
-	s->challenge_ns += ODD_NS;
+	*whole_ns += ODD_NS;
 	return false;
 }
 
@@ -100,7 +96,8 @@ utcp__challenge(utcp_sock_t *s)
 	/* RFC 5961 section 7: limited for the connection, and for the stack,
 	   so that nobody can have us work, or count: the stack's limit tells
 	   nothing of a connection whose own comes first. */
-	if (odd_often(s) || !utcp__allow_challenge(s->u))
+	if (utcp__odd_often(s->u, &s->challenge_ns) ||
+	    !utcp__allow_challenge(s->u))
 		return;
 	COUNT(s->u, CHALLENGE_ACKS);
 	utcp__ack_soon(s);
@@ -110,7 +107,8 @@ void
 utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
 	/* Data is no answer to an ACK of ours, so no loop can be of it. */
-	if ((seg->len > 0 && (seg->flags & TH_SYN) == 0) || !odd_often(s))
+	if ((seg->len > 0 && (seg->flags & TH_SYN) == 0) ||
+	    !utcp__odd_often(s->u, &s->challenge_ns))
 		utcp__ack_soon(s);
 }
 

@@ -430,7 +430,7 @@ syn_ack_odd(struct utcp__syn *syn)
 	uint8_t h[60] = { 0 };
 	uint32_t bytes = 20;
 
-	if (!utcp__allow_challenge(u))
+	if (utcp__odd_often(u, &syn->odd_ns) || !utcp__allow_challenge(u))
 		return;
 	COUNT(u, CHALLENGE_ACKS);
 	memcpy(h, &syn->ent.key.lport_be, 2);
@@ -466,7 +466,7 @@ syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 		if ((syn->opts & TO_TS) != 0 && (seg->opts & TO_TS) != 0 &&
 		    seq_lt(syn->ts_recent, seg->ts_val))
 			syn->ts_recent = seg->ts_val;
-		if (utcp__allow_challenge(u))
+		if (!utcp__odd_often(u, &syn->odd_ns))
 			send_synack(syn, syn->ecn);
 		return false;
 	}

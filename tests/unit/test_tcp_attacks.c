@@ -159,6 +159,27 @@ syn_flood(void **state)
 	tt_end(&t);
 }
 
+/* One SYN over and over: its sender is told ten times in five seconds. */
+static void
+same_syn(void **state)
+{
+	unsigned int n = 0;
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_listen(&t);
+	t.p->stack_port = 80;
+	for (unsigned int i = 0; i < 1000; i++) {
+		tt_in(&t, "S 0:0(0) <mss 1460>");
+		n += tt_skip(&t);
+	}
+	assert_in_range(n, 2, 11);
+	tt_in(&t, ". 1:1(0) ack 1");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_end(&t);
+}
+
 /* ACKs that guess at cookies. */
 static void
 cookie_guess(void **state)
@@ -419,6 +440,7 @@ main(void)
 		cmocka_unit_test(blind_syn_and_data),
 		cmocka_unit_test(challenge_side_channel),
 		cmocka_unit_test(syn_flood),
+		cmocka_unit_test(same_syn),
 		cmocka_unit_test(cookie_guess),
 		cmocka_unit_test(accept_flood),
 		cmocka_unit_test(tiny_windows),
