@@ -11,6 +11,7 @@ const struct group sim_groups[] = {
 	{ "mtu", "paths that carry less, told or silent", case_mtu, 80 },
 	{ "attack", "forged segments, SYNs by the thousand", case_attack, 12 },
 	{ "vanish", "the link is cut for ever", case_vanish, 300 },
+	{ "udp", "datagrams and their fragments", case_udp, 300 },
 	{ "wrap", "sequence numbers and timestamps wrap", case_wrap, 200 },
 	{ "grid", "rates and delays: goodput by the model", case_grid, 51 },
 	{ "loss", "losses: goodput by the model", case_loss, 24 },

@@ -286,6 +286,13 @@ pipe_send(struct pipe *pipe, struct node *from, struct packet *p)
 
 /* ---- offloads in software ----------------------------------------------------------- */
 
+/* UDP's 0 means that there is none. */
+static uint16_t
+finished(uint16_t sum, bool udp)
+{
+	return sum == 0xffff && udp ? 0xffff : (uint16_t)~sum;
+}
+
 /* Segments of a GSO packet, as a device would cut them. */
 static void
 segment(struct pipe *pipe, struct node *from, const uint8_t *big, uint32_t len,
@@ -325,10 +332,10 @@ segment(struct pipe *pipe, struct node *from, const uint8_t *big, uint32_t len,
 				d[l3 + 13] &= (uint8_t)~TH_CWR;
 		}
 		put16(d + l3 + meta->csum_offset, 0);
-		put16(
-		    d + l3 + meta->csum_offset,
-		    (uint16_t)~sim_sum(d + l3, l4 + part,
-				       sim_pseudo(d, l4 + part, udp ? 17 : 6)));
+		put16(d + l3 + meta->csum_offset,
+		      finished(sim_sum(d + l3, l4 + part,
+				       sim_pseudo(d, l4 + part, udp ? 17 : 6)),
+			       udp));
 		pipe_send(pipe, from, p);
 	}
 }
@@ -356,8 +363,9 @@ pipe_send_pkt(struct pipe *pipe, struct node *from, const utcp_pkt_t *el,
 			    sim_pseudo(p->data, len - el->csum_start,
 				       el->csum_offset == 6 ? 17 : 6)))
 			sim_fail(w, "a partial checksum starts wrong");
-		put16(field, (uint16_t)~sim_sum(p->data + el->csum_start,
-						len - el->csum_start, 0));
+		put16(field, finished(sim_sum(p->data + el->csum_start,
+					      len - el->csum_start, 0),
+				      el->csum_offset == 6));
 	}
 	if (el->gso_type != UTCP_GSO_NONE) {
 		segment(pipe, from, p->data, len, el);

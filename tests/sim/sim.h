@@ -195,6 +195,8 @@ void sim_fail(struct sim *w, const char *fmt, ...)
 /* Adds words to w->what. */
 void sim_say(struct sim *w, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Prints what happened on the links, and the stacks' counters. */
+void sim_say_all(struct sim *w);
 struct pipe *sim_pipe(struct sim *w, const char *name,
 		      const struct pipe_conf *conf);
 struct node *sim_node(struct sim *w, const struct node_conf *conf,

@@ -156,6 +156,33 @@ describe(struct ep *e)
 }
 
 void
+sim_say_all(struct sim *w)
+{
+	uint64_t v[UTCP_CTR_MAX];
+	unsigned int i, c;
+
+	for (i = 0; i < w->num_pipes; i++)
+		printf("  %s: %llu packets, %llu lost, %llu overflows, %llu "
+		       "marks, queue at most %llu bytes, %llu on average\n",
+		       w->pipes[i]->name, (unsigned long long)w->pipes[i]->pkts,
+		       (unsigned long long)w->pipes[i]->losses,
+		       (unsigned long long)w->pipes[i]->overflows,
+		       (unsigned long long)w->pipes[i]->marks,
+		       (unsigned long long)w->pipes[i]->backlog_max,
+		       (unsigned long long)(w->pipes[i]->backlog_sum /
+					    (w->pipes[i]->pkts + 1)));
+	for (i = 0; i < w->num_nodes && i < 4; i++) {
+		printf("  node %u:", i + 1);
+		utcp_counters(w->nodes[i]->u, v, UTCP_CTR_MAX);
+		for (c = 0; c < UTCP_CTR_MAX; c++)
+			if (v[c] != 0)
+				printf(" %s %llu", utcp_counter_name(c),
+				       (unsigned long long)v[c]);
+		printf("\n");
+	}
+}
+
+void
 sim_fail(struct sim *w, const char *fmt, ...)
 {
 	unsigned int i, shown = 0;
@@ -174,6 +201,7 @@ sim_fail(struct sim *w, const char *fmt, ...)
 				describe(e);
 				shown++;
 			}
+	sim_say_all(w);
 	fflush(stdout);
 	_Exit(1);
 }
@@ -587,35 +615,6 @@ sim_counter(struct sim *w, enum utcp_counter c)
 }
 
 static void
-say_all(struct sim *w)
-{
-	uint64_t v[UTCP_CTR_MAX];
-	unsigned int i, c;
-
-	printf("%s seed %llu, %.6f s:%s\n", w->group,
-	       (unsigned long long)w->seed, (double)w->now_ns / 1e9, w->what);
-	for (i = 0; i < w->num_pipes; i++)
-		printf("  %s: %llu packets, %llu lost, %llu overflows, %llu "
-		       "marks, queue at most %llu bytes, %llu on average\n",
-		       w->pipes[i]->name, (unsigned long long)w->pipes[i]->pkts,
-		       (unsigned long long)w->pipes[i]->losses,
-		       (unsigned long long)w->pipes[i]->overflows,
-		       (unsigned long long)w->pipes[i]->marks,
-		       (unsigned long long)w->pipes[i]->backlog_max,
-		       (unsigned long long)(w->pipes[i]->backlog_sum /
-					    (w->pipes[i]->pkts + 1)));
-	for (i = 0; i < w->num_nodes && i < 4; i++) {
-		printf("  node %u:", i + 1);
-		utcp_counters(w->nodes[i]->u, v, UTCP_CTR_MAX);
-		for (c = 0; c < UTCP_CTR_MAX; c++)
-			if (v[c] != 0)
-				printf(" %s %llu", utcp_counter_name(c),
-				       (unsigned long long)v[c]);
-		printf("\n");
-	}
-}
-
-static void
 node_end(struct sim *w, struct node *n)
 {
 	utcp_usage_t usage;
@@ -644,8 +643,12 @@ sim_end(struct sim *w)
 	struct event e;
 	unsigned int i;
 
-	if (w->verbose)
-		say_all(w);
+	if (w->verbose) {
+		printf("%s seed %llu, %.6f s:%s\n", w->group,
+		       (unsigned long long)w->seed, (double)w->now_ns / 1e9,
+		       w->what);
+		sim_say_all(w);
+	}
 	while (w->num_events > 0) {
 		e = take_first(w);
 		if (e.fn == packet_event)
