@@ -316,13 +316,23 @@ set_cwnd(struct bbr *b, utcp_cc_t *cc, const utcp_ack_t *ack)
 	cc->cwnd = n < cap ? n : cap;
 }
 
+/* Before there is a rate: the window in a round trip, or in a millisecond. */
+static void
+first_pacing(struct bbr *b, utcp_cc_t *cc)
+{
+	uint64_t rtt = cc->srtt_ns ? cc->srtt_ns : MSEC;
+
+	b->rtt_seen = cc->srtt_ns != 0;
+	cc->pacing_rate = (uint64_t)((double)STARTUP_PACING_GAIN * cc->cwnd *
+				     1e9 / (double)rtt);
+}
+
 /* ---- hooks --------------------------------------------------------------------------- */
 
 static int
 bbr_init(utcp_cc_t *cc)
 {
 	struct bbr *b = cc->priv;
-	uint64_t rtt = cc->srtt_ns ? cc->srtt_ns : MSEC;
 
 	b->inflight_long = BBR_INF;
 	b->up_cnt = BBR_INF;
@@ -337,8 +347,7 @@ bbr_init(utcp_cc_t *cc)
 	bbr_start_round(b, cc);
 	b->loss_round_delivered = cc->delivered;
 	enter(b, BBR_STARTUP);
-	cc->pacing_rate = (uint64_t)((double)STARTUP_PACING_GAIN * cc->cwnd *
-				     1e9 / (double)rtt);
+	first_pacing(b, cc);
 	set_pacing(b, cc);
 	return 0;
 }
@@ -348,6 +357,8 @@ bbr_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 {
 	struct bbr *b = cc->priv;
 
+	if (!b->rtt_seen && cc->srtt_ns)
+		first_pacing(b, cc);
 	bbr_model_ack(b, cc, ack);
 	if (b->state == BBR_STARTUP && b->full_bw_reached)
 		enter(b, BBR_DRAIN);

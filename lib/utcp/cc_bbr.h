@@ -72,6 +72,7 @@ struct bbr {
 	uint64_t bw;
 	uint32_t prior_cwnd;
 	bool in_loss; /* after a timeout */
+	bool rtt_seen;
 	float pacing_gain, cwnd_gain;
 };
 

@@ -101,10 +101,13 @@ utcp__rack_detect(utcp_sock_t *s)
 				seg->sent_ns, seg->seq + seg->len))
 			break;
 		due = seg->sent_ns + wnd;
-		if (due <= now)
-			utcp__mark_lost(s, seg, true);
-		else if (due > wait)
+		if (due > now) {
+			/* So are all behind it. The RFC waits for the last of
+			   them; there is no tick here to wait for. */
 			wait = due;
+			break;
+		}
+		utcp__mark_lost(s, seg, true);
 	}
 out:
 	if (wait)
@@ -116,13 +119,11 @@ out:
 void
 utcp__rack_timeout(utcp_sock_t *s)
 {
-	uint64_t lost = s->lost;
-
 	utcp__tm_clear(s, UTCP__TM_REO);
 	if (!OPT(s, RACK) || !utcp__has_sack(s) || !s->out_bytes)
 		return;
 	utcp__rack_detect(s);
-	if (s->lost == lost)
+	if (!s->busy->lost_hint)
 		return;
 	if (s->loss_seen && s->recovery < REC_FAST)
 		utcp__enter_fast(s, NULL);

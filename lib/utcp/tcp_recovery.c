@@ -62,11 +62,12 @@ utcp__enter_fast(utcp_sock_t *s, const struct utcp__ackwork *w)
 	COUNT(s->u, FAST_RECOVERY);
 	s->loss_seen = false;
 	/* One reduction a window, if it was ECN that asked first. */
-	if (s->recovery == REC_CWR)
+	if (s->recovery == REC_CWR) {
 		s->high_seq = s->snd_nxt;
-	else
+	} else {
 		reduce(s, w ? w->acked : 0, w ? w->sacked : 0, UTCP_CC_LOSS);
-	undo_arm(s);
+		undo_arm(s);
+	}
 	s->recovery = REC_FAST;
 	utcp__tm_clear(s, UTCP__TM_TLP);
 	utcp__cc_event(s, UTCP_CC_LOSS);
@@ -366,6 +367,8 @@ utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 	detect(s, w);
 	if (s->loss_seen && s->recovery < REC_FAST)
 		utcp__enter_fast(s, w);
+	if (s->recovery == REC_CWR && !s->out_bytes)
+		leave(s); /* nobody else will come to end it */
 	if (s->recovery <= REC_DISORDER) {
 		s->recovery = s->sacked_bytes ? REC_DISORDER : REC_OPEN;
 		/* The mark must not be overtaken by the sequence space. */

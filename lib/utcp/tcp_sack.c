@@ -404,6 +404,29 @@ sack_seg(utcp_sock_t *s, struct utcp__ackwork *w, struct utcp__seg *seg)
 	link_remove(&seg->by_time);
 }
 
+/* What the peer has needs no more than to be counted: neighbours become one
+   record, so that a walk meets holes, not segments. Returns seg's record. */
+static struct utcp__seg *
+sack_merge(utcp_sock_t *s, struct utcp__seg *seg)
+{
+	struct utcp__seg *next = next_seg(s, seg), *prev;
+
+	if (next && next->flags & SEG_SACKED) {
+		seg->len += next->len;
+		seg->flags |= next->flags & SEG_FIN;
+		utcp__seg_free(s, next);
+	}
+	if (seg->link.prev == &s->busy->segs)
+		return seg;
+	prev = CONTAINER(seg->link.prev, struct utcp__seg, link);
+	if (!(prev->flags & SEG_SACKED))
+		return seg;
+	prev->len += seg->len;
+	prev->flags |= seg->flags & SEG_FIN;
+	utcp__seg_free(s, seg);
+	return prev;
+}
+
 /* The part of seg that the block covers, in whole segments as they were sent:
    less cannot have been SACKed by who plays fair, and who does not shall not
    make crumbs of our records. Returns what follows in the list. */
@@ -422,6 +445,8 @@ sack_part(utcp_sock_t *s, struct utcp__ackwork *w, struct utcp__seg *seg,
 		if (from)
 			seg = next_seg(s, seg);
 		sack_seg(s, w, seg);
+		seg = sack_merge(s, seg);
+		s->busy->sackc->hint = seg;
 	}
 	return next_seg(s, seg);
 }
