@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * tcp_loss.h: what the files of loss recovery share: tcp_ack.c (the order of
- * things), tcp_sack.c (scoreboard), tcp_rate.c (rate sample), tcp_rack.c (loss
- * by time, tail probes), tcp_recovery.c (states, cwnd), and cc.c.
+ * things), tcp_sent.c and tcp_sack.c (scoreboard), tcp_rate.c (rate sample),
+ * tcp_rack.c (loss by time, tail probes), tcp_recovery.c (states, cwnd), and
+ * cc.c.
  */
 #ifndef UTCP_TCP_LOSS_H
 #define UTCP_TCP_LOSS_H
@@ -56,6 +57,15 @@ utcp__first_seg(const utcp_sock_t *s)
 	return CONTAINER(s->busy->segs.next, struct utcp__seg, link);
 }
 
+/* NULL: it is the last. */
+static inline struct utcp__seg *
+utcp__next_seg(const utcp_sock_t *s, const struct utcp__seg *seg)
+{
+	return seg->link.next == &s->busy->segs
+		   ? NULL
+		   : CONTAINER(seg->link.next, struct utcp__seg, link);
+}
+
 /* Segments on the wire that n bytes of one record are. */
 static inline uint32_t
 utcp__num_segs(const utcp_sock_t *s, uint32_t n)
@@ -69,12 +79,16 @@ utcp__cc_own(const utcp_sock_t *s)
 	return s->cc_mod && s->cc_mod->ops.flags & UTCP_CC_OWN_RECOVERY;
 }
 
+/* tcp_sent.c */
+/* seg is acknowledged, or cut away: out of all lists, memory; the counts are the
+   caller's. */
+void utcp__seg_free(utcp_sock_t *s, struct utcp__seg *seg);
+void utcp__sackcache_free(utcp_sock_t *s);
+
 /* tcp_sack.c */
 /* n bytes from the front of seg (or all) arrived, which were not SACKed. */
 void utcp__seg_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
 			 struct utcp__seg *seg, uint32_t n);
-/* seg is acknowledged, or cut away: out of all lists, counts, memory. */
-void utcp__seg_free(utcp_sock_t *s, struct utcp__seg *seg);
 void utcp__sack_blocks(utcp_sock_t *s, struct utcp__ackwork *w);
 /* Taken for lost. blame: congestion may be why. */
 void utcp__mark_lost(utcp_sock_t *s, struct utcp__seg *seg, bool blame);
