@@ -430,6 +430,11 @@ void utcp__out_data(struct utcp__out *o, const void *data, size_t len);
 void utcp__out_end(struct utcp__out *o, uint8_t proto, uint8_t tos, uint8_t ttl,
 		   bool df, uint16_t csum_offset, uint16_t gso_size);
 
+/* An identification for a datagram that may be fragmented: none comes again
+   soon for the same two hosts (RFC 6864 section 4.3), and nobody else can tell
+   the next (RFC 7739 section 5.3). */
+uint32_t utcp__frag_id(utcp_t *u, const struct utcp__key *k);
+
 /*
  * A control packet without a socket, or ahead of it: RST, SYN-ACK of a half
  * open connection, ACK of TIME-WAIT, ICMP. The L4 bytes are copied, checksum
@@ -817,9 +822,11 @@ struct utcp_sock_s {
 	uint32_t rcvq_bytes;   /* in rcvq, unread */
 	uint32_t last_data_ms; /* when data came last; 0: never */
 	uint32_t sent_then;    /* bytes_sent at that time */
-	uint16_t rcv_mss;      /* estimate */
-	uint8_t num_sacks;     /* of what came out of order, newest first */
-	uint8_t quick_acks;    /* ACKs to send at once at the start */
+	/* bytes_received and milliseconds, lately: what came since (sock_busy.c) */
+	uint32_t rcv_mark, rcv_mark_ms;
+	uint16_t rcv_mss;   /* estimate */
+	uint8_t num_sacks;  /* of what came out of order, newest first */
+	uint8_t quick_acks; /* ACKs to send at once at the start */
 	uint32_t ts_recent, ts_ofs; /* RFC 7323; ours is now + ts_ofs */
 	uint64_t ts_recent_ns;
 	bool fin_ofo;	 /* a FIN came out of order: busy->fin_seq */
@@ -874,6 +881,7 @@ struct utcp_s {
 	uint64_t now_ns;
 	uint64_t key_hash[2], key_iss[2], key_cookie[2][2], key_fastopen[2];
 	uint64_t key_port[2];
+	uint32_t num_frag_ids; /* given out by utcp__frag_id */
 	uint8_t rng[64]; /* state of utcp__random (mem.c) */
 	uint32_t rng_left;
 	uint32_t rng_buf[16];

@@ -103,6 +103,17 @@ utcp__out_data(struct utcp__out *o, const void *data, size_t len)
 	}
 }
 
+uint32_t
+utcp__frag_id(utcp_t *u, const struct utcp__key *k)
+{
+	uint8_t ends[32];
+
+	memcpy(ends, k->laddr, 16);
+	memcpy(ends + 16, k->raddr, 16);
+	return (uint32_t)utcp__siphash(u->key_port, ends, sizeof(ends)) +
+	       u->num_frag_ids++;
+}
+
 static void
 ip4_header(const struct utcp__out *o, uint8_t *ip, uint8_t proto, uint8_t tos,
 	   uint8_t ttl, bool df, uint32_t total)
@@ -115,7 +126,7 @@ ip4_header(const struct utcp__out *o, uint8_t *ip, uint8_t proto, uint8_t tos,
 		       (o->frag_more ? IP_MF : 0);
 		id = o->frag_id;
 	} else if (!df) {
-		id = (uint32_t)utcp__random(o->u);
+		id = utcp__frag_id(o->u, o->key);
 	} /* else atomic: RFC 6864 section 4.1, the ID means nothing */
 	/* In registers, as they are summed: what is stored in bytes and then
 	   loaded in words waits for the stores. */

@@ -144,7 +144,7 @@ send_fragment(utcp_udp_t *s, struct utcp__out *o, struct udp_tx *t, uint32_t n,
 	uint8_t *l4;
 
 	if (from == 0)
-		t->frag_id = (uint32_t)utcp__random(s->u);
+		t->frag_id = utcp__frag_id(s->u, &t->key);
 	o->frag = true;
 	o->frag_more = from + bytes < all;
 	o->frag_ofs = (uint16_t)from;
