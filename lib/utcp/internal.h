@@ -882,7 +882,7 @@ struct utcp_s {
 	uint64_t key_hash[2], key_iss[2], key_cookie[2][2], key_fastopen[2];
 	uint64_t key_port[2];
 	uint32_t num_frag_ids; /* given out by utcp__frag_id */
-	uint8_t rng[64]; /* state of utcp__random (mem.c) */
+	uint8_t rng[64];       /* state of utcp__random (mem.c) */
 	uint32_t rng_left;
 	uint32_t rng_buf[16];
 	struct utcp__table table;
