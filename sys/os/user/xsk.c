@@ -6,10 +6,15 @@
  */
 #include <fcntl.h>
 #include <linux/if_link.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <net/ethernet.h>
+#include <net/if.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "attach.h"
 #include "offload.h"
@@ -105,6 +110,32 @@ open_once(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
 	return r;
 }
 
+/*
+ * In copy mode each frame costs the kernel an skb and a turn of its soft
+ * interrupts, so a frame of many segments had better get there whole: over a
+ * packet socket, as TAPs take them. What the interface does not segment the
+ * kernel does, on the way out. -1: it cannot be had (no CAP_NET_RAW), and the
+ * segments go out one by one.
+ */
+static int
+gso_open(const char *ifname)
+{
+	struct sockaddr_ll sll = { .sll_family = AF_PACKET };
+	int fd, one = 1, deep = 1 << 22;
+
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	sll.sll_ifindex = (int)if_nametoindex(ifname);
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &deep, sizeof(deep));
+	if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)) ==
+		0 &&
+	    bind(fd, (struct sockaddr *)&sll, sizeof(sll)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
 int
 ms_xsk_open(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
 	    bool generic)
@@ -115,7 +146,7 @@ ms_xsk_open(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
 	int budget = 512, tries = BUSY_TRIES, r;
 
 	ms_spin_init(&x->lock);
-	x->fd = -1;
+	x->fd = x->gso_fd = -1;
 	/* The kernel lets go of a closed socket's queue and of its pinned pages
 	   a little later, on a work queue (xp_put_pool()). */
 	do {
@@ -130,6 +161,9 @@ ms_xsk_open(struct ms_xsk *x, const char *ifname, unsigned int q, uint32_t mtu,
 		x->zero_copy = (opt.flags & XDP_OPTIONS_ZEROCOPY) != 0;
 	/* Not there before Linux 6.18: then it is 32. */
 	setsockopt(x->fd, SOL_XDP, OPT_MAX_TX_BUDGET, &budget, sizeof(budget));
+	/* In the order of frames a zero copy queue has no place for others. */
+	if (!x->zero_copy)
+		x->gso_fd = gso_open(ifname);
 	return 0;
 }
 
@@ -142,6 +176,9 @@ ms_xsk_close(struct ms_xsk *x)
 		xsk_umem__delete(x->umem);
 	if (x->map != NULL)
 		munmap(x->map, x->map_bytes);
+	if (x->gso_fd >= 0 && x->sock != NULL)
+		close(x->gso_fd);
+	x->gso_fd = -1;
 	x->sock = NULL;
 	x->umem = NULL;
 	x->map = NULL;
@@ -239,6 +276,7 @@ kick(struct ms_xsk *x)
 	if (!x->pending)
 		return;
 	x->pending = false;
+	x->pending_flows = 0;
 	if (!xsk_ring_prod__needs_wakeup(&x->tx))
 		return;
 	do {
@@ -247,10 +285,13 @@ kick(struct ms_xsk *x)
 			/* ENOBUFS, EBUSY: later. Others: the interface is down
 			   or gone, and frames wait as in any queue. */
 			x->pending = errno == ENOBUFS || errno == EBUSY;
+			x->pending_flows = x->pending ? ~(uint64_t)0 : 0;
 			return;
 		}
 	} while (!x->zero_copy && !tx_empty(x) && --tries > 0);
 	x->pending = !x->zero_copy && !tx_empty(x);
+	if (x->pending)
+		x->pending_flows = ~(uint64_t)0;
 }
 
 static uint8_t *
@@ -288,6 +329,54 @@ chunk_send(struct ms_xsk *x, uint32_t chunk, uint32_t bytes)
 	x->pending = true;
 }
 
+/* Frames of one flow stay in order: one of 64, by its ports. */
+static uint64_t
+flow_bit(const struct ms_frame *f)
+{
+	uint32_t ports, l4 = f->meta.csum_start;
+
+	if ((f->meta.flags & MS_SLOT_CSUM_PARTIAL) == 0 || l4 + 4 > f->linear)
+		return ~(uint64_t)0; /* any */
+	memcpy(&ports, f->data + l4, 4);
+	return (uint64_t)1 << (ports * 0x9e3779b1u >> 26);
+}
+
+/* The frame whole, with its metadata, which was checked. False: the socket did
+   not take it. */
+static bool
+send_whole(struct ms_xsk *x, const struct ms_frame *f, uint32_t hdr_bytes)
+{
+	struct iovec iov[MS_FRAME_SLOTS_MAX + 2];
+	struct msghdr m = { .msg_iov = iov };
+	const struct ms_meta *meta = &f->meta;
+	uint32_t left = f->len - f->linear, i;
+	struct virtio_net_hdr h = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = meta->gso_type,
+		.gso_size = meta->gso_size,
+		.csum_start = meta->csum_start,
+		.csum_offset = meta->csum_offset,
+		.hdr_len = (uint16_t)hdr_bytes,
+	};
+
+	if ((f->data[meta->csum_start + 13] & 0x80) != 0) /* CWR: RFC 3168
+							     6.1.2 */
+		h.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+	iov[0] = (struct iovec){ &h, sizeof(h) };
+	iov[1] = (struct iovec){ (void *)(uintptr_t)f->data, f->linear };
+	for (i = 0; i < f->nsegs && left > 0 && i < MS_FRAME_SLOTS_MAX; i++) {
+		struct iovec *v = &iov[2 + i];
+
+		v->iov_base = (void *)(uintptr_t)f->segs[i].p;
+		v->iov_len = f->segs[i].bytes < left ? f->segs[i].bytes : left;
+		left -= (uint32_t)v->iov_len;
+	}
+	m.msg_iovlen = 2 + i;
+	if ((x->pending_flows & flow_bit(f)) != 0)
+		kick(x);
+	return left == 0 && sendmsg(x->gso_fd, &m, MSG_DONTWAIT) >= 0;
+}
+
 /* A frame for the driver to segment, which this one does not do. */
 static void
 send_segments(struct ms_xsk *x, const struct ms_frame *f)
@@ -301,6 +390,10 @@ send_segments(struct ms_xsk *x, const struct ms_frame *f)
 		ms_count(&x->refused, 1);
 		return;
 	}
+	if (x->gso_fd >= 0 && !s.udp && s.hdr_bytes <= f->linear &&
+	    send_whole(x, f, s.hdr_bytes))
+		return;
+	x->pending_flows |= flow_bit(f);
 	while (s.payload_left > 0) {
 		to = chunk_take(x, &chunk);
 		bytes = to != NULL ? ms_segmenter_next(&s, to) : 0;
@@ -355,6 +448,7 @@ ms_xsk_xmit(struct ms_xsk *x, struct ms_frame *frames, uint32_t n)
 			ms_count(&x->refused, 1);
 			continue;
 		}
+		x->pending_flows |= flow_bit(f);
 		chunk_send(x, chunk, f->len);
 	}
 	ms_spin_unlock(&x->lock);

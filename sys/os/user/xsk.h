@@ -26,6 +26,7 @@ struct ms_xsk {
 	uint32_t chunk_bytes;
 	uint32_t mtu_bytes_max; /* of a frame that fits in a chunk */
 	int fd;
+	int gso_fd; /* a packet socket for frames to be segmented; or -1 */
 	bool zero_copy;
 
 	/* receive; by the queue's one worker */
@@ -38,9 +39,10 @@ struct ms_xsk {
 	struct ms_spin lock;
 	struct xsk_ring_prod tx;
 	struct xsk_ring_cons done;
-	uint32_t num_free; /* (l) */
-	bool pending;	   /* (l) in the ring, the kernel not told */
-	bool starved;	   /* (l) somebody found no chunk */
+	uint32_t num_free;	/* (l) */
+	bool pending;		/* (l) in the ring, the kernel not told */
+	uint64_t pending_flows; /* (l) whose frames those are, about */
+	bool starved;		/* (l) somebody found no chunk */
 	uint64_t refused;
 	uint32_t free_chunk[MS_XSK_TX]; /* (l) a stack: the last is warm */
 };
