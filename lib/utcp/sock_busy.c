@@ -21,6 +21,18 @@
 #define LINGER_NS (10 * SEC)
 #define LINGERERS 8
 
+/* Where a new stretch of time begins, of LINGER_NS or more. */
+static void
+mark(utcp_sock_t *s)
+{
+	uint32_t now_ms = (uint32_t)(s->u->now_ns / MSEC);
+
+	if (now_ms - s->rcv_mark_ms > LINGER_NS / MSEC) {
+		s->rcv_mark_ms = now_ms;
+		s->rcv_mark = (uint32_t)s->bytes_received;
+	}
+}
+
 bool
 utcp__rouse(utcp_sock_t *s)
 {
@@ -39,6 +51,7 @@ utcp__rouse(utcp_sock_t *s)
 		link_init(&b->rcvq);
 		link_init(&b->reass);
 		s->busy = b;
+		mark(s);
 	}
 	if (link_empty(&b->roused))
 		link_append(&u->roused, &b->roused);
@@ -105,7 +118,7 @@ check_rest(const utcp_t *u)
 static bool
 lingers(const utcp_sock_t *s)
 {
-	return s->bytes_received > s->rcvbuf / 4 &&
+	return (uint32_t)s->bytes_received - s->rcv_mark > s->rcvbuf / 4 &&
 	       s->u->now_ns - s->last_rcv_ns < LINGER_NS;
 }
 
