@@ -199,8 +199,6 @@ run_timers(utcp_sock_t *s, const struct utcp__ackwork *w)
 			utcp__tm_clear(s, UTCP__TM_REXMT);
 		utcp__tm_clear(s, UTCP__TM_TLP);
 		utcp__tm_clear(s, UTCP__TM_REO);
-		if (!utcp__snd_unsent(s))
-			utcp__limit_is(s, LIMIT_NONE);
 	} else if (w->acked) {
 		utcp__rto_restart(s); /* RFC 6298 (5.3) */
 		utcp__tlp_schedule(s);
@@ -247,6 +245,8 @@ utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *in, bool wnd_changed,
 	run_timers(s, &w);
 	if (w.acked > phantom)
 		utcp__snd_acked(s, w.acked - phantom);
+	if (!s->out_bytes && !utcp__snd_unsent(s))
+		utcp__limit_is(s, LIMIT_NONE);
 	if (s->busy->lost_hint || utcp__snd_unsent(s) ||
 	    (s->fin_wanted && !s->fin_sent))
 		utcp__want_output(s);
