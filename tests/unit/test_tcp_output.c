@@ -714,6 +714,35 @@ mss_option_and_segments_follow_the_smaller(void **state)
 	}
 }
 
+/* utcp_info: busy, of that for want of window, of send buffer. */
+static void
+what_held_it_up_is_told(void **state)
+{
+	utcp_info_t i;
+	struct tt t;
+
+	(void)state;
+	begin(&t, "mss 1460");
+	tt_run(&t, 500 * MSEC); /* idle: counts as nothing */
+	tt_in(&t, ". 1:1(0) ack 1 win 0");
+	tt_write(&t, 3000);
+	tt_run(&t, 300 * MSEC);
+	tt_skip(&t);
+	tt_in(&t, ". 1:1(0) ack 1 win 65535");
+	tt_run(&t, 100 * MSEC);
+	assert_int_equal(tt_skip(&t), 3);
+	i = tt_info(&t);
+	assert_in_range(i.rwnd_limited_ns, 299 * MSEC, 301 * MSEC);
+	assert_in_range(i.busy_ns, 399 * MSEC, 401 * MSEC);
+	assert_int_equal(i.sndbuf_limited_ns, 0);
+	tt_in(&t, ". 1:1(0) ack 3001");
+	tt_run(&t, 500 * MSEC); /* idle again */
+	assert_int_equal(tt_skip(&t), 0);
+	i = tt_info(&t);
+	assert_in_range(i.busy_ns, 399 * MSEC, 401 * MSEC);
+	tt_end(&t);
+}
+
 /* Little room at a time: nothing is lost, nothing comes twice. */
 static void
 one_buffer_at_a_time(void **state)
@@ -775,6 +804,7 @@ main(void)
 		cmocka_unit_test(ecn_syn_falls_back),
 		cmocka_unit_test(sack_blocks_ride_on_data),
 		cmocka_unit_test(mss_option_and_segments_follow_the_smaller),
+		cmocka_unit_test(what_held_it_up_is_told),
 		cmocka_unit_test(one_buffer_at_a_time),
 	};
 
