@@ -28,6 +28,8 @@
 #define FRAME_SPACE ((MS_FRAME_BYTES_MAX + 127u) & ~63u)
 #define ARENA_BYTES ((size_t)4 * FRAME_SPACE)
 #define IOV_MAX_FRAME (MS_FRAME_SLOTS_MAX + 4)
+/* At once: a system call each, so more would only leave the cache. */
+#define READ_MAX 64
 
 static int
 queue_open(struct ms_tun *t, const char *name, struct ms_err *err)
@@ -194,7 +196,7 @@ ms_tun_read(struct ms_tun *t, unsigned int q, struct ms_frame *frames)
 	struct virtio_net_hdr h;
 	unsigned int n = 0;
 
-	while (n < MS_BATCH_MAX && (size_t)(end - p) >= FRAME_SPACE) {
+	while (n < READ_MAX && (size_t)(end - p) >= FRAME_SPACE) {
 		struct ms_frame *f = &frames[n];
 		ssize_t got;
 

@@ -32,7 +32,7 @@ int ms_tun_open(struct ms_tun *t, const char *name, unsigned int queues,
 /* Safe on a zeroed struct and twice. The device goes, if it is not to last. */
 void ms_tun_close(struct ms_tun *t);
 /*
- * Takes up to MS_BATCH_MAX waiting frames of a queue. They are valid, and
+ * Takes some of the waiting frames of a queue. They are valid, and
  * theirs to change, with their headroom, until the next call for the queue.
  * Frames, 0, or -ENODEV when the device is gone.
  */
