@@ -25,6 +25,7 @@
 #define HTTPD_H
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -341,7 +342,7 @@ void server_resume(struct server *srv);
 int server_timeout_ms(const struct server *srv);
 
 /* Both run until `stop`; an exit status. */
-extern volatile sig_atomic_t stop;
+extern atomic_int stop; /* also of a signal's handler */
 int serve_utcp(const struct options *opt);
 int serve_host(const struct options *opt);
 /* Adds src's counts to dst's; prints them. */

@@ -12,7 +12,7 @@
 
 #define PORT 8080
 
-volatile sig_atomic_t stop;
+atomic_int stop;
 
 void
 complain(const char *fmt, ...)
