@@ -13,7 +13,7 @@ import shutil
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,17 +254,21 @@ def _figure(rates: dict[Key, Rate]) -> Iterator[Row]:
             yield row("http", case(line.name, kb), value, unit, METHOD)
 
 
-def _need(tools: Sequence[str]) -> None:
-    for tool in tools:
+def _need() -> None:
+    for tool, remedy in (
+        ("wrk", "apt-get install wrk"),
+        ("ethtool", "apt-get install ethtool"),
+        ("nginx", "apt-get install nginx-light (and stop the server it starts)"),
+    ):
         if shutil.which(tool) is None:
-            raise BenchError(f"{tool} is missing: apt-get install {tool}")
+            raise BenchError(f"{tool} is missing: {remedy}")
     if len(os.sched_getaffinity(0)) < 2:
         raise BenchError("It takes two cores, one for the server.")
 
 
 def bench(programs: Programs, quick: bool) -> list[Row]:
     """The table that the server must reach, and Figure 6."""
-    _need(["wrk", "nginx", "ethtool"])
+    _need()
     seconds, rounds = (1, 1) if quick else (2, 5)
     with stage(programs) as s:
         rates = _measure(Http(s, seconds), rounds)
