@@ -25,6 +25,8 @@ from tests.bench.rows import Row, row
 from tests.bench.wires import Stage, stage
 
 PORT = 8080
+# The kernel keeps a port for what is in TIME-WAIT, so each server has its own.
+NGINX_PORT, SOCKETS_PORT = 8081, 8082
 SERVER4 = ADDR[SERVER][0]
 TAP_HOST, TAP_OURS = "10.98.0.1", "10.98.0.2"
 CONNECTIONS = 64
@@ -64,6 +66,7 @@ class Line:
     name: str
     start: Callable[[Http], Process]
     address: str
+    port: int
     offloads: bool
 
 
@@ -85,7 +88,7 @@ class Http:
             (self.www / f"{kb}.html").write_bytes(b"x" * (kb << 10))
         self.conf = s.world.dir / "nginx.conf"
         self.conf.write_text(
-            NGINX.format(dir=s.world.dir, www=self.www, port=f"{SERVER4}:{PORT}")
+            NGINX.format(dir=s.world.dir, www=self.www, port=f"{SERVER4}:{NGINX_PORT}")
         )
 
     # ---- servers -------------------------------------------------------------
@@ -103,7 +106,7 @@ class Http:
         return self.ours(CLIENT, "-d", device, "-l", f"{TAP_OURS}:{PORT}")
 
     def sockets(self) -> Process:
-        return self.ours(SERVER, "--host-stack", "-l", f"{SERVER4}:{PORT}")
+        return self.ours(SERVER, "--host-stack", "-l", f"{SERVER4}:{SOCKETS_PORT}")
 
     def nginx(self) -> Process:
         process = self.s.world.spawn(
@@ -128,7 +131,7 @@ class Http:
             sock = socket.socket()
         with sock:
             sock.settimeout(1)
-            return sock.connect_ex((line.address, PORT)) == 0
+            return sock.connect_ex((line.address, line.port)) == 0
 
     @contextmanager
     def serving(self, line: Line) -> Iterator[Process]:
@@ -151,7 +154,7 @@ class Http:
             CLIENT,
             *("taskset", "-c", self.s.core(0), "wrk", "-t1", f"-c{CONNECTIONS}"),
             *(f"-d{self.seconds}s", *fields),
-            f"http://{line.address}:{PORT}/{kb}.html",
+            f"http://{line.address}:{line.port}/{kb}.html",
             timeout=self.seconds + 20,
         ).stdout
         used = (_cpu_ns(process.pid, core) - before) / 1e9
@@ -188,12 +191,12 @@ def _cpu_ns(pid: int, core: int) -> int:
     return sum(map(_ran_ns, [pid, *_children(pid), _ksoftirqd(core)]))
 
 
-UTCP_XDP = Line("UTCP on XDP, no offloads", Http.xdp, SERVER4, False)
-UTCP_TAP = Line("UTCP on TAP, offloads", Http.tap, TAP_OURS, True)
-SOCKETS_OFF = Line("sockets, no offloads", Http.sockets, SERVER4, False)
-SOCKETS_ON = Line("sockets, offloads", Http.sockets, SERVER4, True)
-NGINX_OFF = Line("nginx, no offloads", Http.nginx, SERVER4, False)
-NGINX_ON = Line("nginx, offloads", Http.nginx, SERVER4, True)
+UTCP_XDP = Line("UTCP on XDP, no offloads", Http.xdp, SERVER4, PORT, False)
+UTCP_TAP = Line("UTCP on TAP, offloads", Http.tap, TAP_OURS, PORT, True)
+SOCKETS_OFF = Line("sockets, no offloads", Http.sockets, SERVER4, SOCKETS_PORT, False)
+SOCKETS_ON = Line("sockets, offloads", Http.sockets, SERVER4, SOCKETS_PORT, True)
+NGINX_OFF = Line("nginx, no offloads", Http.nginx, SERVER4, NGINX_PORT, False)
+NGINX_ON = Line("nginx, offloads", Http.nginx, SERVER4, NGINX_PORT, True)
 LINES = (UTCP_XDP, UTCP_TAP, SOCKETS_OFF, SOCKETS_ON, NGINX_OFF, NGINX_ON)
 
 # The table: over nginx, by size.
