@@ -165,9 +165,24 @@ conn_settle(struct conn *c)
 
 /* ---- time ------------------------------------------------------------------------ */
 
+/* Of a large reply a part was taken: that is progress too. */
+static bool
+still_takes(struct conn *c)
+{
+	uint64_t taken = c->srv->carrier->taken(c);
+	bool more = taken != c->taken;
+
+	c->taken = taken;
+	return more;
+}
+
 static void
 timed_out(struct conn *c)
 {
+	if (c->phase == PHASE_SEND && still_takes(c)) {
+		enter(c, PHASE_SEND);
+		return;
+	}
 	c->srv->timeouts++;
 	if (c->phase == PHASE_HEAD && c->req) {
 		respond_error(c, 408, false, false, NULL);

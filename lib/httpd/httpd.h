@@ -255,6 +255,7 @@ struct conn {
 	struct list timer;  /* server's phase[], the oldest first */
 	struct list resume; /* server's, while it has to go on */
 	uint64_t since_ns;
+	uint64_t taken;	  /* when it was looked at last */
 	uint32_t refs;	  /* its own while it is open, and its replies' */
 	uint32_t replies; /* not yet sent */
 	uint8_t phase;	  /* enum phase */
@@ -275,6 +276,8 @@ struct carrier {
 	void (*close)(struct conn *c, bool reset);
 	/* It was paused and may go on, or must close: has input looked at. */
 	void (*resume)(struct conn *c);
+	/* Bytes of replies that have left so far, by whoever takes them. */
+	uint64_t (*taken)(struct conn *c);
 };
 
 struct conn *conn_new(struct server *srv, size_t bytes);

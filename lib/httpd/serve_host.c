@@ -28,6 +28,7 @@ struct host_conn {
 	int fd;
 	struct reply *out, **out_end; /* to be sent, the oldest first */
 	size_t out_done;	      /* of the oldest */
+	uint64_t taken;		      /* by the kernel, in all */
 	uint8_t *stash;		      /* input that waits while it is paused */
 	size_t stash_len;
 	struct list gone;	      /* the worker's */
@@ -150,6 +151,7 @@ push(struct host_conn *h)
 		if (n < 0)
 			return errno == EAGAIN || errno == EWOULDBLOCK;
 		h->out_done += (size_t)n;
+		h->taken += (size_t)n;
 		while (h->out &&
 		       h->out_done >= h->out->head.len + h->out->body.len) {
 			size_t left = h->out_done - h->out->head.len -
@@ -294,11 +296,18 @@ carry_resume(struct conn *c)
 	settle(h);
 }
 
+static uint64_t
+carry_taken(struct conn *c)
+{
+	return host(c)->taken;
+}
+
 static const struct carrier carrier = {
 	.send = carry_send,
 	.shutdown = carry_shutdown,
 	.close = carry_close,
 	.resume = carry_resume,
+	.taken = carry_taken,
 };
 
 static void

@@ -81,6 +81,14 @@ carry_close(struct conn *c, bool reset)
 		utcp_close(s);
 }
 
+static uint64_t
+carry_taken(struct conn *c)
+{
+	utcp_info_t info = { .size = sizeof info };
+
+	return utcp_info(c->sock, &info) ? c->taken : info.bytes_acked;
+}
+
 static void carry_input(struct conn *c);
 
 static const struct carrier carrier = {
@@ -88,6 +96,7 @@ static const struct carrier carrier = {
 	.shutdown = carry_shutdown,
 	.close = carry_close,
 	.resume = carry_input,
+	.taken = carry_taken,
 };
 
 /* ---- events ------------------------------------------------------------------- */

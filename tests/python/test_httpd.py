@@ -544,6 +544,25 @@ def test_who_takes_nothing_is_cut_off(server):
                 pass
 
 
+def test_who_takes_slowly_gets_it_all(server):
+    path = server.folder / "slow"
+    path.write_bytes(BIG * 8)
+    with server.ns.inside():
+        sock = socket.socket()
+    with sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.settimeout(20)
+        sock.connect((ADDRESS[server.kind], PORT))
+        sock.sendall(request("/slow", "Connection: close").encode())
+        parts = []
+        while part := sock.recv(1 << 20):
+            parts.append(part)
+            if len(parts) < 50:
+                time.sleep(0.1)  # 5 s, and a timeout is 2 s
+    path.unlink()
+    assert b"".join(parts).partition(b"\r\n\r\n")[2] == BIG * 8
+
+
 # ---- other tools, other ways ------------------------------------------------------
 
 
