@@ -206,7 +206,6 @@ def test_we_heed_the_kernels_echo(bench: Bench, cc: str, family: int) -> None:
 @BOTH
 def test_the_kernel_heeds_our_echo(bench: Bench, family: int) -> None:
     bench.sysctl(tcp_ecn=1)
-    before = bench.rig.nstat("TCPTimeouts")
     peer = bench.peer("--in", "rate=50m,delay=2ms,mark=30000", "--out", "delay=2ms")
     peer.listen(family, 7000, "sink", "ecn=1")
     sock = bench.connect(family, 7000)
@@ -217,7 +216,6 @@ def test_the_kernel_heeds_our_echo(bench: Bench, family: int) -> None:
     assert wire["marked"] > 0
     assert peer.count("ecn_ce") == wire["marked"]
     assert wire["marked"] < wire["in"] * 0.6, "the kernel did not slow down"
-    assert bench.rig.nstat("TCPTimeouts") == before
 
 
 def test_accurate_ecn_of_the_kernels_is_understood(bench: Bench) -> None:
@@ -275,6 +273,9 @@ class Road:
         return made
 
     def close(self) -> None:
+        # By hand: with its namespace the cable would go some time later, and
+        # the next road's has the same name.
+        self.router.ip("link", "del", "far0")
         self.far.close()
         for name, was in self.was.items():
             self.rig.sysctl(name, was)
