@@ -330,7 +330,7 @@ def preflight(needed: Sequence[str]) -> list[str]:
         wrong.append(
             "It makes network namespaces and attaches to an interface, which takes root:\n"
             "    sudo ./inv demo\n"
-            "(the two stacks themselves run as ordinary users)."
+            "(the stacks themselves run as ordinary users)."
         )
     elif not wrong:
         wrong += _try_netns()

@@ -537,7 +537,6 @@ uint16_t utcp__offer_window(const struct utcp__opts *o);
 #define SEG_SYN 0x10
 #define SEG_FIN 0x20
 #define SEG_PROBE 0x40 /* path MTU probe */
-#define SEG_CE 0x80
 #define SEG_APP_LIMITED 0x100
 
 /* Sent at once and not yet acknowledged: one segment, or what one GSO packet
@@ -743,15 +742,13 @@ struct utcp_sock_s {
 	bool persist : 1;      /* REXMT probes a zero window */
 	bool ece_owed : 1;     /* RFC 3168: echo until CWR */
 	bool cwr_owed : 1;     /* tell the peer that we slowed down */
-	bool rst_owed : 1;     /* abort: send a reset, then end */
 	bool fastopen_syn : 1; /* SYN waits for the first write */
 	bool syn_data_refused : 1;
 	bool pingpong : 1;	 /* what comes is answered with data */
 	bool fastopen_child : 1; /* counts in the listener's num_fastopen */
-	bool peer_ts_bad : 1;
-	bool tlp_retrans : 1; /* the probe was a retransmission */
-	bool frto : 1;	      /* RFC 5682 in progress */
-	bool frto_new : 1;    /* its step 2b: new data goes first */
+	bool tlp_retrans : 1;	 /* the probe was a retransmission */
+	bool frto : 1;		 /* RFC 5682 in progress */
+	bool frto_new : 1;	 /* its step 2b: new data goes first */
 	bool undo_armed : 1;
 	bool undo_sent : 1; /* something was retransmitted since: retrans_ts */
 	bool loss_seen : 1; /* lost data that no reduction answers for yet */
@@ -857,7 +854,6 @@ struct utcp_sock_s {
 	uint64_t probe_at_ns;
 
 	uint8_t *cookie; /* Fast Open: to send; [17], the length first; NULL */
-	struct utcp__ext *ext; /* extensions; NULL */
 };
 
 static inline void

@@ -87,29 +87,7 @@ send_bare(utcp_sock_t *s, struct utcp__out *o, uint32_t seq, uint16_t flags)
 	return utcp__segment(s, o, &seg);
 }
 
-/* ---- RST, SYN ------------------------------------------------------------------- */
-
-/* The abort of RFC 9293 section 3.10.5. */
-static bool
-send_reset(utcp_sock_t *s, struct utcp__out *o)
-{
-	switch (s->state) {
-	case UTCP_SYN_RECEIVED:
-	case UTCP_ESTABLISHED:
-	case UTCP_FIN_WAIT_1:
-	case UTCP_FIN_WAIT_2:
-	case UTCP_CLOSE_WAIT:
-		if (send_bare(s, o, bare_seq(s), TH_RST | TH_ACK) < 0)
-			return true;
-		COUNT(s->u, RESETS_OUT);
-		break;
-	default:
-		break;
-	}
-	s->rst_owed = false;
-	utcp__sock_dead(s, s->error);
-	return false;
-}
+/* ---- SYN ------------------------------------------------------------------------ */
 
 /* The SYN is not acknowledged yet. HOLD_NOT: data may follow. */
 static enum hold
@@ -578,8 +556,6 @@ utcp__tcp_output(utcp_sock_t *s, struct utcp__out *o)
 
 	if (s->dead)
 		return false;
-	if (s->rst_owed)
-		return send_reset(s, o);
 	if (s->state == UTCP_CLOSED || s->state == UTCP_LISTEN)
 		return false;
 	if (syn_unacked(s))
