@@ -3,6 +3,7 @@
  * cc.c: congestion control by name: the registry of a stack, the life of one
  * with a connection, and the pace that follows from it.
  */
+#include "sock.h"
 #include "tcp_loss.h"
 
 #define PRIV_MAX 1024

@@ -4,6 +4,7 @@
  * burst and window that follow from the model.
  */
 #include "cc_bbr.h"
+#include "tcp_loss.h"
 
 #define STARTUP_PACING_GAIN 2.77f
 #define DRAIN_PACING_GAIN 0.5f

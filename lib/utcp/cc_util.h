@@ -5,7 +5,7 @@
 #ifndef UTCP_CC_UTIL_H
 #define UTCP_CC_UTIL_H
 
-#include "internal.h"
+#include "cc.h"
 
 /* As in utcp_cc_t.recovery. */
 enum { CC_OPEN, CC_DISORDER, CC_CWR, CC_RECOVERY, CC_LOSS };

@@ -3,7 +3,7 @@
  * ctl.c: packets that no connection sends: resets, SYN-ACKs, ICMP errors. And
  * how many answers strangers may get out of us.
  */
-#include "internal.h"
+#include "stack.h"
 
 #define CTL_MAX 4096
 

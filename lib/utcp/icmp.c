@@ -7,7 +7,10 @@
  * open (section 5.2, RFC 5461): what RFC 1122 calls hard counts until then.
  * Echo and the rest are the host's.
  */
-#include "internal.h"
+#include "sock.h"
+#include "tcp_input.h"
+#include "tcp_output.h"
+#include "udp.h"
 
 #define PROTO_ICMP 1
 #define PROTO_TCP 6

@@ -7,7 +7,7 @@
  * in the order of memory on a machine of any byte order. What these functions
  * return has at most 34 bits, so that callers can add several without a carry.
  */
-#include "internal.h"
+#include "ip.h"
 
 /* Adds with the carry back in: 64 bits in one's complement. */
 static inline uint64_t

@@ -7,7 +7,8 @@
  * headers are read in one piece: where the first part is too short for them,
  * the packet is copied into one (rare: nobody cuts there).
  */
-#include "internal.h"
+#include "tcp_input.h"
+#include "udp.h"
 
 #define PROTO_HOPOPTS 0
 #define PROTO_ICMP 1

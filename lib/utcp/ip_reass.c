@@ -7,7 +7,7 @@
  * overlaps is never sorted out: the whole datagram goes (RFC 5722), and stays
  * in the list, empty, so that the rest of it goes too.
  */
-#include "internal.h"
+#include "stack.h"
 
 #define DGRAMS_MAX 256	     /* at once */
 #define DGRAMS_OF_ONE_MAX 64 /* from one source: others have room */

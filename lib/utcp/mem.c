@@ -4,7 +4,9 @@
  */
 #include <stdlib.h>
 
-#include "internal.h"
+#include "sockbuf.h"
+#include "tcp_loss.h"
+#include "tcp_syn.h"
 
 /* ---- memory ------------------------------------------------------------- */
 

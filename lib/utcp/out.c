@@ -3,7 +3,7 @@
  * out.c: writes a packet into the caller's buffers: headers into the first,
  * payload over as many as it takes, copied and summed in one pass.
  */
-#include "internal.h"
+#include "stack.h"
 
 #define PROTO_TCP 6
 #define PROTO_UDP 17

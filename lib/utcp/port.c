@@ -7,7 +7,7 @@
  * u->ports those that take packets by themselves (bound ones) stand before
  * those that have only connections (`shared`).
  */
-#include "internal.h"
+#include "tcp_syn.h"
 
 /* RFC 6056 section 3.2, without those that services have by custom. */
 #define EPHEMERAL_FIRST 10240u

@@ -5,7 +5,10 @@
  * then. Small ones are copied together, so that what is kept is not much more
  * than the data in it.
  */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_input.h"
+#include "tcp_output.h"
 
 #define OWN_MIN 256u
 #define OWN_USUAL (16u << 10)

@@ -7,7 +7,12 @@
  * (`parent`). One that has ended (`dead`) and that nobody holds stands in
  * u->dead until the public call is over.
  */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_input.h"
+#include "tcp_loss.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define PROTO_TCP 6
 

@@ -4,7 +4,8 @@
  * from a pool, which goes back when the connection rests. So a million idle ones
  * cost less than a kilobyte each.
  */
-#include "internal.h"
+#include "sock.h"
+#include "tcp_loss.h"
 
 /* ---- at rest and roused ------------------------------------------------------ */
 

@@ -3,7 +3,9 @@
  * sock_name.c: the calls that give a socket its two ends: bind, listen, accept,
  * connect, and those that tell them.
  */
-#include "internal.h"
+#include "sock.h"
+#include "tcp_input.h"
+#include "tcp_syn.h"
 
 #define PROTO_TCP 6
 

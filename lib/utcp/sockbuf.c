@@ -4,7 +4,8 @@
  * (utcp_send) and blocks of ours that utcp_write copies into. They stay until
  * they are acknowledged; a retransmission reads them again.
  */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
 
 #define SNDBUF_FIRST (64u << 10)
 #define RCVBUF_FIRST (64u << 10)

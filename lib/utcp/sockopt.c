@@ -5,7 +5,9 @@
  * Sets of options are shared by all sockets that have the same, however they
  * came by it: a million connections on which NODELAY was set have two.
  */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_output.h"
 
 struct opt {
 	const char *text;

@@ -5,7 +5,7 @@
  * packet waits for a million entries to move. Listeners and UDP sockets are
  * found by their port.
  */
-#include "internal.h"
+#include "stack.h"
 
 #define BUCKETS_MIN 256u
 #define BUCKETS_MAX (1u << 24)

@@ -3,7 +3,10 @@
  * tcp_ack.c: an acknowledgement, from the scoreboard to the congestion window;
  * round trip times (RFC 6298, 7323); the window's room, and rests (RFC 5681).
  */
+#include "sock.h"
+#include "sockbuf.h"
 #include "tcp_loss.h"
+#include "tcp_output.h"
 
 #define MIN_RTT_WINDOW (300 * SEC)
 #define CWND_MAX (1u << 30)

@@ -10,7 +10,9 @@
  *	timestamp	the clock, its lowest 6 bits: window scale (15: none),
  *			SACK, ECN
  */
-#include "internal.h"
+#include "tcp_input.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define EPOCH_NS (64 * SEC)
 #define EPOCHS 2 /* a cookie is good for so many, at most */

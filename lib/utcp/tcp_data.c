@@ -3,7 +3,11 @@
  * tcp_data.c: data and FIN arrive (RFC 9293 section 3.10.7.4, seventh and
  * eighth), and when they are acknowledged (RFC 5681 section 4.2).
  */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_input.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define QUICK_ACKS 16
 

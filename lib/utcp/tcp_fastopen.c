@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* tcp_fastopen.c: TCP Fast Open (RFC 7413), both sides. */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_input.h"
+#include "tcp_syn.h"
 
 #define COOKIE_BYTES 8
 #define BAD_NS (60 * 60 * SEC) /* after a black hole, for so long not */

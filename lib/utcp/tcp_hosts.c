@@ -3,7 +3,7 @@
  * tcp_hosts.c: what is known of peers, over connections (RFC 9040). So many
  * and no more: the least recently asked for makes room.
  */
-#include "internal.h"
+#include "tcp_syn.h"
 
 #define HOSTS_MAX 4096u
 #define BUCKETS 1024u

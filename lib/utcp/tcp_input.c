@@ -8,7 +8,10 @@
  *	3.10.7.4 the others	here: sequence number, RST, SYN, ACK; data and
  *				FIN in tcp_data.c; TIME-WAIT in tcp_timewait.c
  */
-#include "internal.h"
+#include "sock.h"
+#include "tcp_input.h"
+#include "tcp_loss.h"
+#include "tcp_syn.h"
 
 #define PAWS_IDLE_NS (24ull * 86400 * SEC) /* RFC 7323 section 5.5 */
 #define ODD_NS (500 * MSEC) /* RFC 5961 section 7: 10 ACKs in 5 s */

@@ -1,14 +1,80 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tcp_loss.h: what the files of loss recovery share: tcp_ack.c (the order of
- * things), tcp_sent.c and tcp_sack.c (scoreboard), tcp_rate.c (rate sample),
- * tcp_rack.c (loss by time, tail probes), tcp_recovery.c (states, cwnd), and
- * cc.c.
+ * tcp_loss.h: what was sent, and its fate: tcp_ack.c (the order of things),
+ * tcp_sent.c and tcp_sack.c (scoreboard), tcp_rate.c (rate sample), tcp_rack.c
+ * (loss by time, tail probes), tcp_recovery.c (states, cwnd). First what all
+ * may use, then what these files share.
  */
 #ifndef UTCP_TCP_LOSS_H
 #define UTCP_TCP_LOSS_H
 
-#include "internal.h"
+#include "cc.h"
+#include "stack.h"
+
+#define SEG_SACKED 0x01	 /* the peer has it */
+#define SEG_LOST 0x02	 /* taken for lost, not in the pipe */
+#define SEG_RETRANS 0x04 /* sent again, and in the pipe */
+#define SEG_EVER 0x08	 /* was sent more than once */
+#define SEG_SYN 0x10
+#define SEG_FIN 0x20
+#define SEG_PROBE 0x40 /* path MTU probe */
+#define SEG_APP_LIMITED 0x100
+
+/* Sent at once and not yet acknowledged: one segment, or what one GSO packet
+   carried (split when a part of it is acknowledged). */
+struct utcp__seg {
+	struct utcp__link link;	   /* s->segs, by sequence number */
+	struct utcp__link by_time; /* s->sent, by time of (re)transmission:
+				      not SACKed, not lost */
+	uint32_t seq, len;	   /* len with SYN and FIN, which count 1 */
+	uint16_t flags;		   /* SEG_* */
+	uint8_t times;		   /* sent */
+	uint16_t unit; /* bytes of each segment on the wire (mss, gso_size) */
+	uint64_t sent_ns;
+	/* for the rate sample, when it was sent last */
+	uint64_t delivered, delivered_ns, first_sent_ns, lost;
+	uint32_t tx_inflight;
+};
+
+/* [seq, seq+len) was sent for the first time (SYN, FIN in flags). -ENOMEM: then
+   do not send it. Sets sent_ns, rate state, RTO, TLP; advances snd_nxt. */
+int utcp__seg_sent(utcp_sock_t *s, uint32_t seq, uint32_t len, uint16_t flags);
+/* seg was sent again, whole (cut by utcp__seg_split before). */
+void utcp__seg_resent(utcp_sock_t *s, struct utcp__seg *seg);
+/* Cuts seg behind its first n bytes. -ENOMEM. */
+int utcp__seg_split(utcp_sock_t *s, struct utcp__seg *seg, uint32_t n);
+/* The next to retransmit: LOST, not RETRANS, not SACKED, lowest first; NULL. */
+struct utcp__seg *utcp__next_lost(utcp_sock_t *s);
+/* Frees all. */
+void utcp__segs_drop(utcp_sock_t *s);
+/* An acceptable ACK (snd_una <= ack <= snd_nxt checked): scoreboard, rtt, loss,
+   recovery, congestion control, timers, `done`. wnd_changed: the segment
+   updated the send window; has_data: it carries data, SYN or FIN. Returns true
+   if our FIN or SYN was acknowledged by it. */
+bool utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *seg,
+		   bool wnd_changed, bool has_data);
+/* Bytes that may leave now as far as congestion (or PRR) is concerned. */
+uint32_t utcp__cwnd_room(utcp_sock_t *s);
+/* The RTO went off (data in flight): marks lost, enters REC_LOSS, backs off. */
+void utcp__loss_timeout(utcp_sock_t *s);
+/* TLP went off: what to send again, or NULL: new data if there is some. The
+   sender calls utcp__tlp_sent after it. */
+struct utcp__seg *utcp__tlp_pick(utcp_sock_t *s);
+void utcp__tlp_sent(utcp_sock_t *s, bool retrans);
+/* REO went off. */
+void utcp__rack_timeout(utcp_sock_t *s);
+/* Sets TLP if it applies (data in flight, open, SACK); or stops it. */
+void utcp__tlp_schedule(utcp_sock_t *s);
+/* Data is there to send, less than cwnd was used (rate: app limited). */
+void utcp__rate_app_limited(utcp_sock_t *s);
+/* First data after idleness: RFC 5681 section 4.1. */
+void utcp__idle_restart(utcp_sock_t *s);
+/* An ICMP said too big: what is in flight and larger is lost, without blame. */
+void utcp__mtu_resend(utcp_sock_t *s);
+/* A round trip of rtt_ns: srtt, rttvar, rto. */
+void utcp__rtt_sample(utcp_sock_t *s, uint64_t rtt_ns);
+
+/* ---- among these files, and cc.c ---- */
 
 #define DUPTHRESH 3u
 #define REORDERING_MAX 300u

@@ -10,7 +10,11 @@
  *
  * probe_high 0: nothing has happened to this connection's MTU yet.
  */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_loss.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define MIN4 552     /* not below, whatever is said: RFC 5927 section 7 */
 #define MIN6 1280    /* RFC 8200 section 5 */

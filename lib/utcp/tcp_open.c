@@ -3,7 +3,12 @@
  * tcp_open.c: how connections begin: sequence numbers, negotiation, the answer
  * to our SYN (RFC 9293 section 3.10.7.3).
  */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_input.h"
+#include "tcp_loss.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define QUICK_ACKS 16
 #define MSS_MIN 48 /* less is an attack more than a network */

@@ -7,7 +7,7 @@
  * four bytes, so that a peer's quick look finds the timestamps where they use
  * to be (RFC 7323 appendix A).
  */
-#include "internal.h"
+#include "tcp_var.h"
 
 #define OPT_EOL 0
 #define OPT_NOP 1

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a connection may send now, in the order of its urgency. */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_loss.h"
+#include "tcp_output.h"
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -6,6 +6,8 @@
  * microseconds is some microseconds, and its timer goes off then, not at the
  * next tick of a coarse clock.
  */
+#include "sock.h"
+#include "sockbuf.h"
 #include "tcp_loss.h"
 
 /* Our clock is exact, but the peer's scheduler and its batches are not: a probe

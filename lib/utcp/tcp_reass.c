@@ -6,7 +6,8 @@
  * the first stands. It is bounded by the memory it takes, not by the data in
  * it: a flood of tiny segments fills it no more than one of large ones.
  */
-#include "internal.h"
+#include "sockbuf.h"
+#include "tcp_input.h"
 
 #define SACKS 4
 #define RUN_BYTES 16384u

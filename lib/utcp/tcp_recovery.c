@@ -5,6 +5,7 @@
  * 6298), ECN's echo (RFC 3168), and undoing all of it when it was for nothing
  * (RFC 5682, 3522, 4015, 3708).
  */
+#include "sock.h"
 #include "tcp_loss.h"
 
 #define BACKOFF_MAX 16

@@ -9,6 +9,7 @@
  * RETRANS, so that the pipe counts it once: out - sacked - lost + retrans.
  */
 #include "tcp_loss.h"
+#include "tcp_output.h"
 
 static inline uint32_t
 seg_end(const struct utcp__seg *seg)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One TCP segment (or what GSO makes several of), into the caller's buffers. */
-#include "internal.h"
+#include "sockbuf.h"
+#include "tcp_input.h"
+#include "tcp_loss.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define TCP_BYTES 20
 #define TCP_PROTO 6

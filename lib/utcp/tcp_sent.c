@@ -3,6 +3,7 @@
  * tcp_sent.c: what was sent and is not acknowledged yet: records of it, made,
  * cut, found again and given back. Their fate is tcp_sack.c's.
  */
+#include "sockbuf.h"
 #include "tcp_loss.h"
 
 /* ---- what is sent ------------------------------------------------------------- */

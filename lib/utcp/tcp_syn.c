@@ -7,7 +7,11 @@
  * the SYN-ACK (tcp_cookie.c), once there are too many of them. A socket is made
  * when the handshake is complete, or by Fast Open (tcp_fastopen.c).
  */
-#include "internal.h"
+#include "sock.h"
+#include "tcp_input.h"
+#include "tcp_loss.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define SYNS_LEAST 16 /* half open ones of a listener, whatever its backlog */
 #define STEPS_MAX 64  /* searched, if timeouts differ */

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What happens to a connection when nothing comes. */
-#include "internal.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_loss.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

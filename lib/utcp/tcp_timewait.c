@@ -3,7 +3,9 @@
  * tcp_timewait.c: TIME-WAIT, in a small struct instead of a socket, so many and
  * no more.
  */
-#include "internal.h"
+#include "sock.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define STEPS_MAX 64	     /* searched, if timeouts differ */
 #define REUSE_NS (1 * SEC)   /* the peer's timestamp clock has moved by then */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What we offer: receive window, segment size, window scale. */
-#include "internal.h"
+#include "cc.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_output.h"
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -3,7 +3,7 @@
  * timer.c: a heap of exact times, four children to a node: those stand in one
  * cache line.
  */
-#include "internal.h"
+#include "stack.h"
 
 #define FAN 4
 

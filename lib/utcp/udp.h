@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * udp.h: a UDP socket, between udp.c (in, calls) and udp_output.c (out).
+ * udp.h: UDP: what comes (udp.c), the calls (udp_sock.c), what leaves
+ * (udp_output.c). First what the rest of the stack calls.
  */
 #ifndef UTCP_UDP_H
 #define UTCP_UDP_H
 
-#include "internal.h"
+#include "ip.h"
+#include "stack.h"
+
+void utcp__udp_input(utcp_t *u, struct utcp__in *in);
+void utcp__udp_error(utcp_udp_t *s, int err);
+/* The `mtu` of the path to this peer was told (from icmp.c). */
+void utcp__udp_mtu(utcp_udp_t *s, uint32_t mtu);
+/* Whether s, found by k, takes packets of this remote end. */
+bool utcp__udp_takes(const utcp_udp_t *s, const struct utcp__key *k);
+/* Sends what is queued on all of u->udp_outq, in turns; returns true if there is
+   more than room. */
+bool utcp__udp_flush(utcp_t *u, struct utcp__out *o);
+void utcp__udp_retain(utcp_t *u);
+void utcp__udp_destroy_all(utcp_t *u);
+int utcp__udp_events(utcp_t *u, utcp_event_t *ev, unsigned int n);
 
 /* A datagram, or several in one piece (GRO), that came. */
 struct udp_rx {

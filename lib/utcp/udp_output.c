@@ -3,6 +3,7 @@
  * udp_output.c: datagrams out: one by one, many in one (GSO), or, where one is
  * longer than the path takes, in fragments.
  */
+#include "tcp_output.h"
 #include "udp.h"
 
 #define PROTO_UDP 17

@@ -2,6 +2,8 @@
 /*
  * udp_sock.c: the calls on UDP sockets, but for receiving (udp.c).
  */
+#include "sock.h"
+#include "tcp_output.h"
 #include "udp.h"
 
 #define PROTO_UDP 17

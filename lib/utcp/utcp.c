@@ -2,7 +2,12 @@
 /*
  * utcp.c: the stack: its beginning and end, and the round of its user's loop.
  */
-#include "internal.h"
+#include "cc.h"
+#include "sock.h"
+#include "sockbuf.h"
+#include "tcp_output.h"
+#include "tcp_syn.h"
+#include "udp.h"
 
 #define L2_MAX 256u
 #define NOMEM_RETRY_NS (10 * MSEC)

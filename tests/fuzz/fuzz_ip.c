@@ -8,8 +8,10 @@
  * Datagrams that come out whole are as long as they say, and after it all
  * memory is back.
  */
+#include <multistack/utcp.h>
+
 #include "fuzz.h"
-#include "internal.h"
+#include "util.h"
 
 #define PACKETS_MAX 200
 

@@ -10,7 +10,7 @@
  * lent was given back once.
  */
 #include "fuzz.h"
-#include "internal.h"
+#include "stack.h"
 
 #define STEPS_MAX 600
 #define SOCKS 12

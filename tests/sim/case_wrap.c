@@ -4,6 +4,7 @@
  * a transfer. The nodes' clocks are set so that they do.
  */
 #include "cases.h"
+#include "tcp_input.h"
 
 static struct utcp__key
 key_of(const struct node *l, uint16_t lport, const struct node *r,

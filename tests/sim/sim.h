@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "stack.h"
 
 #define USEC 1000ull
 #define MINUTE (60 * SEC)

@@ -44,7 +44,7 @@
 
 #include <cmocka.h>
 
-#include "internal.h"
+#include "stack.h"
 
 #define TT_MSS "mss 1460"
 #define TT_OPTS "mss 1460,sackOK,TS val 1000 ecr 0,nop,wscale 7"

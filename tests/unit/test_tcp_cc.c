@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Congestion control: the registry and what hooks are told (cc.c), and the
    formulas of those that ship, each by itself. */
+#include "cc.h"
 #include "tcp_util.h"
 
 #define M 1000u

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* TCP Fast Open, as server and as client (RFC 7413). */
+#include "tcp_syn.h"
 #include "tcp_util.h"
 
 static void

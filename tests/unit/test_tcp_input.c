@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Segments of an open connection (RFC 9293 section 3.10.7.4), one by one. */
+#include "sock.h"
 #include "tcp_util.h"
 
 static void

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "internal.h"
+#include "stack.h"
 
 #define BUFS 256
 #define BUF_BYTES 2048

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sock.h: sockets: beginning, states, end (sock.c), blocks of what is under way
+ * (sock_busy.c), options (sockopt.c).
+ */
+#ifndef UTCP_SOCK_H
+#define UTCP_SOCK_H
+
+#include "stack.h"
+
+/* A socket with these options (a reference is taken), CLOSED. NULL. */
+utcp_sock_t *utcp__sock_new(utcp_t *u, int family, struct utcp__opts *opts);
+/* Something begins: it has a block of its own. false: no memory. */
+bool utcp__rouse(utcp_sock_t *s);
+/* It needs none any more. */
+void utcp__rest(utcp_sock_t *s);
+/* Blocks that are not needed any more go back. */
+void utcp__settle(utcp_t *u);
+/* Changes the state; to CLOSED only by utcp__sock_dead. */
+void utcp__set_state(utcp_sock_t *s, enum utcp_state state);
+/*
+ * The connection is over (error 0: in order; else a positive errno to tell).
+ * Takes it out of the table, stops timers, calls `done` of its buffers, tells
+ * the user (ERR, HUP). If it is an orphan it goes to u->dead and is freed at
+ * the end of the public call (utcp__reap); else it stays until utcp_close.
+ */
+void utcp__sock_dead(utcp_sock_t *s, int error);
+/*
+ * Ends it with a reset, where RFC 9293 section 3.10.5 asks for one (put into the
+ * queue of control packets at once), and utcp__sock_dead(s, error).
+ */
+void utcp__sock_abort(utcp_sock_t *s, int error);
+
+/* Public calls that may end sockets or buffers begin and end with these; at the
+   end of the outermost `done` hooks run and u->dead is freed. */
+static inline void
+utcp__enter(utcp_t *u)
+{
+	u->depth++;
+}
+void utcp__leave(utcp_t *u);
+
+/* utcp_destroy: it ends silently, whoever holds it. */
+void utcp__sock_destroy(utcp_sock_t *s);
+/* utcp.c: known ones, in a combination that makes sense. */
+bool utcp__offloads_ok(uint32_t offloads);
+/* Frees those in u->dead; called last by public calls, when depth is 0. */
+void utcp__reap(utcp_t *u);
+/* The user will write no more: fin_wanted, and the state that follows. */
+void utcp__sock_fin(utcp_sock_t *s);
+/* What a connection begins with; its key is set. */
+void utcp__conn_init(utcp_sock_t *s);
+/* It is bound, or listening, no more (a reference to the port stays). */
+void utcp__sock_unname(utcp_sock_t *s);
+/* Its readiness may have changed: has utcp_events tell it. */
+void utcp__wake(utcp_sock_t *s);
+/* It has, or may have, something to send. */
+void utcp__want_output(utcp_sock_t *s);
+
+static inline void
+utcp__ack_soon(utcp_sock_t *s)
+{
+	s->ack_now = true;
+	utcp__want_output(s);
+}
+/* A connection accepted from a listener: hashed in place of `syn` (or new,
+   NULL), SYN_RECEIVED, sequence numbers and options from seg and syn, not yet
+   in the accept queue. NULL: out of memory. (tcp_syn.c uses it) */
+utcp_sock_t *utcp__sock_accepted(utcp_sock_t *listener,
+				 const struct utcp__key *k);
+/* It is ESTABLISHED (or a Fast Open one): into the accept queue. */
+void utcp__sock_queue(utcp_sock_t *listener, utcp_sock_t *s);
+void utcp__opts_put(utcp_t *u, struct utcp__opts *o);
+/* s's options, not shared with another (sockopt.c). NULL: out of memory. */
+struct utcp__opts *utcp__opts_own(utcp_sock_t *s);
+static inline struct utcp__opts *
+utcp__opts_get(struct utcp__opts *o)
+{
+	o->refs++;
+	return o;
+}
+
+/* sockopt.c: 0, -ENOPROTOOPT, -EINVAL (out of range). */
+int utcp__opt_check(int opt, int64_t value);
+/* Defaults into u->dflt. */
+int utcp__opts_init(utcp_t *u);
+
+#endif /* UTCP_SOCK_H */

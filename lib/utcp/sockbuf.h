@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sockbuf.h: what the user wrote (sockbuf.c), what he may read (rcvbuf.c).
+ */
+#ifndef UTCP_SOCKBUF_H
+#define UTCP_SOCKBUF_H
+
+#include "stack.h"
+
+struct utcp__rblk {
+	struct utcp__link link;
+	const uint8_t *data; /* borrowed from a packet, or `own` + something */
+	uint32_t len;
+	uint32_t room;	  /* of own; 0: borrowed */
+	uint32_t own_len; /* of own, filled */
+	uint32_t seq;	  /* in the reassembly queue */
+	uint8_t *own;	  /* of utcp__alloc */
+};
+
+/* Appends len bytes of the stream, from stream offset ofs on, to the packet. */
+void utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len,
+		    struct utcp__out *o);
+/* snd_una's offset went forward by n data bytes: calls `done` of buffers that
+   are acknowledged whole; una_ofs is updated. May make the socket writable. */
+void utcp__snd_acked(utcp_sock_t *s, uint32_t n);
+/* `done` of all, with this status (0 or negative errno). */
+void utcp__snd_drop(utcp_sock_t *s, int status);
+/* Data bytes written and not yet sent (the FIN does not count). */
+uint32_t utcp__snd_unsent(const utcp_sock_t *s);
+/* Grows the send buffer with cwnd. */
+void utcp__snd_tune(utcp_sock_t *s);
+/* In-order data of seg, from its parts, into the receive queue; the first part
+   by reference if seg->in->borrowed. Advances rcv_nxt. -ENOMEM: not taken. */
+int utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg);
+/* Moves a block of the reassembly queue, in order now, behind the queue. */
+void utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b);
+void utcp__rblk_free(utcp_t *u, struct utcp__rblk *b);
+/* Bytes of memory that b takes, all told. */
+static inline uint32_t
+utcp__rblk_cost(const struct utcp__rblk *b)
+{
+	return (uint32_t)sizeof(*b) + (b->room ? b->room + 16 : 0);
+}
+/* A block that owns a copy of seg's data. NULL. */
+struct utcp__rblk *utcp__rblk_copy(utcp_t *u, const struct utcp__seg_in *seg);
+void utcp__rcv_drop(utcp_sock_t *s);   /* queue and reassembly, unread */
+void utcp__rcv_forget(utcp_sock_t *s); /* the user reads no more */
+void utcp__bufs_init(utcp_sock_t *s);  /* sizes of both buffers */
+/* Negative; it is told once. */
+int utcp__take_error(utcp_sock_t *s);
+/* Copies what is borrowed (utcp_retain); the connection may be dead then. */
+void utcp__rcv_retain(utcp_sock_t *s);
+/* Free bytes to offer as the window, before silly window avoidance. */
+uint32_t utcp__rcv_space(const utcp_sock_t *s);
+/* Grows the receive buffer (dynamic right-sizing), after data was read. */
+void utcp__rcv_tune(utcp_sock_t *s);
+
+#endif /* UTCP_SOCKBUF_H */

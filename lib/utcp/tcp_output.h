@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tcp_output.h: a segment leaves: what may (tcp_output.c), when (tcp_pace.c), how
+ * large (tcp_window.c, tcp_mtu.c), its bytes (tcp_segment.c).
+ */
+#ifndef UTCP_TCP_OUTPUT_H
+#define UTCP_TCP_OUTPUT_H
+
+#include "stack.h"
+
+/*
+ * Sends what the socket may send now. Returns true if it wants to go on when
+ * there is more room (or a turn for the others was due); false: nothing more
+ * now, timers are set.
+ */
+bool utcp__tcp_output(utcp_sock_t *s, struct utcp__out *o);
+/* Our window as it would be offered now, bytes, silly window avoided. */
+uint32_t utcp__rcv_window(utcp_sock_t *s);
+/* The application has read: an update is worth a segment (RFC 9293 3.8.6.2.2). */
+void utcp__window_update(utcp_sock_t *s);
+/* mss from pmtu, peer_mss, MAXSEG; tells the congestion control. */
+void utcp__set_mss(utcp_sock_t *s);
+/* The window scale to offer, by RCVBUF_MAX or RCVBUF; -1: none. */
+int utcp__wscale_offer(const struct utcp__opts *opts);
+/* The MSS option's value, by the interface's MTU and MAXSEG. */
+uint16_t utcp__mss_offer(const utcp_t *u, const struct utcp__opts *opts,
+			 uint8_t family);
+/* Stream offset of seq, which is snd_una or later. */
+static inline uint64_t
+utcp__ofs_of(const utcp_sock_t *s, uint32_t seq)
+{
+	/* The SYN counts one, as long as it is not acknowledged. */
+	return s->una_ofs + (seq - s->snd_una) -
+	       (s->una_ofs == 0 && s->snd_una == s->iss && seq != s->iss);
+}
+
+/* tcp_segment.c: one segment, into the caller's buffers. */
+struct utcp__seg_out {
+	uint32_t seq, len; /* data bytes */
+	uint16_t flags;	   /* TH_* */
+	uint16_t gso_size; /* 0: one segment */
+	bool ect;	   /* ECN-capable: new data only (RFC 3168 6.1.5) */
+	bool fresh;	   /* sent for the first time: utcp__seg_sent */
+	uint16_t mark;	   /* with these SEG_* */
+};
+/* Bytes of options on the next segment, SACK blocks included. */
+uint32_t utcp__opts_now(const utcp_sock_t *s);
+/* Writes one. -ENOBUFS (no room), -ENOMEM: nothing has happened. */
+int utcp__segment(utcp_sock_t *s, struct utcp__out *o,
+		  const struct utcp__seg_out *seg);
+/* SYN or SYN-ACK, first or again; likewise. */
+int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
+
+/* tcp_pace.c */
+/* Whether the next packet has to wait for its time (PACE is set then). */
+bool utcp__pace_blocked(utcp_sock_t *s);
+void utcp__pace_sent(utcp_sock_t *s, uint32_t bytes);
+/* What held the connection's data up, for utcp_info. */
+enum utcp__limit { LIMIT_NONE, LIMIT_NET, LIMIT_RWND, LIMIT_SNDBUF };
+void utcp__limit_change(utcp_sock_t *s, enum utcp__limit limit);
+/* From now on it is this; NONE when all is acknowledged. */
+static inline void
+utcp__limit_is(utcp_sock_t *s, enum utcp__limit limit)
+{
+	if (s->busy->limit != limit)
+		utcp__limit_change(s, limit);
+}
+/* Nanoseconds until now: with data to send or in flight, of those by the peer's
+   window, by the send buffer. */
+void utcp__limit_times(const utcp_sock_t *s, uint64_t ns[3]);
+/* Bytes for one packet, a multiple of mss (GSO), at least one. */
+uint32_t utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o,
+			   uint32_t mss);
+
+/* Bytes of options on every segment. */
+static inline uint32_t
+utcp__opt_bytes(const utcp_sock_t *s)
+{
+	return s->negotiated & UTCP_GOT_TIMESTAMPS ? 12 : 0;
+}
+
+/* tcp_mtu.c */
+/* MTU of the path to this peer as far as it is known: the interface's, or what
+   was learnt in the last ten minutes. For s->pmtu at the beginning. */
+uint32_t utcp__path_mtu(utcp_t *u, const uint8_t *raddr, uint8_t family);
+/* Someone says so: what to believe, kept for the peer; 0: nothing. */
+uint32_t utcp__path_mtu_told(utcp_t *u, const uint8_t *raddr, uint8_t family,
+			     uint32_t mtu);
+/* Whether its segments carry IPv4's don't-fragment: not below the least path
+   MTU that we believe in, so that narrower paths work still. */
+bool utcp__df(const utcp_sock_t *s);
+void utcp__mtu_told(utcp_sock_t *s, uint32_t mtu, uint32_t seq); /* by ICMP */
+void utcp__mtu_changed(utcp_sock_t *s); /* the interface's */
+/* Data bytes of a probe to send now, as one segment, instead of an mss of data;
+   0: none; UTCP__PROBE_WAITS: send no new data until more is acknowledged, then
+   ask again (something is in flight). It looks at all conditions itself. Who
+   sends it sets s->pmtu_probing and s->probe_seq (its first sequence number)
+   and marks the segment SEG_PROBE. */
+#define UTCP__PROBE_WAITS UINT32_MAX
+uint32_t utcp__mtu_probe(utcp_sock_t *s);
+void utcp__mtu_probe_acked(utcp_sock_t *s);
+void utcp__mtu_probe_lost(utcp_sock_t *s);
+void utcp__mtu_black_hole(utcp_sock_t *s); /* full segments time out */
+
+#endif /* UTCP_TCP_OUTPUT_H */
