@@ -8,7 +8,6 @@
  * Echo and the rest are the host's.
  */
 #include "sock.h"
-#include "tcp_input.h"
 #include "tcp_output.h"
 #include "udp.h"
 
@@ -181,8 +180,9 @@ plateau(uint32_t bytes)
 	return 552;
 }
 
-void
-utcp__tcp_error(utcp_sock_t *s, int err, bool hard)
+/* An error about a packet of this connection. */
+static void
+tcp_error(utcp_sock_t *s, int err, bool hard)
 {
 	/* RFC 1122 section 4.2.3.9 has hard errors end any connection; RFC
 	   5927 section 5.2 and RFC 5461 section 4: only one that is not open,
@@ -207,7 +207,7 @@ to_conn(utcp_sock_t *s, const struct told *t)
 		return;
 	}
 	if (t->err != 0)
-		utcp__tcp_error(s, t->err, t->hard);
+		tcp_error(s, t->err, t->hard);
 	else
 		utcp__mtu_told(s, t->mtu, seq);
 }

@@ -42,8 +42,9 @@ own(utcp_t *u, struct utcp__rblk *b, size_t room)
 	return 0;
 }
 
-struct utcp__rblk *
-utcp__rblk_copy(utcp_t *u, const struct utcp__seg_in *seg)
+/* A block that owns a copy of seg's data. NULL. */
+static struct utcp__rblk *
+rblk_copy(utcp_t *u, const struct utcp__seg_in *seg)
 {
 	struct utcp__rblk *b = NULL;
 	unsigned int i;
@@ -155,7 +156,7 @@ utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg)
 		arrived(s, seg->len);
 		return 0;
 	}
-	b = utcp__rblk_copy(s->u, seg);
+	b = rblk_copy(s->u, seg);
 	if (!b)
 		return -ENOMEM;
 	utcp__rcv_append_blk(s, b);
@@ -348,8 +349,8 @@ utcp__rcv_space(const utcp_sock_t *s)
  * Dynamic right-sizing: what the user reads in a round trip is what the sender
  * could send in one; twice that lets it go on to grow.
  */
-void
-utcp__rcv_tune(utcp_sock_t *s)
+static void
+rcv_tune(utcp_sock_t *s)
 {
 	uint64_t now = s->u->now_ns, rtt = s->busy->rcv_rtt_ns, want;
 	uint64_t max = (uint64_t)OPT(s, RCVBUF_MAX);
@@ -402,7 +403,7 @@ consumed(utcp_sock_t *s)
 {
 	if (s->dead)
 		return;
-	utcp__rcv_tune(s);
+	rcv_tune(s);
 	utcp__window_update(s);
 }
 

@@ -18,8 +18,8 @@
 
 /* ---- beginning and end --------------------------------------------------- */
 
-utcp_sock_t *
-utcp__sock_new(utcp_t *u, int family, struct utcp__opts *opts)
+static utcp_sock_t *
+sock_new(utcp_t *u, int family, struct utcp__opts *opts)
 {
 	utcp_sock_t *s;
 	unsigned int i;
@@ -68,8 +68,9 @@ sock_free(utcp_sock_t *s)
 	(void)utcp__heap_reserve(u, u->num_socks + 3);
 }
 
-void
-utcp__reap(utcp_t *u)
+/* Frees those in u->dead; called last by public calls, when depth is 0. */
+static void
+reap(utcp_t *u)
 {
 	UTCP_ASSERT(u->depth == 0);
 	while (!link_empty(&u->dead))
@@ -94,7 +95,7 @@ utcp__leave(utcp_t *u)
 	}
 	if (--u->depth == 0) {
 		utcp__settle(u);
-		utcp__reap(u);
+		reap(u);
 	}
 }
 
@@ -119,6 +120,19 @@ leave_parent(utcp_sock_t *s)
 		s->parent->listen->num_accept--;
 	}
 	s->parent = NULL;
+}
+
+/* It is bound, or listening, no more (a reference to the port stays). */
+static void
+unname(utcp_sock_t *s)
+{
+	if (!s->port)
+		return;
+	if (s->bound)
+		s->port->bound_alone = false;
+	s->bound = false;
+	if (s->port->listener == s)
+		s->port->listener = NULL;
 }
 
 void
@@ -147,7 +161,7 @@ utcp__sock_dead(utcp_sock_t *s, int error)
 	utcp__reass_drop(s);
 	if (s->port && !s->listen) {
 		/* The name goes, but for what getsockname may be asked. */
-		utcp__sock_unname(s);
+		unname(s);
 		utcp__port_put(s->port);
 		s->port = NULL;
 	}
@@ -269,7 +283,7 @@ utcp__sock_accepted(utcp_sock_t *listener, const struct utcp__key *k)
 
 	if (e && e->kind != UTCP__SYN)
 		return NULL;
-	s = utcp__sock_new(u, k->family, listener->opts);
+	s = sock_new(u, k->family, listener->opts);
 	if (!s)
 		return NULL;
 	s->ent.key = *k;
@@ -300,18 +314,6 @@ utcp__sock_queue(utcp_sock_t *listener, utcp_sock_t *s)
 	utcp__wake(listener);
 }
 
-void
-utcp__sock_unname(utcp_sock_t *s)
-{
-	if (!s->port)
-		return;
-	if (s->bound)
-		s->port->bound_alone = false;
-	s->bound = false;
-	if (s->port->listener == s)
-		s->port->listener = NULL;
-}
-
 /* ---- calls: from open to close ------------------------------------------------- */
 
 int
@@ -324,7 +326,7 @@ utcp_open(utcp_t *u, int family, utcp_sock_t **out)
 	*out = NULL;
 	if (u->num_socks >= u->cfg.max_socks)
 		return -ENFILE;
-	s = utcp__sock_new(u, family, u->dflt);
+	s = sock_new(u, family, u->dflt);
 	if (!s)
 		return -ENOMEM;
 	*out = s;
@@ -341,7 +343,7 @@ listener_end(utcp_sock_t *s)
 		utcp__sock_abort(
 		    CONTAINER(l->accept.next, utcp_sock_t, accept_link),
 		    ECONNABORTED);
-	utcp__sock_unname(s);
+	unname(s);
 }
 
 /* The user's handle is gone. */
@@ -350,7 +352,7 @@ disown(utcp_sock_t *s)
 {
 	s->orphan = true;
 	link_remove(&s->ready);
-	utcp__sock_unname(s);
+	unname(s);
 	if (s->dead) {
 		utcp__rcv_drop(s);
 		bury(s);
@@ -365,6 +367,25 @@ utcp__sock_destroy(utcp_sock_t *s)
 	leave_parent(s);
 	disown(s);
 	utcp__sock_dead(s, ECANCELED);
+}
+
+/* The user will write no more: fin_wanted, and the state that follows. */
+static void
+sock_fin(utcp_sock_t *s)
+{
+	if (s->fin_wanted)
+		return;
+	s->fin_wanted = true;
+	s->push = true;
+	s->write_more = false;
+	s->fastopen_syn = false;
+	/* RFC 9293 section 3.10.4; SYN_SENT and SYN_RECEIVED go on to this when
+	   they open. */
+	if (s->state == UTCP_ESTABLISHED)
+		utcp__set_state(s, UTCP_FIN_WAIT_1);
+	else if (s->state == UTCP_CLOSE_WAIT)
+		utcp__set_state(s, UTCP_LAST_ACK);
+	utcp__want_output(s);
 }
 
 void
@@ -394,7 +415,7 @@ utcp_close(utcp_sock_t *s)
 		} else if (OPT(s, LINGER) == 0) {
 			utcp__sock_abort(s, 0);
 		} else {
-			utcp__sock_fin(s);
+			sock_fin(s);
 			if (s->state == UTCP_FIN_WAIT_2)
 				utcp__set_state(s, UTCP_FIN_WAIT_2);
 		}
@@ -419,24 +440,6 @@ utcp_abort(utcp_sock_t *s)
 	utcp__leave(u);
 }
 
-void
-utcp__sock_fin(utcp_sock_t *s)
-{
-	if (s->fin_wanted)
-		return;
-	s->fin_wanted = true;
-	s->push = true;
-	s->write_more = false;
-	s->fastopen_syn = false;
-	/* RFC 9293 section 3.10.4; SYN_SENT and SYN_RECEIVED go on to this when
-	   they open. */
-	if (s->state == UTCP_ESTABLISHED)
-		utcp__set_state(s, UTCP_FIN_WAIT_1);
-	else if (s->state == UTCP_CLOSE_WAIT)
-		utcp__set_state(s, UTCP_LAST_ACK);
-	utcp__want_output(s);
-}
-
 int
 utcp_shutdown(utcp_sock_t *s, int how)
 {
@@ -447,7 +450,7 @@ utcp_shutdown(utcp_sock_t *s, int how)
 		return -ENOTCONN;
 	utcp__enter(s->u);
 	if (how != UTCP_SHUT_RD)
-		utcp__sock_fin(s);
+		sock_fin(s);
 	if (how != UTCP_SHUT_WR && !s->rd_shut) {
 		/* What comes from now on is acknowledged and forgotten. */
 		s->rd_shut = true;

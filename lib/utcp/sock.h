@@ -8,8 +8,6 @@
 
 #include "stack.h"
 
-/* A socket with these options (a reference is taken), CLOSED. NULL. */
-utcp_sock_t *utcp__sock_new(utcp_t *u, int family, struct utcp__opts *opts);
 /* Something begins: it has a block of its own. false: no memory. */
 bool utcp__rouse(utcp_sock_t *s);
 /* It needs none any more. */
@@ -22,7 +20,7 @@ void utcp__set_state(utcp_sock_t *s, enum utcp_state state);
  * The connection is over (error 0: in order; else a positive errno to tell).
  * Takes it out of the table, stops timers, calls `done` of its buffers, tells
  * the user (ERR, HUP). If it is an orphan it goes to u->dead and is freed at
- * the end of the public call (utcp__reap); else it stays until utcp_close.
+ * the end of the public call; else it stays until utcp_close.
  */
 void utcp__sock_dead(utcp_sock_t *s, int error);
 /*
@@ -42,16 +40,8 @@ void utcp__leave(utcp_t *u);
 
 /* utcp_destroy: it ends silently, whoever holds it. */
 void utcp__sock_destroy(utcp_sock_t *s);
-/* utcp.c: known ones, in a combination that makes sense. */
-bool utcp__offloads_ok(uint32_t offloads);
-/* Frees those in u->dead; called last by public calls, when depth is 0. */
-void utcp__reap(utcp_t *u);
-/* The user will write no more: fin_wanted, and the state that follows. */
-void utcp__sock_fin(utcp_sock_t *s);
 /* What a connection begins with; its key is set. */
 void utcp__conn_init(utcp_sock_t *s);
-/* It is bound, or listening, no more (a reference to the port stays). */
-void utcp__sock_unname(utcp_sock_t *s);
 /* Its readiness may have changed: has utcp_events tell it. */
 void utcp__wake(utcp_sock_t *s);
 /* It has, or may have, something to send. */

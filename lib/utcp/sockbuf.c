@@ -110,6 +110,24 @@ pop(utcp_sock_t *s)
 	return b;
 }
 
+/* Grows the send buffer with cwnd. */
+static void
+snd_tune(utcp_sock_t *s)
+{
+	uint64_t want = 2ull * s->cc.cwnd + (16u << 10);
+	uint64_t max = (uint64_t)OPT(s, SNDBUF_MAX);
+
+	if (want <= s->sndbuf || OPT(s, SNDBUF))
+		return;
+	/* Not when memory is short. */
+	if (s->u->buffered_bytes > s->u->cfg.max_bytes / 2)
+		return;
+	if (want > max)
+		want = max;
+	if (want > s->sndbuf)
+		s->sndbuf = (uint32_t)want;
+}
+
 void
 utcp__snd_acked(utcp_sock_t *s, uint32_t n)
 {
@@ -119,7 +137,7 @@ utcp__snd_acked(utcp_sock_t *s, uint32_t n)
 	UTCP_ASSERT(s->una_ofs <= s->end_ofs);
 	while ((b = s->busy->sndq) != NULL && b->seq_ + b->len <= s->una_ofs)
 		buf_end(s, pop(s), 0);
-	utcp__snd_tune(s);
+	snd_tune(s);
 	if (!(s->told & UTCP_OUT))
 		utcp__wake(s);
 }
@@ -146,23 +164,6 @@ utcp__snd_unsent(const utcp_sock_t *s)
 	if (sent >= all)
 		return 0;
 	return all - sent < 1u << 30 ? (uint32_t)(all - sent) : 1u << 30;
-}
-
-void
-utcp__snd_tune(utcp_sock_t *s)
-{
-	uint64_t want = 2ull * s->cc.cwnd + (16u << 10);
-	uint64_t max = (uint64_t)OPT(s, SNDBUF_MAX);
-
-	if (want <= s->sndbuf || OPT(s, SNDBUF))
-		return;
-	/* Not when memory is short. */
-	if (s->u->buffered_bytes > s->u->cfg.max_bytes / 2)
-		return;
-	if (want > max)
-		want = max;
-	if (want > s->sndbuf)
-		s->sndbuf = (uint32_t)want;
 }
 
 /* ---- calls --------------------------------------------------------------------- */

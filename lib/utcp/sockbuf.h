@@ -27,8 +27,6 @@ void utcp__snd_acked(utcp_sock_t *s, uint32_t n);
 void utcp__snd_drop(utcp_sock_t *s, int status);
 /* Data bytes written and not yet sent (the FIN does not count). */
 uint32_t utcp__snd_unsent(const utcp_sock_t *s);
-/* Grows the send buffer with cwnd. */
-void utcp__snd_tune(utcp_sock_t *s);
 /* In-order data of seg, from its parts, into the receive queue; the first part
    by reference if seg->in->borrowed. Advances rcv_nxt. -ENOMEM: not taken. */
 int utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg);
@@ -41,8 +39,6 @@ utcp__rblk_cost(const struct utcp__rblk *b)
 {
 	return (uint32_t)sizeof(*b) + (b->room ? b->room + 16 : 0);
 }
-/* A block that owns a copy of seg's data. NULL. */
-struct utcp__rblk *utcp__rblk_copy(utcp_t *u, const struct utcp__seg_in *seg);
 void utcp__rcv_drop(utcp_sock_t *s);   /* queue and reassembly, unread */
 void utcp__rcv_forget(utcp_sock_t *s); /* the user reads no more */
 void utcp__bufs_init(utcp_sock_t *s);  /* sizes of both buffers */
@@ -52,7 +48,5 @@ int utcp__take_error(utcp_sock_t *s);
 void utcp__rcv_retain(utcp_sock_t *s);
 /* Free bytes to offer as the window, before silly window avoidance. */
 uint32_t utcp__rcv_space(const utcp_sock_t *s);
-/* Grows the receive buffer (dynamic right-sizing), after data was read. */
-void utcp__rcv_tune(utcp_sock_t *s);
 
 #endif /* UTCP_SOCKBUF_H */

@@ -62,9 +62,10 @@ key_equal(const struct utcp__key *a, const struct utcp__key *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* Who looks for a key and does not find it puts it in, more often than not. */
-uint32_t
-utcp__hash(utcp_t *u, const struct utcp__key *k)
+/* The hash of the last key is kept: who looks for a key and does not find it
+   puts it in, more often than not. */
+static uint32_t
+key_hash(utcp_t *u, const struct utcp__key *k)
 {
 	if (!key_equal(&u->table.last_key, k)) {
 		u->table.last_hash = hash(u, k);
@@ -114,7 +115,7 @@ utcp__find(utcp_t *u, const struct utcp__key *k)
 
 	if (e && key_equal(&e->key, k))
 		return e;
-	e = find(u, k, utcp__hash(u, k));
+	e = find(u, k, key_hash(u, k));
 	if (e)
 		*c = e;
 	return e;
@@ -182,7 +183,7 @@ utcp__link_ent(utcp_t *u, struct utcp__ent *e)
 	struct utcp__ent **b;
 
 	UTCP_ASSERT(!e->linked);
-	e->hash = utcp__hash(u, &e->key);
+	e->hash = key_hash(u, &e->key);
 	if (find(u, &e->key, e->hash))
 		return -EADDRINUSE;
 	*lately(u, &e->key) = e;

@@ -53,8 +53,6 @@ struct utcp__table {
 /* table.c */
 int utcp__table_init(utcp_t *u);
 void utcp__table_deinit(utcp_t *u);
-/* SipHash of the key under the stack's secret. */
-uint32_t utcp__hash(utcp_t *u, const struct utcp__key *k);
 /* NULL if there is none. */
 struct utcp__ent *utcp__find(utcp_t *u, const struct utcp__key *k);
 /* e->key is set; -EADDRINUSE, -ENOMEM. */

@@ -93,8 +93,9 @@ utcp__odd_often(utcp_t *u, uint64_t *whole_ns)
 	return false;
 }
 
-void
-utcp__challenge(utcp_sock_t *s)
+/* RFC 5961: an ACK of what we have, rate limited. */
+static void
+challenge(utcp_sock_t *s)
 {
 	/* RFC 5961 section 7: limited for the connection, and for the stack,
 	   so that nobody can have us work, or count: the stack's limit tells
@@ -222,7 +223,7 @@ take_reset(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	if (seg->seq != s->rcv_nxt) {
 		if (seq_lt(s->rcv_nxt, seg->seq) &&
 		    seq_lt(seg->seq, s->rcv_nxt + rcv_wnd(s)))
-			utcp__challenge(s);
+			challenge(s);
 		else
 			COUNT(u, DROP_WINDOW);
 		return;
@@ -257,7 +258,7 @@ take_syn(utcp_sock_t *s, struct utcp__seg_in *seg)
 		}
 	}
 	/* RFC 5961 section 4.2: whatever its sequence number. */
-	utcp__challenge(s);
+	challenge(s);
 	return false;
 }
 
@@ -365,14 +366,14 @@ take_ack(utcp_sock_t *s, struct utcp__seg_in *seg)
 	if (seq_lt(s->snd_nxt, seg->ack)) {
 		/* never sent: an ACK, and drop it */
 		COUNT(u, DROP_ACK);
-		utcp__challenge(s);
+		challenge(s);
 		return false;
 	}
 	if (seq_lt(seg->ack, s->snd_una)) {
 		/* RFC 5961 section 5.2: older than any window could be */
 		if (seq_lt(seg->ack, s->snd_una - s->max_wnd)) {
 			COUNT(u, DROP_ACK);
-			utcp__challenge(s);
+			challenge(s);
 			return false;
 		}
 		take_old_sacks(s, seg);

@@ -29,8 +29,6 @@ bool utcp__odd_often(utcp_t *u, uint64_t *whole_ns);
 void utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg);
 /* A reset for a segment that is nobody's (section 3.10.7.1), rate limited. */
 void utcp__tcp_refuse(utcp_t *u, const struct utcp__seg_in *seg);
-/* RFC 5961: an ACK of what we have, rate limited. */
-void utcp__challenge(utcp_sock_t *s);
 /* Takes the options of a SYN or SYN-ACK: mss, scaling, SACK, timestamps, ECN.
    `offered` is what we said or will say (TO_*). */
 void utcp__negotiate(utcp_sock_t *s, const struct utcp__seg_in *seg,
@@ -52,8 +50,5 @@ void utcp__dsack(utcp_sock_t *s, uint32_t start, uint32_t end);
 /* Blocks for the next ACK, DSACK first; returns how many, at most max. */
 unsigned int utcp__sack_report(utcp_sock_t *s, struct utcp__sackblk *to,
 			       unsigned int max);
-
-/* icmp.c: an error about a packet of this connection; soft or hard. */
-void utcp__tcp_error(utcp_sock_t *s, int err, bool hard);
 
 #endif /* UTCP_TCP_INPUT_H */

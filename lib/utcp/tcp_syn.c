@@ -61,8 +61,8 @@ syn_unlink(struct utcp__syn *syn)
 	syn->listener->u->num_syns--;
 }
 
-void
-utcp__syn_drop(struct utcp__syn *syn)
+static void
+syn_drop(struct utcp__syn *syn)
 {
 	utcp_t *u = syn->listener->u;
 
@@ -78,8 +78,7 @@ utcp__listen_end(utcp_sock_t *listener)
 	struct utcp__link *list = &listener->listen->syns;
 
 	while (!link_empty(list))
-		utcp__syn_drop(
-		    CONTAINER(list->next, struct utcp__syn, of_listener));
+		syn_drop(CONTAINER(list->next, struct utcp__syn, of_listener));
 }
 
 static void
@@ -239,7 +238,7 @@ complete(struct utcp__syn *syn, const struct utcp__seg_in *ack)
 		ack = &seg;
 	}
 	utcp__syn_open(l, s, ack);
-	utcp__syn_drop(syn);
+	syn_drop(syn);
 	return s;
 }
 
@@ -259,7 +258,7 @@ syn_due(struct utcp__syn *syn)
 		syn->acked = false;
 	}
 	if (syn->retries >= OPT(l, SYNACK_RETRIES)) {
-		utcp__syn_drop(syn);
+		syn_drop(syn);
 		return false;
 	}
 	syn->retries++;
@@ -492,7 +491,7 @@ syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 		/* RFC 5961 section 3.2; passive: back to LISTEN */
 		if (ofs == 0) {
 			COUNT(u, RESETS_IN);
-			utcp__syn_drop(syn);
+			syn_drop(syn);
 		} else {
 			syn_ack_odd(syn);
 		}
@@ -501,7 +500,7 @@ syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 	if ((seg->flags & TH_SYN) != 0) {
 		/* Fourth, of a passive OPEN: back to LISTEN. */
 		COUNT(u, DROP_STATE);
-		utcp__syn_drop(syn);
+		syn_drop(syn);
 		return false;
 	}
 	return true;
@@ -524,7 +523,7 @@ utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg)
 		if (utcp__cookie_lately(l) && utcp__cookie_good(l, seg)) {
 			/* Its first SYN found no room and was answered with a
 			   cookie, one that came again did. */
-			utcp__syn_drop(syn);
+			syn_drop(syn);
 			utcp__cookie_take(l, seg);
 			return;
 		}

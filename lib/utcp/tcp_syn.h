@@ -34,7 +34,6 @@ struct utcp__syn {
 void utcp__listen_input(utcp_sock_t *listener, struct utcp__seg_in *seg);
 void utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg);
 void utcp__syn_timer(utcp_t *u);
-void utcp__syn_drop(struct utcp__syn *syn);
 void utcp__listen_end(utcp_sock_t *listener); /* its half open ones */
 /* A SYN-ACK of these options, from listener l, with this window. */
 struct utcp__synack {

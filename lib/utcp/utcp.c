@@ -13,6 +13,17 @@
 #define NOMEM_RETRY_NS (10 * MSEC)
 #define MTU_MIN 68u /* RFC 791 section 3.2 */
 
+/* Known ones, in a combination that makes sense. */
+static bool
+offloads_ok(uint32_t offloads)
+{
+	const uint32_t gso = UTCP_OFFLOAD_GSO_TCP | UTCP_OFFLOAD_GSO_UDP;
+
+	if (offloads & ~(gso | UTCP_OFFLOAD_CSUM | UTCP_OFFLOAD_CSUM_TRUST))
+		return false;
+	return !(offloads & gso) || (offloads & UTCP_OFFLOAD_CSUM);
+}
+
 /* ---- beginning and end ----------------------------------------------------- */
 
 static int
@@ -25,7 +36,7 @@ check_config(const utcp_config_t *c)
 		return -EINVAL;
 	if (!c->claim != !c->unclaim || !c->alloc != !c->release)
 		return -EINVAL;
-	return utcp__offloads_ok(c->offloads) ? 0 : -EINVAL;
+	return offloads_ok(c->offloads) ? 0 : -EINVAL;
 }
 
 /* NULL, or what the caller's version of the struct has. */
@@ -210,20 +221,10 @@ utcp_address(utcp_t *u, const utcp_addr_t *addr, int add)
 	return 0;
 }
 
-bool
-utcp__offloads_ok(uint32_t offloads)
-{
-	const uint32_t gso = UTCP_OFFLOAD_GSO_TCP | UTCP_OFFLOAD_GSO_UDP;
-
-	if (offloads & ~(gso | UTCP_OFFLOAD_CSUM | UTCP_OFFLOAD_CSUM_TRUST))
-		return false;
-	return !(offloads & gso) || (offloads & UTCP_OFFLOAD_CSUM);
-}
-
 int
 utcp_set_offloads(utcp_t *u, uint32_t offloads)
 {
-	if (!u || !utcp__offloads_ok(offloads))
+	if (!u || !offloads_ok(offloads))
 		return -EINVAL;
 	u->cfg.offloads = offloads;
 	return 0;
