@@ -185,7 +185,8 @@ send_next(utcp_udp_t *s, struct utcp__out *o, struct udp_tx *t)
 
 	if (gso == 0 || gso > left)
 		n = left;
-	else if (!(s->u->cfg.offloads & UTCP_OFFLOAD_GSO_UDP) || gso > room)
+	else if (!(s->u->cfg.offloads & UTCP_OFFLOAD_GSO_UDP) || gso > room ||
+		 t->frag_ofs != 0)
 		n = gso;
 	else {
 		most = s->u->cfg.gso_max_bytes - l3_of(t) - UDP_HEAD;

@@ -226,6 +226,44 @@ too_long_ones_go_in_fragments(void **state)
 	}
 }
 
+/* The MTU changes while a datagram of a batch is half sent. */
+static void
+a_new_mtu_finds_fragments_under_way(void **state)
+{
+	static const uint32_t mtus[][2] = { { 1500, 9000 }, { 9000, 1500 } };
+	struct ctx *c = *state;
+	struct ctx peer = { 0 };
+	utcp_dgram_t r;
+
+	utcp_destroy(c->u);
+	for (unsigned int i = 0; i < 4; i++) {
+		int family = i < 2 ? 4 : 6;
+		utcp_dgram_t d = dgram(family, PORT, 30000);
+
+		start(c, UTCP_OFFLOAD_CSUM | UTCP_OFFLOAD_GSO_UDP,
+		      mtus[i % 2][0]);
+		start(&peer, 0, 0);
+		d.gso_size = i % 2 ? 10000 : 3000;
+		send_one(c->s, &d);
+		assert_true(take(c->u, &g));
+		give(peer.u, g.b, g.len);
+		assert_int_equal(utcp_set_mtu(c->u, mtus[i % 2][1]), 0);
+		for (size_t got = 0; got < d.len; got += r.len) {
+			while (utcp_udp_recv(peer.s, &r, 1) == -EAGAIN) {
+				assert_true(take(c->u, &g));
+				give_cut(peer.u, g.b, g.len, NULL, 0, &g.meta);
+			}
+			assert_int_equal(r.len % d.gso_size, 0);
+			assert_memory_equal(r.data, data + got, r.len);
+		}
+		assert_false(take(c->u, &g));
+		assert_int_equal(drops(peer.u), 0);
+		utcp_destroy(peer.u);
+		if (i < 3)
+			utcp_destroy(c->u);
+	}
+}
+
 static void
 or_are_refused(void **state)
 {
@@ -547,6 +585,7 @@ main(void)
 		T(gso_leaves_as_one_or_as_many),
 		T(gso_is_cut_to_what_one_packet_takes),
 		T(too_long_ones_go_in_fragments),
+		T(a_new_mtu_finds_fragments_under_way),
 		T(or_are_refused),
 		T(the_send_queue_is_bounded),
 		T(sockets_take_turns),
