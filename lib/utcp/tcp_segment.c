@@ -40,12 +40,6 @@ put64(uint8_t *p, uint32_t first_be, uint32_t second_be)
 	memcpy(p, &w, 8);
 }
 
-static inline uint32_t
-be32(uint32_t v)
-{
-	return __builtin_bswap32(v);
-}
-
 /* Options of a segment that carries more than timestamps; bytes. */
 static unsigned int
 sack_options(utcp_sock_t *s, uint8_t *to, uint32_t want)
@@ -74,16 +68,18 @@ write_header(const utcp_sock_t *s, uint8_t *h, const struct utcp__seg_out *seg,
 			       (uint32_t)seg->flags << 16 | wnd;
 
 	memcpy(&ports, &s->ent.key.lport_be, 4); /* and rport_be behind it */
-	put64(h, ports, be32(seg->seq));
-	put64(h + 8, seg->flags & TH_ACK ? be32(s->rcv_nxt) : 0, be32(rest));
+	put64(h, ports, utcp__swap32(seg->seq));
+	put64(h + 8, seg->flags & TH_ACK ? utcp__swap32(s->rcv_nxt) : 0,
+	      utcp__swap32(rest));
 }
 
 /* Most segments: two NOPs, and the timestamps (RFC 7323 appendix A). */
 static inline void
 write_timestamps(const utcp_sock_t *s, uint8_t *h)
 {
-	put64(h + 16, 0, be32(0x0101080a));
-	put64(h + 24, be32(utcp__ts_now(s->u, s->ts_ofs)), be32(s->ts_recent));
+	put64(h + 16, 0, utcp__swap32(0x0101080a));
+	put64(h + 24, utcp__swap32(utcp__ts_now(s->u, s->ts_ofs)),
+	      utcp__swap32(s->ts_recent));
 }
 
 static void
