@@ -68,7 +68,7 @@ struct chunk {
 };
 _Static_assert(sizeof(struct chunk) <= LINE_BYTES, "objects are aligned");
 
-int
+void
 utcp__pools_init(utcp_t *u)
 {
 	static const uint32_t bytes[UTCP__POOL_MAX] = {
@@ -92,7 +92,6 @@ utcp__pools_init(utcp_t *u)
 		link_init(&pool->partial);
 		link_init(&pool->full);
 	}
-	return 0;
 }
 
 #if !defined(UTCP_DEBUG)
@@ -275,26 +274,21 @@ utcp__random_init(utcp_t *u, const uint8_t seed[32])
 {
 	static const uint32_t sigma[4] = { 0x61707865, 0x3320646e, 0x79622d32,
 					   0x6b206574 };
-	uint32_t x[16] = { 0 };
 
-	memcpy(x, sigma, sizeof(sigma));
-	memcpy(x + 4, seed, 32);
-	memcpy(u->rng, x, sizeof(x));
+	memcpy(u->rng, sigma, sizeof(sigma));
+	memcpy(u->rng + 4, seed, 32);
 	u->rng_left = 0;
 }
 
 uint64_t
 utcp__random(utcp_t *u)
 {
-	uint32_t x[16];
 	uint64_t v;
 
 	if (u->rng_left < 2) {
-		memcpy(x, u->rng, sizeof(x));
-		utcp__chacha_block(x, u->rng_buf);
-		if (++x[12] == 0)
-			x[13]++;
-		memcpy(u->rng, x, sizeof(x));
+		utcp__chacha_block(u->rng, u->rng_buf);
+		if (++u->rng[12] == 0)
+			u->rng[13]++;
 		u->rng_left = 16;
 	}
 	u->rng_left -= 2;

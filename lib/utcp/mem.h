@@ -37,14 +37,14 @@ void utcp__free(utcp_t *u, void *mem, size_t bytes);
 /* An object of the pool, zeroed; NULL. */
 void *utcp__pool_get(utcp_t *u, enum utcp__pool_id id);
 void utcp__pool_put(utcp_t *u, enum utcp__pool_id id, void *obj);
-int utcp__pools_init(utcp_t *u);
+void utcp__pools_init(utcp_t *u);
 void utcp__pools_deinit(utcp_t *u);
 
-/* Random, from the seed (ChaCha or the like, not predictable from outside). */
+/* Random, from the seed: ChaCha20, so not to be predicted from outside. */
 uint64_t utcp__random(utcp_t *u);
 void utcp__random_init(utcp_t *u, const uint8_t seed[32]);
 void utcp__chacha_block(const uint32_t in[16], uint32_t out[16]);
-/* Keyed with the stack's secret: SipHash-2-4 of the bytes. */
+/* SipHash-2-4. */
 uint64_t utcp__siphash(const uint64_t key[2], const void *data, size_t len);
 
 #endif /* UTCP_MEM_H */

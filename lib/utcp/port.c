@@ -13,9 +13,8 @@
 #define EPHEMERAL_FIRST 10240u
 #define EPHEMERAL_NUM (65536u - EPHEMERAL_FIRST)
 #define PROTO_TCP 6
-#define CHAINS_MAX 16384u
-
 #define CHAINS_FIRST 256u
+#define CHAINS_MAX 16384u
 
 int
 utcp__ports_init(utcp_t *u)
@@ -250,27 +249,16 @@ bind_any(utcp_t *u, utcp_addr_t *a, uint8_t proto, bool v6only,
 }
 
 int
-utcp__port_take(utcp_t *u, utcp_addr_t *addr, uint8_t proto,
-		const struct utcp__key *rkey, bool v6only, bool reuse,
-		struct utcp__port **out)
+utcp__port_take(utcp_t *u, utcp_addr_t *addr, uint8_t proto, bool v6only,
+		bool reuse, struct utcp__port **out)
 {
-	struct utcp__key k;
-	uint32_t iss;
-	int r;
-
 	if (addr->port_be)
 		return bind_to(u, addr, proto, v6only, reuse, out);
-	if (!rkey || proto != PROTO_TCP)
-		return bind_any(u, addr, proto, v6only, out);
-	k = *rkey;
-	r = utcp__port_connect(u, &k, out, &iss);
-	addr->port_be = k.lport_be;
-	return r < 0 ? r : 0;
+	return bind_any(u, addr, proto, v6only, out);
 }
 
-/* Nobody is at k, or somebody in TIME-WAIT who makes way (RFC 6191): 1. */
-static int
-vacant(utcp_t *u, const struct utcp__key *k, uint32_t *iss)
+int
+utcp__port_tuple(utcp_t *u, const struct utcp__key *k, uint32_t *iss)
 {
 	struct utcp__ent *e = utcp__find(u, k);
 
@@ -280,12 +268,6 @@ vacant(utcp_t *u, const struct utcp__key *k, uint32_t *iss)
 	    utcp__timewait_reuse(u, CONTAINER(e, struct utcp__tw, ent), iss))
 		return 1;
 	return -EADDRINUSE;
-}
-
-int
-utcp__port_tuple(utcp_t *u, const struct utcp__key *k, uint32_t *iss)
-{
-	return vacant(u, k, iss);
 }
 
 static void
@@ -320,7 +302,7 @@ share_any(utcp_t *u, struct utcp__key *k, struct utcp__port **out,
 				continue;
 			k->lport_be = p->addr.port_be;
 			utcp__port_get(p);
-			r = vacant(u, k, iss);
+			r = utcp__port_tuple(u, k, iss);
 			if (r >= 0) {
 				*out = p;
 				return r;
@@ -333,6 +315,20 @@ share_any(utcp_t *u, struct utcp__key *k, struct utcp__port **out,
 	return -EADDRNOTAVAIL;
 }
 
+/* A new one that has only connections. */
+static int
+port_new_shared(utcp_t *u, utcp_addr_t *a, struct utcp__port **out)
+{
+	int r = port_new(u, a, PROTO_TCP, out);
+
+	if (r)
+		return r;
+	(*out)->shared = true;
+	link_remove(&(*out)->link);
+	put_in_chain(u, *out);
+	return 0;
+}
+
 /* The namespace outside chooses; has it none left, ports are shared. */
 static int
 connect_claimed(utcp_t *u, struct utcp__key *k, struct utcp__port **out,
@@ -343,16 +339,12 @@ connect_claimed(utcp_t *u, struct utcp__key *k, struct utcp__port **out,
 
 	k->lport_be = 0;
 	local_of(&a, k);
-	r = port_new(u, &a, PROTO_TCP, out);
+	r = port_new_shared(u, &a, out);
 	if (r == -EADDRINUSE || r == -EAGAIN || r == -EADDRNOTAVAIL)
 		return share_any(u, k, out, iss);
-	if (r)
-		return r;
-	k->lport_be = a.port_be;
-	(*out)->shared = true;
-	link_remove(&(*out)->link);
-	put_in_chain(u, *out);
-	return 0;
+	if (r == 0)
+		k->lport_be = a.port_be;
+	return r;
 }
 
 /* Takes the port of k for a connection, if it is not somebody's own. */
@@ -361,7 +353,6 @@ take_shared(utcp_t *u, const struct utcp__key *k, struct utcp__port **out)
 {
 	struct utcp__port *p;
 	utcp_addr_t a;
-	int r;
 
 	local_of(&a, k);
 	p = find_exact(u, &a, PROTO_TCP);
@@ -375,13 +366,7 @@ take_shared(utcp_t *u, const struct utcp__key *k, struct utcp__port **out)
 		*out = utcp__port_get(p);
 		return 0;
 	}
-	r = port_new(u, &a, PROTO_TCP, out);
-	if (r)
-		return r;
-	(*out)->shared = true;
-	link_remove(&(*out)->link);
-	put_in_chain(u, *out);
-	return 0;
+	return port_new_shared(u, &a, out);
 }
 
 int
@@ -405,7 +390,7 @@ utcp__port_connect(utcp_t *u, struct utcp__key *k, struct utcp__port **out,
 		int r, reused;
 
 		put16(&k->lport_be, EPHEMERAL_FIRST + port);
-		reused = vacant(u, k, iss);
+		reused = utcp__port_tuple(u, k, iss);
 		if (reused < 0)
 			continue;
 		r = take_shared(u, k, &p);

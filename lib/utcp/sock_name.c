@@ -57,7 +57,7 @@ utcp_bind(utcp_sock_t *s, const utcp_addr_t *local)
 		return -EINVAL;
 	if (to_many(&a))
 		return -EADDRNOTAVAIL;
-	r = utcp__port_take(s->u, &a, PROTO_TCP, NULL, OPT(s, V6ONLY),
+	r = utcp__port_take(s->u, &a, PROTO_TCP, OPT(s, V6ONLY),
 			    OPT(s, REUSEADDR), &s->port);
 	if (r)
 		return r;

@@ -2,13 +2,13 @@
 /*
  * stack.h: the stack, and what passes between its rooms.
  *
- * 	packets in   ip_input -> tcp_input -> tcp_ack (what was sent)
- * 	                      |            -> sockbuf (what came)
- * 	                      |-> tcp_syn, tcp_timewait (no socket yet, any more)
- * 	                      |-> udp, icmp
- * 	time         timer -> tcp_timer -> the rooms below
- * 	packets out  utcp_output -> tcp_output -> out (buffers of the caller)
- * 	calls        sock, sockbuf, sockopt
+ *	packets in   ip_input -> tcp_input -> tcp_ack (what was sent)
+ *	                      |            -> sockbuf (what came)
+ *	                      |-> tcp_syn, tcp_timewait (no socket yet, any more)
+ *	                      |-> udp, icmp
+ *	time         timer -> tcp_timer -> the rooms below
+ *	packets out  utcp_output -> tcp_output -> out (buffers of the caller)
+ *	calls        sock, sockbuf, sockopt
  *
  * Rules. The stack's time is u->now_ns and nobody's else. All memory comes from
  * utcp__alloc or a pool, and is accounted. Nothing is sent but from
@@ -29,9 +29,8 @@ struct utcp_s {
 	uint64_t key_hash[2], key_iss[2], key_cookie[2][2], key_fastopen[2];
 	uint64_t key_port[2];
 	uint32_t num_frag_ids; /* given out by utcp__frag_id */
-	uint8_t rng[64];       /* state of utcp__random (mem.c) */
-	uint32_t rng_left;
-	uint32_t rng_buf[16];
+	/* utcp__random (mem.c): ChaCha20's state and block, what is left */
+	uint32_t rng[16], rng_buf[16], rng_left;
 	struct utcp__table table;
 	struct utcp__ent *lately[256]; /* found lately (table.c) */
 	struct utcp__heap heap;
@@ -58,13 +57,12 @@ struct utcp_s {
 	/* the tuple whose hash tcp_open.c made last */
 	struct utcp__key tuple;
 	uint64_t tuple_hash;
-	/* tcp_syn.c, tcp_timewait.c, ip_input.c, tcp_mtu.c have their own */
+	/* tcp_syn.c, tcp_timewait.c, ip_reass.c, tcp_hosts.c have their own */
 	struct utcp__link syns[8];
 	struct utcp__timer syn_timer, tw_timer, reass_timer;
 	struct utcp__link timewaits;
 	struct utcp__reass *reass;
-	struct utcp__hosts *hosts; /* per peer: Fast Open cookies, path MTU,
-				      ssthresh: bounded (tcp_hosts.c) */
+	struct utcp__hosts *hosts;
 	uint64_t ctr[UTCP_CTR_MAX];
 	uint32_t depth; /* inside a public call that must not free sockets */
 	utcp_buf_t *done_first, *done_last; /* acknowledged, `done` to call;

@@ -69,17 +69,17 @@ utcp_udp_t *utcp__find_udp(utcp_t *u, const struct utcp__key *k);
 int utcp__ports_init(utcp_t *u);
 void utcp__ports_deinit(utcp_t *u);
 /* Takes a port (addr->port_be 0: an ephemeral one, written back; RFC 6056,
-   and config.claim); for a connection's 4-tuple, rkey not NULL, one that makes
-   the tuple unique. Returns a reference. -EADDRINUSE, ... */
-int utcp__port_take(utcp_t *u, utcp_addr_t *addr, uint8_t proto,
-		    const struct utcp__key *rkey, bool v6only, bool reuse,
-		    struct utcp__port **out);
+   and config.claim). Returns a reference. -EADDRINUSE, -ENOMEM, or what
+   config.claim says. */
+int utcp__port_take(utcp_t *u, utcp_addr_t *addr, uint8_t proto, bool v6only,
+		    bool reuse, struct utcp__port **out);
 /* For a connection from k, whose local port is written: one that makes the
    tuple unique. 0; 1: a TIME-WAIT made way and *iss is to be used;
    -EADDRNOTAVAIL, -ENOMEM, or what config.claim says. */
 int utcp__port_connect(utcp_t *u, struct utcp__key *k, struct utcp__port **out,
 		       uint32_t *iss);
-/* Whether the tuple is free: 0, 1 (as above), -EADDRINUSE. */
+/* Whether the tuple is free: 0; 1: it was in TIME-WAIT, which made way (RFC
+   6191), and *iss is to be used; -EADDRINUSE. */
 int utcp__port_tuple(utcp_t *u, const struct utcp__key *k, uint32_t *iss);
 struct utcp__port *utcp__port_get(struct utcp__port *p);
 void utcp__port_put(struct utcp__port *p);

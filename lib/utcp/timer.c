@@ -125,9 +125,7 @@ utcp__timer_due(utcp_t *u)
 {
 	struct utcp__timer *t;
 
-	if (utcp__timer_next(u) > u->now_ns)
-		return NULL;
-	if (!u->heap.num)
+	if (!u->heap.num || u->heap.slots[0].at_ns > u->now_ns)
 		return NULL;
 	t = u->heap.slots[0].t;
 	utcp__timer_stop(u, t);

@@ -91,7 +91,7 @@ take_port(utcp_udp_t *s, utcp_addr_t *local)
 {
 	int r;
 
-	r = utcp__port_take(s->u, local, PROTO_UDP, NULL, s->v6only, false,
+	r = utcp__port_take(s->u, local, PROTO_UDP, s->v6only, false,
 			    &s->port);
 	if (r != 0)
 		return r;

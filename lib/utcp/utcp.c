@@ -105,8 +105,8 @@ init_rooms(utcp_t *u)
 	const char *cc = u->cfg.cc ? u->cfg.cc : "cubic";
 	int r;
 
-	r = utcp__pools_init(u);
-	r = r ? r : utcp__table_init(u);
+	utcp__pools_init(u);
+	r = utcp__table_init(u);
 	r = r ? r : utcp__ports_init(u);
 	r = r ? r : utcp__heap_reserve(u, 3);
 	r = r ? r : utcp__opts_init(u);
