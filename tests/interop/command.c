@@ -173,7 +173,8 @@ do_write(struct peer *p, const struct words *ws)
 
 	if (c == NULL)
 		return -ENOENT;
-	return (int)conn_write(c, strtoull(word(ws, 2), NULL, 10));
+	return (int)conn_write(c, strtoull(word(ws, 2), NULL, 10),
+			       strcmp(word(ws, 3), "more") ? 0 : UTCP_MSG_MORE);
 }
 
 static int

@@ -8,6 +8,7 @@ names a folder that gets a capture of each peer.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ for _path in (_HERE, _HERE.parent / "python"):
 
 import netns  # noqa: E402
 from harness import Bench, Rig  # noqa: E402
+from watch import Watch  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,3 +44,10 @@ def bench(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Bench]:
     made = Bench(rig, request.node.name)
     yield made
     made.close()
+
+
+@pytest.fixture
+def watch(bench: Bench) -> Iterator[Watch]:
+    """The segments on the device from now on."""
+    with contextlib.closing(Watch(bench)) as made:
+        yield made

@@ -196,7 +196,8 @@ sent_done(utcp_buf_t *buf, int status)
 }
 
 static ssize_t
-send_zero_copy(struct conn *c, const uint8_t *data, size_t len, bool copy)
+send_zero_copy(struct conn *c, const uint8_t *data, size_t len, bool copy,
+	       int flags)
 {
 	struct sent *b;
 	int r;
@@ -215,7 +216,7 @@ send_zero_copy(struct conn *c, const uint8_t *data, size_t len, bool copy)
 			       .done = sent_done };
 	b->c = c;
 	c->sent_bufs++;
-	r = utcp_send(c->s, &b->buf, 0);
+	r = utcp_send(c->s, &b->buf, flags);
 	if (r) {
 		c->sent_bufs--;
 		free(b);
@@ -226,16 +227,16 @@ send_zero_copy(struct conn *c, const uint8_t *data, size_t len, bool copy)
 
 /* Up to `bytes` of the pattern: returns how many, or a negative errno. */
 ssize_t
-conn_write(struct conn *c, uint64_t bytes)
+conn_write(struct conn *c, uint64_t bytes, int flags)
 {
 	const uint8_t *from = c->p->pattern + c->tx % PATTERN_BYTES;
 	size_t len = bytes < PATTERN_BYTES ? bytes : PATTERN_BYTES;
 	ssize_t r;
 
 	if (c->p->zerocopy)
-		r = send_zero_copy(c, from, len, false);
+		r = send_zero_copy(c, from, len, false, flags);
 	else
-		r = utcp_write(c->s, from, len, 0);
+		r = utcp_write(c->s, from, len, flags);
 	if (r > 0)
 		c->tx += (uint64_t)r;
 	return r;
@@ -249,7 +250,7 @@ source(struct conn *c)
 	for (size_t turn = 0; c->tx < c->want; turn += (size_t)r) {
 		if (turn > TURN_BYTES)
 			return 1;
-		r = conn_write(c, c->want - c->tx);
+		r = conn_write(c, c->want - c->tx, 0);
 		if (r < 0)
 			return r == -EAGAIN ? 0 : (int)r;
 	}
@@ -284,7 +285,7 @@ echo(struct conn *c)
 		}
 		if (c->p->zerocopy)
 			r = send_zero_copy(c, c->echo + c->echo_at,
-					   c->echo_len - c->echo_at, true);
+					   c->echo_len - c->echo_at, true, 0);
 		else
 			r = utcp_write(c->s, c->echo + c->echo_at,
 				       c->echo_len - c->echo_at, 0);

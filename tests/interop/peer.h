@@ -63,7 +63,7 @@ struct conn *conn_find(struct peer *p, const char *name);
 void conn_step(struct conn *c);
 /* Tells that it ended (error: positive errno), and forgets it. */
 void conn_end(struct conn *c, int error);
-ssize_t conn_write(struct conn *c, uint64_t bytes);
+ssize_t conn_write(struct conn *c, uint64_t bytes, int flags);
 ssize_t conn_read(struct conn *c, uint64_t bytes);
 void peer_events(struct peer *p);
 void pattern_fill(struct peer *p);

@@ -9,20 +9,21 @@ import os
 import random
 import socket
 import time
-from pathlib import Path
 
 import pytest
 from harness import (
+    KERNEL,
+    MB,
     UTCP,
     Bench,
     Peer,
     meanwhile,
     recv_pattern,
+    reset_on_close,
     send_pattern,
+    size,
 )
-from scapy.layers.inet import TCP
-from scapy.layers.inet6 import IPv6
-from scapy.utils import PcapReader
+from watch import SYN, Seg, Watch
 
 _FIRST = int(os.environ.get("INTEROP_SEED", "1"))
 _COUNT = int(os.environ.get("INTEROP_SEEDS", "1" if _FIRST > 1 else "24"))
@@ -153,48 +154,118 @@ def test_by_lot(bench: Bench, seed: int) -> None:
 # ---- wrap-around --------------------------------------------------------------------
 
 
-def first_syn(path: Path) -> TCP:
-    """Ours."""
-    with PcapReader(str(path)) as packets:
-        for packet in packets:
-            if TCP in packet and packet[TCP].flags == "S":
-                assert IPv6 not in packet
-                return packet[TCP]
-    raise AssertionError("no SYN")
+N = size(3 * MB, 40 * MB)
 
 
 @pytest.mark.parametrize("what", ["sequence-numbers", "timestamps"])
 @pytest.mark.parametrize("link", ["clean", "bad"])
-def test_wrap_around(bench: Bench, tmp_path: Path, what: str, link: str) -> None:
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_our_numbers_wrap_around(
+    bench: Bench, watch: Watch, role: str, link: str, what: str
+) -> None:
     """A connection is opened once to learn where its numbers begin; then the
     stack's clock is set so that they begin shortly before 2^32."""
-    listener = bench.listener(4, 7500)
+    family = 4 if role == "client" else 6
+    listener = bench.listener(family, 7500) if role == "client" else None
     bad = "loss=0.02,reorder=0.05,late=1ms" if link == "bad" else "delay=1ms"
-    epoch_ns = 10**9
 
-    def open_one(name: str) -> tuple[Peer, Path]:
-        capture = tmp_path / name
+    def open_one(epoch_ns: int) -> tuple[Peer, socket.socket, Seg]:
+        before = len(watch.segs())
         peer = bench.peer(
-            "--epoch", f"{epoch_ns}ns", "--pcap", capture, "--snap", 96,
-            "--out", f"rate=80m,{bad}", "--in", f"delay=2ms,{bad}",
+            "--epoch", f"{epoch_ns}ns",
+            "--out", f"rate=40m,{bad}", "--in", f"delay=2ms,{bad}",
         )  # fmt: skip
-        peer.connect(4, 7500, "both", 8 << 20, f"from={UTCP[4]},7600")
-        return peer, capture
+        if listener:
+            peer.connect(family, 7500, "both", N, f"from={UTCP[family]},7600")
+            sock = bench.accept(listener)
+        else:
+            peer.listen(family, 7600, "both", N)
+            sock = bench.socket(family)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((KERNEL[family], 7500))
+            sock.connect((UTCP[family], 7600))
+        segs = watch.segs()[before:]
+        return peer, sock, next(s for s in segs if s.ours and s.flags & SYN)
 
-    peer, capture = open_one("first")
-    bench.accept(listener).close()
+    epoch_ns = 10**9
+    peer, sock, syn = open_one(epoch_ns)
+    reset_on_close(sock)
+    sock.close()
     peer.close()
-    syn = first_syn(capture)
     if what == "timestamps":
-        begins = dict(o for o in syn.options if len(o) == 2)["Timestamp"][0]
-        epoch_ns += ((2**32 - 400 - begins) % 2**32) * 10**6
+        assert syn.tsval is not None
+        epoch_ns += ((2**32 - 400 - syn.tsval) % 2**32) * 10**6
     else:
-        epoch_ns += ((2**32 - 4 * 10**6 - syn.seq) % 2**32) * 4000
-    peer, capture = open_one("second")
-    sock = bench.accept(listener)
-    with meanwhile(lambda: slow_send(sock, 8 << 20, random.Random(0))):
-        assert recv_pattern(sock) == 8 << 20
-    end = peer.event("end", "client")
-    assert (end["error"], end["bad_at"], end["rx"]) == (0, -1, 8 << 20)
+        epoch_ns += ((2**32 - 10**6 - syn.seq) % 2**32) * 4000
+    peer, sock, syn = open_one(epoch_ns)
+    with meanwhile(lambda: slow_send(sock, N, random.Random(0))):
+        assert recv_pattern(sock) == N
+    end = peer.event("end")
+    assert (end["error"], end["bad_at"], end["rx"]) == (0, -1, N)
+    last = watch.ours()[-1]
     if what == "sequence-numbers":
-        assert end["snd_nxt"] < 2**31 < first_syn(capture).seq
+        assert end["snd_nxt"] < 2**31 < syn.seq
+    elif last.tsval is not None:  # no reset
+        assert last.tsval < 2**31 < (syn.tsval or 0)
+
+
+_TCP_REPAIR, _TCP_REPAIR_QUEUE, _TCP_QUEUE_SEQ, _TCP_TIMESTAMP = 19, 20, 21, 24
+_SEND_QUEUE, _REPAIR_OFF = 2, -1
+
+
+def repair(sock: socket.socket, option: int, value: int) -> None:
+    """Sets what only TCP_REPAIR may."""
+    sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+    if option == _TCP_QUEUE_SEQ:
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_QUEUE, _SEND_QUEUE)
+    sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, _REPAIR_OFF)
+
+
+@pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
+@pytest.mark.parametrize("link", ["clean", "bad"])
+@pytest.mark.parametrize("before", [1, 2, 10**6])
+def test_the_kernels_sequence_numbers_wrap_around(
+    bench: Bench, watch: Watch, before: int, link: str, family: int
+) -> None:
+    """Behind its SYN, in its first data, in the midst of all."""
+    bad = "loss=0.02,reorder=0.05,late=1ms" if link == "bad" else "delay=1ms"
+    peer = bench.peer("--out", f"rate=80m,{bad}", "--in", f"rate=80m,{bad}")
+    peer.listen(family, 7000, "both", N)
+    sock = bench.socket(family)
+    repair(sock, _TCP_QUEUE_SEQ, -before)
+    sock.connect((UTCP[family], 7000))
+    with meanwhile(lambda: slow_send(sock, N, random.Random(0))):
+        assert recv_pattern(sock) == N
+    end = peer.event("end")
+    assert (end["error"], end["bad_at"], end["rx"]) == (0, -1, N)
+    syn = next(s for s in watch.segs() if s.flags == SYN)
+    assert syn.seq == 2**32 - before
+    assert end["rcv_nxt"] < 2**31
+
+
+@pytest.mark.parametrize("link", ["clean", "bad"])
+def test_the_kernels_timestamps_wrap_around(
+    bench: Bench, watch: Watch, link: str
+) -> None:
+    """Set forward in two leaps that are no step back (RFC 7323 section 5.2)."""
+    bad = "loss=0.02,reorder=0.05,late=1ms" if link == "bad" else "delay=1ms"
+    peer = bench.peer("--out", f"rate=80m,{bad}", "--in", f"rate=80m,{bad}")
+    peer.listen(4, 7000, "both", N, "keep")
+    sock = bench.connect(4, 7000)
+    peer.event("accepted")
+    syn = next(s for s in watch.segs() if s.flags == SYN)
+    assert syn.tsval is not None
+    far = (2**32 - 300 - syn.tsval) % 2**32
+    for i, way in enumerate((far // 2, far)):
+        stamp = (syn.tsval + way) % 2**32 & ~1  # odd: microseconds
+        repair(sock, _TCP_TIMESTAMP, stamp - (stamp >> 31 << 32))
+        send_pattern(sock, 1, i)
+        peer.until(lambda i=i: peer.info("server.0")["rx"] == i + 1, "the byte")
+    last = next(s for s in reversed(watch.segs()) if not s.ours)
+    with meanwhile(lambda: send_pattern(sock, N - 2, 2)):
+        assert recv_pattern(sock, N) == N
+    theirs = [s for s in watch.segs() if not s.ours and s.tsval is not None]
+    assert (theirs[-1].tsval or 0) < 2**31 < (last.tsval or 0)
+    if link == "clean":
+        assert peer.count("drop_paws") == 0

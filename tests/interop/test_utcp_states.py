@@ -13,44 +13,22 @@ from harness import (
     MB,
     UTCP,
     Bench,
-    Peer,
     echo_all,
     full_duplex,
+    held,
     kernel_info,
     meanwhile,
     pattern,
+    reaches,
     readable,
     recv_pattern,
     reset_on_close,
     send_pattern,
+    state,
 )
 
 BOTH = pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
 ROLES = pytest.mark.parametrize("role", ["server", "client"])
-
-
-def held(
-    bench: Bench, peer: Peer, role: str = "server", family: int = 4, *settings: str
-) -> tuple[socket.socket, str]:
-    """An open connection that does nothing by itself: kernel's end, our name."""
-    if role == "server":
-        peer.listen(family, 7000, "hold", *settings)
-        sock = bench.connect(family, 7000)
-        peer.event("accepted", "server.0")
-        return sock, "server.0"
-    listener = bench.listener(family)
-    peer.connect(family, listener.getsockname()[1], "hold", *settings)
-    sock = bench.accept(listener)
-    peer.event("open", "client")
-    return sock, "client"
-
-
-def state(peer: Peer, name: str) -> str:
-    return str(peer.info(name)["state"])
-
-
-def reaches(peer: Peer, name: str, wanted: str, seconds: float = 5.0) -> None:
-    peer.until(lambda: state(peer, name) == wanted, f"state {wanted}", seconds)
 
 
 # ---- closing in order -------------------------------------------------------------
