@@ -95,8 +95,6 @@ arrived(utcp_sock_t *s, uint32_t n)
 	s->rcv_nxt += n;
 	s->bytes_received += n;
 	measure_rtt(s);
-	if (s->rd_shut)
-		return;
 	s->rcvq_bytes += n;
 	s->told &= (uint8_t)~UTCP_IN; /* more is news */
 	utcp__wake(s);
@@ -140,10 +138,6 @@ utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg)
 {
 	struct utcp__rblk *b;
 
-	if (s->rd_shut) {
-		arrived(s, seg->len);
-		return 0;
-	}
 	if (s->u->buffered_bytes + seg->len > s->u->cfg.max_bytes) {
 		COUNT(s->u, DROP_NOMEM);
 		return -ENOMEM;
@@ -208,11 +202,6 @@ utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b)
 	uint32_t len = b->len;
 
 	link_remove(&b->link);
-	if (s->rd_shut) {
-		utcp__rblk_free(u, b);
-		arrived(s, len);
-		return;
-	}
 	/* Small ones go together; without memory each stays what it is. */
 	if (b->room && b->room < OWN_MIN) {
 		to = tail_of(s, &s->busy->rcvq);
@@ -315,18 +304,6 @@ utcp__rcv_drop(utcp_sock_t *s)
 	utcp__reass_drop(s);
 }
 
-void
-utcp__rcv_forget(utcp_sock_t *s)
-{
-	bool had = s->rcvq_bytes;
-
-	drop_list(s->u, &s->busy->rcvq);
-	s->rcvq_bytes = 0;
-	link_remove(&s->busy->held);
-	if (had)
-		utcp__window_update(s);
-}
-
 /* ---- sizes --------------------------------------------------------------------- */
 
 uint32_t
@@ -392,9 +369,9 @@ read_state(utcp_sock_t *s)
 		return -EINVAL;
 	if (s->dead)
 		return s->error ? utcp__take_error(s) : 0;
-	if (s->state == UTCP_CLOSED || s->state == UTCP_LISTEN ||
-	    s->state == UTCP_SYN_SENT)
+	if (s->state == UTCP_CLOSED || s->state == UTCP_LISTEN)
 		return -ENOTCONN;
+	/* RFC 9293 section 3.10.3: before the connection is open, one waits. */
 	return s->fin_seen || s->rd_shut ? 0 : -EAGAIN;
 }
 

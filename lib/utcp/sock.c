@@ -189,7 +189,7 @@ utcp__set_state(utcp_sock_t *s, enum utcp_state state)
 /* ---- resets ----------------------------------------------------------------- */
 
 static void
-send_rst(utcp_sock_t *s)
+send_rst(utcp_sock_t *s, uint32_t seq, uint8_t flags)
 {
 	utcp_t *u = s->u;
 	uint8_t th[32] = { 0 };
@@ -206,10 +206,11 @@ send_rst(utcp_sock_t *s)
 	}
 	memcpy(th, &s->ent.key.lport_be, 2);
 	memcpy(th + 2, &s->ent.key.rport_be, 2);
-	put32(th + 4, s->snd_nxt);
-	put32(th + 8, s->rcv_nxt);
+	put32(th + 4, seq);
+	if (flags & TH_ACK)
+		put32(th + 8, s->rcv_nxt);
 	th[12] = (uint8_t)(bytes / 4 << 4);
-	th[13] = TH_RST | TH_ACK;
+	th[13] = flags;
 	if (utcp__ctl(u, &s->ent.key, PROTO_TCP, th, bytes, 16,
 		      (uint8_t)(OPT(s, DSCP) << 2), (uint8_t)OPT(s, TTL)) == 0)
 		COUNT(u, RESETS_OUT);
@@ -224,12 +225,19 @@ utcp__sock_abort(utcp_sock_t *s, int error)
 	case UTCP_FIN_WAIT_1:
 	case UTCP_FIN_WAIT_2:
 	case UTCP_CLOSE_WAIT:
-		send_rst(s);
+		send_rst(s, s->snd_nxt, TH_RST | TH_ACK);
 		break;
 	default: /* RFC 9293 section 3.10.5: the others just end */
 		break;
 	}
 	utcp__sock_dead(s, error);
+}
+
+void
+utcp__sock_refuse(utcp_sock_t *s, const struct utcp__seg_in *seg)
+{
+	send_rst(s, seg->ack, TH_RST);
+	utcp__sock_dead(s, ECONNRESET);
 }
 
 /* ---- what the other rooms tell ------------------------------------------------ */
@@ -410,7 +418,7 @@ utcp_close(utcp_sock_t *s)
 		break;
 	default:
 		if (s->rcvq_bytes) { /* RFC 2525 section 2.17 */
-			send_rst(s);
+			send_rst(s, s->snd_nxt, TH_RST | TH_ACK);
 			utcp__sock_dead(s, 0);
 		} else if (OPT(s, LINGER) == 0) {
 			utcp__sock_abort(s, 0);
@@ -451,11 +459,8 @@ utcp_shutdown(utcp_sock_t *s, int how)
 	utcp__enter(s->u);
 	if (how != UTCP_SHUT_RD)
 		sock_fin(s);
-	if (how != UTCP_SHUT_WR && !s->rd_shut) {
-		/* What comes from now on is acknowledged and forgotten. */
+	if (how != UTCP_SHUT_WR)
 		s->rd_shut = true;
-		utcp__rcv_forget(s);
-	}
 	utcp__wake(s);
 	utcp__leave(s->u);
 	return 0;

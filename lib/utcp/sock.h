@@ -28,6 +28,10 @@ void utcp__sock_dead(utcp_sock_t *s, int error);
  * queue of control packets at once), and utcp__sock_dead(s, error).
  */
 void utcp__sock_abort(utcp_sock_t *s, int error);
+/* The same in answer to seg, an acknowledgement for which nobody is left: the
+   reset stands where the peer expects it by its own word (RFC 9293 section
+   3.10.7.1, RFC 5961 section 3.2), whatever of ours it has not seen. */
+void utcp__sock_refuse(utcp_sock_t *s, const struct utcp__seg_in *seg);
 
 /* Public calls that may end sockets or buffers begin and end with these; at the
    end of the outermost `done` hooks run and u->dead is freed. */

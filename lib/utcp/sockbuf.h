@@ -40,7 +40,6 @@ utcp__rblk_cost(const struct utcp__rblk *b)
 	return (uint32_t)sizeof(*b) + (b->room ? b->room + 16 : 0);
 }
 void utcp__rcv_drop(utcp_sock_t *s);   /* queue and reassembly, unread */
-void utcp__rcv_forget(utcp_sock_t *s); /* the user reads no more */
 void utcp__bufs_init(utcp_sock_t *s);  /* sizes of both buffers */
 /* Negative; it is told once. */
 int utcp__take_error(utcp_sock_t *s);

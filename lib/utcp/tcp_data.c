@@ -260,7 +260,7 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 	if ((s->orphan || (s->rd_shut && s->fin_wanted)) && seg->len > 0 &&
 	    seq_lt(s->rcv_nxt, seg->seq + seg->len)) {
 		COUNT(s->u, DROP_STATE);
-		utcp__sock_abort(s, ECONNRESET);
+		utcp__sock_refuse(s, seg);
 		return;
 	}
 	if (!trim(s, seg))

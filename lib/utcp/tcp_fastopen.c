@@ -6,7 +6,7 @@
 #include "tcp_syn.h"
 
 #define COOKIE_BYTES 8
-#define BAD_NS (60 * 60 * SEC) /* after a black hole, for so long not */
+#define BAD_NS (15 * 60 * SEC) /* after a refusal, for so long not */
 #define EXP 0x80	       /* in s->cookie[0] */
 #define ROOM 17		       /* of s->cookie */
 
@@ -131,28 +131,32 @@ void
 utcp__fastopen_synack(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
 	const struct utcp__key *k = &s->ent.key;
-	bool data = s->snd_nxt != s->iss + 1;
+	bool cookie = (seg->opts & TO_FASTOPEN) != 0 && seg->cookie_len > 0;
+	bool taken = seg->ack == s->snd_nxt, data = s->snd_nxt != s->iss + 1;
 	struct utcp__host *h;
 
 	if (OPT(s, FASTOPEN_CONNECT) == 0)
 		return;
-	/* Section 4.1.3: a cookie is learnt only if we asked or had one. */
-	if ((seg->opts & TO_FASTOPEN) != 0 && seg->cookie_len > 0) {
-		h = utcp__host(s->u, k->raddr, k->family, true);
-		if (h != NULL) {
-			memcpy(h->cookie, seg->cookie, seg->cookie_len);
-			h->cookie_len = seg->cookie_len;
-			h->cookie_exp = seg->exp_fastopen;
-			h->mss = (seg->opts & TO_MSS) != 0 ? seg->mss : 0;
-		}
+	h = utcp__host(s->u, k->raddr, k->family, cookie || !taken);
+	if (h != NULL && (seg->opts & TO_MSS) != 0)
+		h->mss = seg->mss;
+	if (h != NULL && cookie) {
+		memcpy(h->cookie, seg->cookie, seg->cookie_len);
+		h->cookie_len = seg->cookie_len;
+		h->cookie_exp = seg->exp_fastopen;
+		h->unasked = 0;
 	}
-	if (data) {
-		if (seg->ack == s->iss + 1) {
-			s->syn_data_refused = true;
-		} else {
-			s->negotiated |= UTCP_GOT_FASTOPEN;
-			COUNT(s->u, FASTOPEN_OUT);
-		}
+	if (h != NULL && (cookie || (taken && data))) {
+		h->fastopen_bad_ns = 0;
+	} else if (h != NULL && !taken && seg->ack == s->iss + 1) {
+		/* Section 4.1.3.1: a negative response, to be remembered. */
+		h->fastopen_bad_ns = s->u->now_ns + BAD_NS;
+	}
+	/* What was not taken, or not all of it, is sent again. */
+	s->syn_data_refused = !taken;
+	if (taken && data) {
+		s->negotiated |= UTCP_GOT_FASTOPEN;
+		COUNT(s->u, FASTOPEN_OUT);
 	}
 	utcp__fastopen_forget(s);
 }
@@ -165,10 +169,11 @@ utcp__fastopen_timeout(utcp_sock_t *s)
 
 	if (OPT(s, FASTOPEN_CONNECT) == 0)
 		return;
-	/* Section 4.1.3.1: without the option from now on; who had a cookie
-	   for it, perhaps a middlebox has something against it. */
+	/* Section 4.1.3.1: without the option from now on, perhaps a middlebox
+	   has something against it. Of a SYN without data, that it was lost is
+	   as likely, the first time. */
 	h = utcp__host(s->u, k->raddr, k->family, true);
-	if (h != NULL)
+	if (h != NULL && (s->snd_nxt != s->iss + 1 || h->unasked++ != 0))
 		h->fastopen_bad_ns = s->u->now_ns + BAD_NS;
 	utcp__fastopen_forget(s);
 }

@@ -142,10 +142,12 @@ simultaneous_open(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	s->snd_wl1 = seg->seq;
 	s->snd_wl2 = s->iss;
 	utcp__set_state(s, UTCP_SYN_RECEIVED);
-	/* The SYN again, as a SYN-ACK. What data there is, comes again; ours
-	   went with the SYN, if at all. */
+	/* The SYN again, as a SYN-ACK. Data and FIN that came along are not
+	   taken (section 3.10.7.3, fourth, would queue them), so they are not
+	   acknowledged and come again; ours went with the SYN, if at all. */
 	utcp__fastopen_forget(s);
-	utcp__ack_soon(s);
+	s->syn_owed = true;
+	utcp__want_output(s);
 }
 
 /* A SYN or SYN-ACK that is good: what it says of the peer. */

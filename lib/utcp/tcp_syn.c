@@ -61,8 +61,8 @@ syn_unlink(struct utcp__syn *syn)
 	syn->listener->u->num_syns--;
 }
 
-static void
-syn_drop(struct utcp__syn *syn)
+void
+utcp__syn_drop(struct utcp__syn *syn)
 {
 	utcp_t *u = syn->listener->u;
 
@@ -78,7 +78,8 @@ utcp__listen_end(utcp_sock_t *listener)
 	struct utcp__link *list = &listener->listen->syns;
 
 	while (!link_empty(list))
-		syn_drop(CONTAINER(list->next, struct utcp__syn, of_listener));
+		utcp__syn_drop(
+		    CONTAINER(list->next, struct utcp__syn, of_listener));
 }
 
 static void
@@ -238,7 +239,7 @@ complete(struct utcp__syn *syn, const struct utcp__seg_in *ack)
 		ack = &seg;
 	}
 	utcp__syn_open(l, s, ack);
-	syn_drop(syn);
+	utcp__syn_drop(syn);
 	return s;
 }
 
@@ -258,7 +259,7 @@ syn_due(struct utcp__syn *syn)
 		syn->acked = false;
 	}
 	if (syn->retries >= OPT(l, SYNACK_RETRIES)) {
-		syn_drop(syn);
+		utcp__syn_drop(syn);
 		return false;
 	}
 	syn->retries++;
@@ -408,7 +409,8 @@ utcp__listen_input(utcp_sock_t *l, struct utcp__seg_in *seg)
 		utcp__tcp_refuse(u, seg);
 		return;
 	}
-	/* third; fourth: nothing else is taken, nor a SYN that ends at once */
+	/* third; fourth: nothing else is taken, nor, against the letter, a SYN
+	   that ends at once: nobody sends it but to probe */
 	if ((seg->flags & (TH_SYN | TH_FIN)) != TH_SYN) {
 		COUNT(u, DROP_STATE);
 		return;
@@ -491,7 +493,7 @@ syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 		/* RFC 5961 section 3.2; passive: back to LISTEN */
 		if (ofs == 0) {
 			COUNT(u, RESETS_IN);
-			syn_drop(syn);
+			utcp__syn_drop(syn);
 		} else {
 			syn_ack_odd(syn);
 		}
@@ -500,7 +502,7 @@ syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 	if ((seg->flags & TH_SYN) != 0) {
 		/* Fourth, of a passive OPEN: back to LISTEN. */
 		COUNT(u, DROP_STATE);
-		syn_drop(syn);
+		utcp__syn_drop(syn);
 		return false;
 	}
 	return true;
@@ -523,7 +525,7 @@ utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg)
 		if (utcp__cookie_lately(l) && utcp__cookie_good(l, seg)) {
 			/* Its first SYN found no room and was answered with a
 			   cookie, one that came again did. */
-			syn_drop(syn);
+			utcp__syn_drop(syn);
 			utcp__cookie_take(l, seg);
 			return;
 		}

@@ -35,6 +35,7 @@ void utcp__listen_input(utcp_sock_t *listener, struct utcp__seg_in *seg);
 void utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg);
 void utcp__syn_timer(utcp_t *u);
 void utcp__listen_end(utcp_sock_t *listener); /* its half open ones */
+void utcp__syn_drop(struct utcp__syn *syn);
 /* A SYN-ACK of these options, from listener l, with this window. */
 struct utcp__synack {
 	const struct utcp__key *key;
@@ -128,7 +129,7 @@ struct utcp__host {
 	bool cookie_exp;
 	uint16_t mss;
 	uint16_t pmtu; /* 0: unknown */
-	uint16_t pad;
+	uint16_t unasked; /* cookie requests lost, one after the other */
 	uint64_t pmtu_ns;	  /* when it was learnt */
 	uint64_t fastopen_bad_ns; /* not before; 0 */
 };

@@ -213,7 +213,8 @@ utcp__timewait_input(struct utcp__tw *tw, struct utcp__seg_in *seg)
 		send_ack(u, tw);
 		return;
 	}
-	if (!old && seg->len == 0 && seg->seq == tw->rcv_nxt) {
+	if (!old && seg->len == 0 && (seg->flags & TH_FIN) == 0 &&
+	    seg->seq == tw->rcv_nxt) {
 		if (tw->ts && (seg->opts & TO_TS) != 0) {
 			tw->ts_recent = seg->ts_val;
 			tw->ts_seen_ns = u->now_ns;

@@ -384,6 +384,69 @@ client_refused(void **state)
 	assert_false(tt_info(&t).negotiated & UTCP_GOT_FASTOPEN);
 	tt_in(&t, ". 1:1(0) ack 101");
 	tt_quiet(&t, SEC);
+	/* Section 4.1.3.1: a negative response is remembered... */
+	hang_up(&t);
+	assert_int_equal(dial(&t), -EINPROGRESS);
+	tt_expect(&t, "S 0:0(0) <mss 1460,sackOK,TS val * ecr 0,nop,wscale 7>");
+	hang_up(&t);
+	/* ... for a while, and a new cookie is none. */
+	tt_run(&t, 3600 * SEC);
+	assert_int_equal(dial(&t), 0);
+	tt_write(&t, 100);
+	tt_expect(&t, "S 0:100(100)");
+	tt_in(&t, "S. 0:0(0) ack 1 <mss 900,FO 8877665544332211>");
+	tt_expect(&t, "P. 1:101(100) ack 1");
+	hang_up(&t);
+	assert_int_equal(dial(&t), 0);
+	tt_write(&t, 2000);
+	tt_expect(&t, "S 0:860(860) <mss 1460,sackOK,TS val * ecr 0,"
+		      "nop,wscale 7,FO 8877665544332211>");
+	tt_end(&t);
+}
+
+/* Of the data a part is acknowledged: the rest goes again, at once. */
+static void
+client_taken_in_part(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	client_cold(&t, false);
+	assert_int_equal(dial(&t), 0);
+	tt_write(&t, 100);
+	tt_expect(&t, "S 0:100(100)");
+	tt_in(&t, "S. 0:0(0) ack 41 <mss 1000>");
+	tt_expect(&t, "P. 41:101(60) ack 1");
+	assert_false(tt_info(&t).negotiated & UTCP_GOT_FASTOPEN);
+	tt_in(&t, ". 1:1(0) ack 101");
+	tt_quiet(&t, SEC);
+	tt_end(&t);
+}
+
+/* A SYN that asked for a cookie and was lost is no black hole, but two are. */
+static void
+client_request_lost(void **state)
+{
+	const char *plain = "mss 1460,sackOK,TS val * ecr 0,nop,wscale 7";
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(dial(&t), -EINPROGRESS);
+		tt_expect(&t, "S 0:0(0) <%s,FO>", plain);
+		tt_expect_in(&t, SEC, "S 0:0(0) <%s>", plain);
+		tt_in(&t, "S. 0:0(0) ack 1 <mss 1000>");
+		tt_expect(&t, ". 1:1(0) ack 1");
+		hang_up(&t);
+	}
+	assert_int_equal(dial(&t), -EINPROGRESS);
+	tt_expect(&t, "S 0:0(0) <%s>", plain);
+	hang_up(&t);
+	tt_run(&t, 3600 * SEC);
+	assert_int_equal(dial(&t), -EINPROGRESS);
+	tt_expect(&t, "S 0:0(0) <%s,FO>", plain);
 	tt_end(&t);
 }
 
@@ -561,6 +624,8 @@ main(void)
 		cmocka_unit_test(server_closes_early),
 		cmocka_unit_test(client_warm),
 		cmocka_unit_test(client_refused),
+		cmocka_unit_test(client_taken_in_part),
+		cmocka_unit_test(client_request_lost),
 		cmocka_unit_test(client_much),
 		cmocka_unit_test(client_black_hole),
 		cmocka_unit_test(client_crossed),

@@ -34,6 +34,8 @@ answers(void **state)
 	} cases[] = {
 		/* the FIN again */
 		{ "F. 1:1(0) ack 2", ". 2:2(0) ack 2" },
+		/* and one behind it, which takes sequence space */
+		{ "F. 2:2(0) ack 2", ". 2:2(0) ack 2" },
 		/* RFC 1337: no reset ends it */
 		{ "R 2:2(0)", NULL },
 		{ "R. 2:2(0) ack 2", NULL },

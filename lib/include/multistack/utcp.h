@@ -334,7 +334,9 @@ UTCP_EXTERN int utcp_send(utcp_sock_t *s, utcp_buf_t *buf, int flags);
 #define UTCP_SHUT_RD 0
 #define UTCP_SHUT_WR 1
 #define UTCP_SHUT_RDWR 2
-/* -ENOTCONN, -EINVAL. */
+/* SHUT_RD: reads return 0 where they would return -EAGAIN; what comes is taken
+   and can be read still. With both shut, data is answered with a reset (RFC
+   1122 section 4.2.2.13). -ENOTCONN, -EINVAL. */
 UTCP_EXTERN int utcp_shutdown(utcp_sock_t *s, int how);
 /*
  * The handle is gone with this call; the connection ends in order by itself,
