@@ -3,14 +3,15 @@
  * utcp-flood: segments from anybody to one port, as fast as they go or at a
  * rate.
  *
- *     utcp-flood IFNAME ADDRESS PORT syn|ack|junk SECONDS [PACKETS_A_SECOND]
+ *     utcp-flood IFNAME ADDRESS PORT syn|ack|rst|junk SECONDS [PACKETS_A_SECOND]
  *     utcp-flood IFNAME ADDRESS PORT blind SECONDS RATE FROM_ADDRESS FROM_PORT
  *
  * syn: connections that nobody means; ack: acknowledgements of nothing (guesses
- * at SYN cookies); junk: random flags and options; blind: resets, SYNs, data and
- * ends in the name of a peer, by who knows all but the numbers. Other sources are random addresses
- * of 198.18.0.0/15 or 2001:db8::/32. Written to the interface past routing and
- * filters; says as JSON how many.
+ * at SYN cookies); rst: resets of nothing; junk: random flags and options;
+ * blind: resets, SYNs, data and ends in the name of a peer, by who knows all but
+ * the numbers. Other sources are random addresses of 198.18.0.0/15 or
+ * 2001:db8::/32. Written to the interface past routing, filters and queueing;
+ * says as JSON how many.
  */
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
@@ -77,7 +78,7 @@ make_tcp(uint8_t *tcp, uint16_t port, const char *kind)
 	if (syn)
 		memset(tcp + 8, 0, 4);
 	tcp[12] = TCP_BYTES / 4 << 4;
-	tcp[13] = syn ? 0x02 : 0x10;
+	tcp[13] = syn ? 0x02 : *kind == 'r' ? 0x04 : 0x10;
 	tcp[14] = 0xfa;
 	memcpy(tcp + 20, options, 20);
 	if (!syn) /* timestamps alone */
@@ -163,12 +164,13 @@ main(int argc, char **argv)
 	struct sockaddr_ll to = { .sll_family = AF_PACKET };
 	double start, seconds, rate;
 	uint64_t sent = 0;
+	uint16_t port;
 	uint8_t dst[16];
 	int fd, family, n;
 
 	if (argc < 6) {
 		fputs("usage: utcp-flood IFNAME ADDRESS PORT "
-		      "syn|ack|junk|blind SECONDS [RATE [FROM PORT]]\n",
+		      "syn|ack|rst|junk|blind SECONDS [RATE [FROM PORT]]\n",
 		      stderr);
 		return 2;
 	}
@@ -176,11 +178,14 @@ main(int argc, char **argv)
 	to.sll_protocol = htons(family == AF_INET ? ETH_P_IP : ETH_P_IPV6);
 	to.sll_ifindex = (int)if_nametoindex(argv[1]);
 	fd = socket(AF_PACKET, SOCK_DGRAM, 0);
-	if (fd < 0 || inet_pton(family, argv[2], dst) != 1 ||
-	    to.sll_ifindex == 0) {
+	if (fd < 0 ||
+	    setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &(int){ 1 },
+		       sizeof(int)) ||
+	    inet_pton(family, argv[2], dst) != 1 || to.sll_ifindex == 0) {
 		perror("utcp-flood");
 		return 2;
 	}
+	port = (uint16_t)atoi(argv[3]);
 	seconds = atof(argv[5]);
 	rate = argc > 6 ? atof(argv[6]) : 1e9;
 	if (*argv[4] == 'b') {
@@ -197,8 +202,7 @@ main(int argc, char **argv)
 		for (int i = 0; i < BATCH; i++) {
 			iov[i].iov_base = packets[i];
 			iov[i].iov_len = make_packet(packets[i], family, dst,
-						     (uint16_t)atoi(argv[3]),
-						     argv[4]);
+						     port, argv[4]);
 			msgs[i].msg_hdr.msg_iov = &iov[i];
 			msgs[i].msg_hdr.msg_iovlen = 1;
 			msgs[i].msg_hdr.msg_name = &to;
