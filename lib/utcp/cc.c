@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cc.c: congestion control by name: the registry of a stack, the life of one
- * with a connection, and the pace that follows from it.
+ * with a connection.
  */
 #include "sock.h"
 #include "tcp_loss.h"
+#include "tcp_output.h"
 
 #define PRIV_MAX 1024
 
@@ -252,29 +253,4 @@ utcp_cc(const utcp_sock_t *s)
 		return NULL;
 	mod = s->cc_mod ? s->cc_mod : s->opts->cc;
 	return mod ? mod->name : "";
-}
-
-/* ---- pacing ---------------------------------------------------------------------------- */
-
-void
-utcp__pace_update(utcp_sock_t *s)
-{
-	int64_t mode = OPT(s, PACING), most = OPT(s, MAX_PACING_RATE);
-	uint64_t rate = 0;
-
-	if (mode == 2 ||
-	    (mode == 1 && s->cc_mod && s->cc_mod->ops.flags & UTCP_CC_PACES)) {
-		rate = s->cc.pacing_rate;
-		if (!rate && s->srtt_ns) {
-			/* Faster than the window goes round: 2 while it
-			   doubles, else 1.2. */
-			rate = s->cc.cwnd < s->cc.ssthresh / 2 ? 20 : 12;
-			rate = (uint64_t)s->cc.cwnd * rate * (SEC / 10) /
-			       s->srtt_ns;
-			rate += rate == 0;
-		}
-	}
-	if (mode && most && (!rate || rate > (uint64_t)most))
-		rate = (uint64_t)most;
-	s->pace_rate = rate;
 }

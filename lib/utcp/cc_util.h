@@ -10,10 +10,10 @@
 /* As in utcp_cc_t.recovery. */
 enum { CC_OPEN, CC_DISORDER, CC_CWR, CC_RECOVERY, CC_LOSS };
 
-/* Segments that one ACK may add in slow start. RFC 9406 section 4.3 takes 8
-   for who does not pace; a receiver that takes GRO's segments whole sends one
-   ACK for some 45, and would hold a long path's slow start back for no gain.
-   After a timeout as RFC 3465 section 2.3 has it. */
+/* Segments that one ACK may add in slow start: RFC 9406 section 4.3 has no limit
+   where bursts are bounded (tcp_pace.c), and 46 are what one ACK of a receiver
+   that takes GRO's segments whole stands for. After a timeout as RFC 3465
+   section 2.3 has it. */
 #define SLOW_START_LIMIT 46
 #define SLOW_START_LIMIT_LOSS 2
 

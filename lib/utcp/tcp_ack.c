@@ -264,6 +264,9 @@ utcp__cwnd_room(utcp_sock_t *s)
 	uint32_t inflight = utcp__inflight(s);
 	uint32_t cwnd = s->cc_mod ? s->cc.cwnd : utcp__initial_window(s);
 
+	/* The SYN is no data (RFC 6928 section 2 counts segments of it). */
+	if (UNLIKELY(s->snd_una == s->iss && inflight))
+		inflight--;
 	return cwnd > inflight ? cwnd - inflight : 0;
 }
 

@@ -202,6 +202,5 @@ void utcp__enter_fast(utcp_sock_t *s, const struct utcp__ackwork *w);
 /* cc.c */
 uint32_t utcp__initial_window(const utcp_sock_t *s);
 void utcp__cc_event(utcp_sock_t *s, enum utcp_cc_event event);
-void utcp__pace_update(utcp_sock_t *s);
 
 #endif /* UTCP_TCP_LOSS_H */

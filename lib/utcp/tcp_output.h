@@ -52,6 +52,8 @@ int utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
 
 /* tcp_pace.c */
+/* cwnd, round trip or options have changed: what follows for the pace. */
+void utcp__pace_update(utcp_sock_t *s);
 /* Whether the next packet has to wait for its time (PACE is set then). */
 bool utcp__pace_blocked(utcp_sock_t *s);
 void utcp__pace_sent(utcp_sock_t *s, uint32_t bytes);
@@ -90,6 +92,7 @@ uint32_t utcp__path_mtu_told(utcp_t *u, const uint8_t *raddr, uint8_t family,
    MTU that we believe in, so that narrower paths work still. */
 bool utcp__df(const utcp_sock_t *s);
 void utcp__mtu_told(utcp_sock_t *s, uint32_t mtu, uint32_t seq); /* by ICMP */
+void utcp__mtu_timeout(utcp_sock_t *s); /* the oldest in flight timed out */
 void utcp__mtu_changed(utcp_sock_t *s); /* the interface's */
 /* Data bytes of a probe to send now, as one segment, instead of an mss of data;
    0: none; UTCP__PROBE_WAITS: send no new data until more is acknowledged, then

@@ -1,59 +1,117 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* How fast packets leave, and how large. */
+#include "cc.h"
 #include "tcp_output.h"
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
+#define UNPACED_SEGS 10 /* an initial window leaves as it is (RFC 6928) */
 #define BURST_MIN_SEGS 2
-#define UNPACED_SEGS 10 /* an initial window leaves as it is */
+#define LATE_NS MSEC /* of a timer, which is made up for */
 
-/* What cwnd and the round trip time come to; 0: not known. */
-static uint64_t
-natural_rate(const utcp_sock_t *s)
+/*
+ * Who does not pace sends when ACKs come, and where many come at once, as behind
+ * a batching receiver, a window leaves at once, for a queue that need not have
+ * room for it. So bursts are bounded there (RFC 9406 section 4.3, RFC 7661
+ * section 4.4.2): a quarter of a millisecond of the rate, but not less than
+ * these. On shorter round trips a window is a burst for any clock.
+ */
+#define BOUNDED_RTT_NS MSEC
+#define BOUND_PER_S 4096
+#define BOUND_SEGS 6
+#define BOUND_SEGS_FIRST                                                       \
+	20 /* before any congestion: an initial window doubled */
+
+/* Whether each packet has its time. */
+static bool
+paces(const utcp_sock_t *s)
 {
-	uint64_t rate;
+	int64_t mode = OPT(s, PACING);
 
-	if (s->cc.pacing_rate)
-		return s->cc.pacing_rate;
+	return mode == 2 || (mode && OPT(s, MAX_PACING_RATE)) ||
+	       (mode == 1 && s->cc_mod && s->cc_mod->ops.flags & UTCP_CC_PACES);
+}
+
+/* Faster than the window goes round, so that the pace is not what holds it down:
+   2 while slow start doubles it, else 1.2. 0: not known. */
+static uint64_t
+window_rate(const utcp_sock_t *s)
+{
+	uint64_t tenths = s->cc.cwnd < s->cc.ssthresh / 2 ? 20 : 12, rate;
+
 	if (!s->srtt_ns)
 		return 0;
-	/* cwnd < 2^32 and SEC < 2^30: no overflow. */
-	rate = (uint64_t)s->cc.cwnd * SEC / s->srtt_ns;
-	/* Slow start doubles in a round trip; after it some headroom, so that
-	   the pace is not what holds cwnd down. */
-	return s->cc.cwnd < s->cc.ssthresh / 2 ? 2 * rate : rate + rate / 5;
+	/* cwnd < 2^31, and SEC / 10 * 20 < 2^31: no overflow. */
+	rate = s->cc.cwnd * (tenths * (SEC / 10)) / s->srtt_ns;
+	return rate + (rate == 0);
+}
+
+void
+utcp__pace_update(utcp_sock_t *s)
+{
+	uint64_t most = (uint64_t)OPT(s, MAX_PACING_RATE), rate = 0;
+
+	if (paces(s)) {
+		rate = s->cc.pacing_rate ? s->cc.pacing_rate : window_rate(s);
+		if (most && (!rate || rate > most))
+			rate = most;
+	} else if (OPT(s, PACING) && s->srtt_ns > BOUNDED_RTT_NS &&
+		   s->cc.cwnd > UNPACED_SEGS * (uint32_t)s->mss) {
+		rate = window_rate(s);
+	}
+	s->pace_rate = rate;
+}
+
+/* Bytes that may leave ahead of their time. */
+static uint64_t
+bound(const utcp_sock_t *s)
+{
+	uint64_t least = s->cc.ssthresh == UINT32_MAX ? BOUND_SEGS_FIRST
+						      : BOUND_SEGS;
+
+	least *= s->mss;
+	return MAX(least, s->pace_rate / BOUND_PER_S);
 }
 
 bool
 utcp__pace_blocked(utcp_sock_t *s)
 {
-	if (s->busy->pace_next_ns <= s->u->now_ns)
-		return false;
+	uint64_t next = s->busy->pace_next_ns, now = s->u->now_ns, ahead = 0;
+
 	if (!s->pace_rate) {
 		s->busy->pace_next_ns = 0; /* switched off meanwhile */
 		return false;
 	}
-	if (s->due[UTCP__TM_PACE] != s->busy->pace_next_ns)
-		utcp__tm_set(s, UTCP__TM_PACE, s->busy->pace_next_ns);
-	return true;
+	if (next > now && !paces(s))
+		ahead = bound(s) * SEC / s->pace_rate;
+	if (next > now + ahead) {
+		/* Half a burst at a time, not a timer for each segment. */
+		next -= ahead / 2;
+		if (s->due[UTCP__TM_PACE] != next)
+			utcp__tm_set(s, UTCP__TM_PACE, next);
+		s->busy->pace_late_ns = UTCP_NEVER;
+		return true;
+	}
+	/* It waited, and what the timer was late by must not cost rate. */
+	if (s->busy->pace_late_ns == UTCP_NEVER) {
+		s->busy->pace_late_ns = now;
+		if (now > LATE_NS && next < now - LATE_NS)
+			s->busy->pace_next_ns = now - LATE_NS;
+	}
+	return false;
 }
 
 void
 utcp__pace_sent(utcp_sock_t *s, uint32_t bytes)
 {
 	uint64_t rate = s->pace_rate, now = s->u->now_ns;
-	uint64_t len_ns, late_ns;
 
 	if (!rate || s->bytes_sent < UNPACED_SEGS * (uint64_t)s->mss)
 		return;
-	len_ns = bytes * SEC / rate;
-	/* A late start is made up for, by half of this packet's time at
-	   most: timers are coarse, and that must not cost rate. */
-	late_ns = s->busy->pace_next_ns ? now - MIN(s->busy->pace_next_ns, now)
-					: 0;
-	len_ns -= MIN(late_ns, len_ns / 2);
-	s->busy->pace_next_ns = MAX(s->busy->pace_next_ns, now) + len_ns;
+	if (s->busy->pace_next_ns < now && s->busy->pace_late_ns != now)
+		s->busy->pace_next_ns = now;
+	s->busy->pace_next_ns += bytes * SEC / rate;
 }
 
 /* Payload for which the caller's buffers have room, at a guess that is never
@@ -85,12 +143,14 @@ utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o, uint32_t mss)
 	most -= MIN(most, 40u + 20u + 40u); /* headers, at their longest */
 	if (s->cc.gso_max)
 		most = MIN(most, s->cc.gso_max);
-	rate = s->pace_rate ? s->pace_rate : natural_rate(s);
+	rate = s->pace_rate ? s->pace_rate : window_rate(s);
 	bytes = most;
 	/* A millisecond's worth, so that a burst holds nobody up; on paths so
 	   short that the millisecond is long, all that fits. */
 	if (rate && s->min_rtt_ns > MSEC / 2 && rate / 1024 < most)
 		bytes = (uint32_t)(rate / 1024);
+	if (s->pace_rate && !paces(s))
+		bytes = (uint32_t)MIN(bytes, bound(s) / 2);
 	bytes = MIN(MAX(bytes, BURST_MIN_SEGS * mss), most);
 	/* A packet too large for all of them would never leave. */
 	if (o->used == 0)

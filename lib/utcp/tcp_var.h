@@ -68,10 +68,13 @@ struct utcp__busy {
 	uint32_t prior_cwnd, prior_ssthresh;
 	uint32_t prr_delivered, prr_out, prr_fs; /* RFC 6937, 9937 */
 	uint32_t retrans_ts; /* timestamp clock at the first retransmission */
+	uint32_t told_seq;   /* an ICMP said told_mtu of this; it waits */
+	uint16_t told_mtu;   /* 0: none waits */
 	uint64_t rack_sent_ns;
 	uint64_t delivered_ns, first_sent_ns; /* delivery rate */
 	uint64_t progress_ns;  /* when unacknowledged data was first waiting */
 	uint64_t pace_next_ns; /* the next packet may leave */
+	uint64_t pace_late_ns; /* now: it is late; NEVER: it waits */
 	uint64_t limit_ns;     /* s->limits counts up to here */
 	uint8_t limit;	       /* enum utcp__limit: since then */
 
@@ -239,6 +242,8 @@ struct utcp_sock_s {
 	/* path MTU (tcp_mtu.c), RFC 4821 */
 	uint16_t probe_low, probe_high;
 	uint16_t probe_size; /* IP bytes of the probe sent or to be sent */
+	uint16_t acked_max;  /* data bytes of the longest segment acknowledged,
+				since the path was narrower */
 	uint32_t probe_seq;
 	uint64_t probe_at_ns;
 

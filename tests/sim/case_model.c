@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * case_model.c: what comes through, against what the congestion controls'
- * models say: the grid of clean links, loss, fairness, marks.
+ * models say: the grid of clean links, loss, queues too short, fairness, marks.
  */
 #include <math.h>
 
@@ -165,6 +165,41 @@ case_loss(uint64_t seed)
 		       (uint64_t)(10e9 * (double)n / rate) + 2 * SEC,
 		       (uint64_t)(20e9 * (double)n / rate) + 10 * SEC),
 	       want, 0.9, i % 3 == 2 ? 1.02 : 1.1);
+	sim_end(t.w);
+}
+
+/* ---- a queue that is too short --------------------------------------------------- */
+
+/*
+ * A sixth of the product of rate and delay, and a receiver that looks for packets
+ * only now and then: an ACK stands for more than the queue holds. Who answers
+ * it with a burst as long loses every time. The model is the whole rate; Reno
+ * makes 3/4 of it with a queue of no length.
+ */
+void
+case_shallow(uint64_t seed)
+{
+	static const uint64_t polls[] = { 0, 500 * USEC, 2 * MSEC, 4 * MSEC };
+	static const double least[][3] = { { 0.8, 0.7, 0.85 },
+					   { 0.8, 0.7, 0.85 },
+					   { 0.65, 0.6, 0.75 },
+					   { 0.6, 0.55, 0.65 } };
+	struct pipe_conf pipe = { .rate_bps = 100 * MBPS,
+				  .delay_ns = 5 * MSEC,
+				  .queue_bytes = 20000 };
+	struct node_conf node = { .offloads = UTCP_OFFLOAD_CSUM |
+					      UTCP_OFFLOAD_GSO_TCP };
+	uint64_t cc = (seed - 1) % 3, poll = (seed - 1) / 3 % 4;
+	struct two t;
+
+	two_nodes(&t, "shallow", seed, &pipe, &node);
+	t.b->conf.poll_ns = polls[poll];
+	t.b->conf.merge = polls[poll] != 0;
+	sim_say(t.w, " %s, polls %.1f ms apart", ccs[cc],
+		(double)polls[poll] / 1e6);
+	result(t.w, "goodput",
+	       goodput(&t, flow(&t, 80, ccs[cc], 0), 2 * SEC, 18 * SEC),
+	       100e6 / 8 * PAYLOAD / MTU, least[poll][cc], 1.05);
 	sim_end(t.w);
 }
 

@@ -22,6 +22,7 @@ void case_random(uint64_t seed);
 void case_chaos(uint64_t seed);
 void case_grid(uint64_t seed);
 void case_loss(uint64_t seed);
+void case_shallow(uint64_t seed);
 void case_fair(uint64_t seed);
 void case_rack(uint64_t seed);
 void case_wrap(uint64_t seed);

@@ -15,6 +15,7 @@ const struct group sim_groups[] = {
 	{ "wrap", "sequence numbers and timestamps wrap", case_wrap, 200 },
 	{ "grid", "rates and delays: goodput by the model", case_grid, 51 },
 	{ "loss", "losses: goodput by the model", case_loss, 24 },
+	{ "shallow", "queues shorter than bursts of ACKs", case_shallow, 12 },
 	{ "fair", "flows share a link", case_fair, 12 },
 	{ "ecn", "marks keep the queue short, nothing is lost", case_ecn, 4 },
 	{ "rack", "RACK is never slower", case_rack, 9 },
