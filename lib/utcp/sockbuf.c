@@ -259,7 +259,7 @@ utcp_write(utcp_sock_t *s, const void *buf, size_t len, int flags)
 	size_t left;
 	int r;
 
-	if (!s || (!buf && len) || (flags & ~WRITE_FLAGS))
+	if (!s || (!buf && len) || len > PTRDIFF_MAX || (flags & ~WRITE_FLAGS))
 		return -EINVAL;
 	r = write_state(s);
 	if (r)
@@ -302,7 +302,8 @@ utcp_send(utcp_sock_t *s, utcp_buf_t *buf, int flags)
 {
 	int r;
 
-	if (!s || !buf || !buf->data || !buf->len || (flags & ~WRITE_FLAGS))
+	if (!s || !buf || !buf->data || !buf->len || buf->len > PTRDIFF_MAX ||
+	    (flags & ~WRITE_FLAGS))
 		return -EINVAL;
 	r = write_state(s);
 	if (r)

@@ -1,68 +1,94 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Calls that make no sense: each says so, changes nothing, and the stack goes
    on. */
+#include "misuse.h"
 #include "utcp_pair.h"
 
+#define ARRAY(a) (sizeof(a) / sizeof((a)[0]))
+
+/* A table that lacks a public call fails. */
 static void
 null_is_harmless(void **state)
 {
+	static const char *const calls[] = {
+#include "utcp_calls.inc"
+	};
 	utcp_addr_t a = { .family = 4 };
 	utcp_info_t info = { .size = sizeof(info) };
-	utcp_usage_t usage;
-	utcp_event_t ev;
+	utcp_usage_t usage = { .mem_bytes = 1 };
 	utcp_pkt_t pkt = { 0 };
+	utcp_event_t ev;
+	utcp_dgram_t d;
 	utcp_sock_t *s;
 	utcp_view_t v;
-	uint64_t n;
 	int64_t value;
+	uint64_t n;
 	char b[4];
+	const struct misuse rows[] = {
+		SAYS(utcp_create(NULL, NULL), -EINVAL),
+		NOTHING(utcp_destroy(NULL)),
+		SAYS(utcp_address(NULL, &a, 1), -EINVAL),
+		SAYS(utcp_set_mtu(NULL, 1500), -EINVAL),
+		SAYS(utcp_set_offloads(NULL, 0), -EINVAL),
+		NOTHING(utcp_advance(NULL, 1)),
+		SAYS(utcp_next_ns(NULL), UTCP_NEVER),
+		SAYS(utcp_now_ns(NULL), 0),
+		SAYS(utcp_input(NULL, &pkt, 1), -EINVAL),
+		NOTHING(utcp_retain(NULL)),
+		SAYS(utcp_output(NULL, &pkt, 1), -EINVAL),
+		SAYS(utcp_counters(NULL, &n, 1), 0),
+		IS_NULL(utcp_counter_name(UTCP_CTR_MAX)),
+		IS_NULL(utcp_counter_text(UTCP_CTR_MAX)),
+		NOTHING(utcp_usage(NULL, &usage)),
+		NOTHING(utcp_usage(NULL, NULL)),
+		SAYS(utcp_events(NULL, &ev, 1), -EINVAL),
+		SAYS(utcp_open(NULL, 4, &s), -EINVAL),
+		SAYS(utcp_bind(NULL, &a), -EINVAL),
+		SAYS(utcp_listen(NULL, 1), -EINVAL),
+		SAYS(utcp_accept(NULL, &s), -EINVAL),
+		SAYS(utcp_connect(NULL, &a), -EINVAL),
+		SAYS(utcp_read(NULL, b, 4, 0), -EINVAL),
+		SAYS(utcp_views(NULL, &v, 1), -EINVAL),
+		SAYS(utcp_consume(NULL, 0), -EINVAL),
+		SAYS(utcp_readable(NULL), 0),
+		SAYS(utcp_write(NULL, b, 4, 0), -EINVAL),
+		SAYS(utcp_send(NULL, NULL, 0), -EINVAL),
+		SAYS(utcp_shutdown(NULL, UTCP_SHUT_WR), -EINVAL),
+		NOTHING(utcp_close(NULL)),
+		NOTHING(utcp_abort(NULL)),
+		SAYS(utcp_poll(NULL), 0),
+		NOTHING(utcp_set_user(NULL, b)),
+		IS_NULL(utcp_user(NULL)),
+		IS_NULL(utcp_stack(NULL)),
+		SAYS(utcp_getsockname(NULL, &a), -EINVAL),
+		SAYS(utcp_getpeername(NULL, &a), -EINVAL),
+		SAYS(utcp_set(NULL, UTCP_OPT_TTL, 1), -EINVAL),
+		SAYS(utcp_get(NULL, UTCP_OPT_TTL, &value), -EINVAL),
+		SAYS(utcp_set_cc(NULL, "cubic"), -EINVAL),
+		IS_NULL(utcp_cc(NULL)),
+		IS_NULL(utcp_opt_name(UTCP_OPT_MAX)),
+		IS_NULL(utcp_opt_text(UTCP_OPT_MAX)),
+		SAYS(utcp_info(NULL, &info), -EINVAL),
+		SAYS(utcp_udp_open(NULL, 4, NULL), -EINVAL),
+		SAYS(utcp_udp_bind(NULL, &a), -EINVAL),
+		SAYS(utcp_udp_connect(NULL, &a), -EINVAL),
+		SAYS(utcp_udp_send(NULL, &d, 1), -EINVAL),
+		SAYS(utcp_udp_recv(NULL, &d, 1), -EINVAL),
+		NOTHING(utcp_udp_close(NULL)),
+		SAYS(utcp_udp_poll(NULL), 0),
+		SAYS(utcp_udp_getsockname(NULL, &a), -EINVAL),
+		NOTHING(utcp_udp_set_user(NULL, b)),
+		IS_NULL(utcp_udp_user(NULL)),
+		SAYS(utcp_udp_set(NULL, UTCP_OPT_TTL, 1), -EINVAL),
+		SAYS(utcp_udp_get(NULL, UTCP_OPT_TTL, &value), -EINVAL),
+		SAYS(utcp_cc_register(NULL, NULL), -EINVAL),
+		IS_NULL(utcp_cc_name(NULL, 0)),
+	};
 
 	(void)state;
-	assert_int_equal(utcp_create(NULL, NULL), -EINVAL);
-	utcp_destroy(NULL);
-	assert_int_equal(utcp_address(NULL, &a, 1), -EINVAL);
-	assert_int_equal(utcp_set_mtu(NULL, 1500), -EINVAL);
-	assert_int_equal(utcp_set_offloads(NULL, 0), -EINVAL);
-	utcp_advance(NULL, 1);
-	assert_true(utcp_next_ns(NULL) == UTCP_NEVER);
-	assert_int_equal(utcp_now_ns(NULL), 0);
-	assert_int_equal(utcp_input(NULL, &pkt, 1), -EINVAL);
-	utcp_retain(NULL);
-	assert_int_equal(utcp_output(NULL, &pkt, 1), -EINVAL);
-	assert_int_equal(utcp_counters(NULL, &n, 1), 0);
-	utcp_usage(NULL, &usage);
+	misuse_check(rows, ARRAY(rows));
+	misuse_complete(rows, ARRAY(rows), calls, ARRAY(calls));
 	assert_int_equal(usage.mem_bytes, 0);
-	utcp_usage(NULL, NULL);
-	assert_int_equal(utcp_events(NULL, &ev, 1), -EINVAL);
-	assert_int_equal(utcp_open(NULL, 4, &s), -EINVAL);
-	assert_int_equal(utcp_bind(NULL, &a), -EINVAL);
-	assert_int_equal(utcp_listen(NULL, 1), -EINVAL);
-	assert_int_equal(utcp_accept(NULL, &s), -EINVAL);
-	assert_int_equal(utcp_connect(NULL, &a), -EINVAL);
-	assert_int_equal(utcp_read(NULL, b, 4, 0), -EINVAL);
-	assert_int_equal(utcp_views(NULL, &v, 1), -EINVAL);
-	assert_int_equal(utcp_consume(NULL, 0), -EINVAL);
-	assert_int_equal(utcp_readable(NULL), 0);
-	assert_int_equal(utcp_write(NULL, b, 4, 0), -EINVAL);
-	assert_int_equal(utcp_send(NULL, NULL, 0), -EINVAL);
-	assert_int_equal(utcp_shutdown(NULL, UTCP_SHUT_WR), -EINVAL);
-	utcp_close(NULL);
-	utcp_abort(NULL);
-	assert_int_equal(utcp_poll(NULL), 0);
-	utcp_set_user(NULL, b);
-	assert_null(utcp_user(NULL));
-	assert_null(utcp_stack(NULL));
-	assert_int_equal(utcp_getsockname(NULL, &a), -EINVAL);
-	assert_int_equal(utcp_getpeername(NULL, &a), -EINVAL);
-	assert_int_equal(utcp_set(NULL, UTCP_OPT_TTL, 1), -EINVAL);
-	assert_int_equal(utcp_get(NULL, UTCP_OPT_TTL, &value), -EINVAL);
-	assert_int_equal(utcp_set_cc(NULL, "cubic"), -EINVAL);
-	assert_null(utcp_cc(NULL));
-	assert_int_equal(utcp_info(NULL, &info), -EINVAL);
-	assert_int_equal(utcp_cc_register(NULL, NULL), -EINVAL);
-	assert_null(utcp_cc_name(NULL, 0));
-	assert_int_equal(utcp_udp_open(NULL, 4, NULL), -EINVAL);
-	utcp_udp_close(NULL);
 }
 
 static int
@@ -169,97 +195,221 @@ stack_calls_check_their_arguments(void **state)
 	utcp_destroy(u);
 }
 
-/* What each call says of a socket in a state that is not for it. */
+/* Of a socket not yet bound or connected; none of it changes it. Calls in
+   states that are not for them are test_utcp_states.c's. */
 static void
-states_are_checked(void **state)
+addresses_are_checked(void **state)
 {
-	utcp_addr_t a, to = pair_addr(4, 2, 80), to6 = pair_addr(6, 2, 80);
-	utcp_addr_t many = pair_addr(4, 0, 80), none = { .family = 4 };
-	utcp_buf_t buf = { .data = "x", .len = 1 }, empty = { .data = "x" };
-	utcp_sock_t *l, *c, *s, *x;
+	utcp_addr_t to6 = pair_addr(6, 2, 80), many = pair_addr(4, 0, 80);
+	utcp_addr_t none = { .family = 4 }, no_port = pair_addr(4, 3, 0);
+	utcp_addr_t odd = pair_addr(4, 3, 80);
+	struct pair p;
+	utcp_sock_t *s;
+
+	(void)state;
+	pair_init(&p, 4);
+	many.addr[0] = 224;
+	odd.family = 5;
+	put16(&none.port_be, 80);
+	assert_int_equal(utcp_open(p.u[0], 4, &s), 0);
+	{
+		const struct misuse rows[] = {
+			SAYS(utcp_bind(s, NULL), -EINVAL),
+			SAYS(utcp_bind(s, &to6), -EAFNOSUPPORT),
+			SAYS(utcp_bind(s, &odd), -EAFNOSUPPORT),
+			SAYS(utcp_bind(s, &many), -EADDRNOTAVAIL),
+			SAYS(utcp_connect(s, NULL), -EINVAL),
+			SAYS(utcp_connect(s, &to6), -EAFNOSUPPORT),
+			SAYS(utcp_connect(s, &odd), -EAFNOSUPPORT),
+			SAYS(utcp_connect(s, &many), -EINVAL),
+			SAYS(utcp_connect(s, &none), -EINVAL),
+			SAYS(utcp_connect(s, &no_port), -EINVAL),
+		};
+
+		misuse_check(rows, ARRAY(rows));
+	}
+	assert_int_equal(utcp_bind(s, &no_port), 0);
+	pair_end(&p);
+}
+
+/* Of a connection, which goes on as if nothing had been said. */
+static void
+arguments_are_checked(void **state)
+{
+	utcp_buf_t empty = { .data = "x" }, no_data = { .len = 1 };
+	utcp_buf_t huge = { .data = "x", .len = SIZE_MAX };
+	utcp_info_t none = { .size = 0 }, large = { .size = sizeof(large) + 1 };
+	utcp_sock_t *l, *c, *s;
+	int64_t value;
 	struct pair p;
 	utcp_view_t v;
 	char b[4];
 
 	(void)state;
 	pair_init(&p, 4);
-	many.addr[0] = 224;
-	put16(&none.port_be, 80);
-
-	assert_int_equal(utcp_open(p.u[0], 4, &x), 0);
-	assert_int_equal(utcp_listen(x, 1), -EINVAL); /* not bound */
-	assert_int_equal(utcp_accept(x, &s), -EINVAL);
-	assert_int_equal(utcp_read(x, b, 4, 0), -ENOTCONN);
-	assert_int_equal(utcp_views(x, &v, 1), -ENOTCONN);
-	assert_int_equal(utcp_write(x, b, 4, 0), -ENOTCONN);
-	assert_int_equal(utcp_send(x, &buf, 0), -ENOTCONN);
-	assert_int_equal(utcp_shutdown(x, UTCP_SHUT_WR), -ENOTCONN);
-	assert_int_equal(utcp_getpeername(x, &a), -ENOTCONN);
-	assert_int_equal(utcp_getsockname(x, &a), -EINVAL);
-	assert_int_equal(utcp_poll(x), 0);
-	assert_int_equal(utcp_bind(x, &to6), -EAFNOSUPPORT);
-	assert_int_equal(utcp_bind(x, &many), -EADDRNOTAVAIL);
-	assert_int_equal(utcp_connect(x, &to6), -EAFNOSUPPORT);
-	assert_int_equal(utcp_connect(x, &many), -EINVAL);
-	assert_int_equal(utcp_connect(x, &none), -EINVAL);
-	none = pair_addr(4, 3, 0);
-	assert_int_equal(utcp_connect(x, &none), -EINVAL); /* port 0 */
-	none.port_be = 0;
-	assert_int_equal(utcp_bind(x, &none), 0);
-	assert_int_equal(utcp_bind(x, &none), -EINVAL); /* again */
-	assert_int_equal(utcp_listen(x, -1), -EINVAL);
-	assert_int_equal(utcp_listen(x, 65536), -EINVAL);
-	assert_int_equal(utcp_listen(x, 0), 0);
-	assert_int_equal(utcp_listen(x, 5), 0);
-	assert_int_equal(utcp_connect(x, &to), -EISCONN);
-	assert_int_equal(utcp_write(x, b, 4, 0), -ENOTCONN);
-	assert_int_equal(utcp_read(x, b, 4, 0), -ENOTCONN);
-	assert_int_equal(utcp_shutdown(x, UTCP_SHUT_WR), -ENOTCONN);
-	utcp_close(x);
-
 	l = pair_listen(&p, 1, 80, 8);
-	assert_int_equal(utcp_accept(l, NULL), -EINVAL);
 	pair_connect(&p, l, &c, &s);
-	assert_int_equal(utcp_connect(c, &to), -EISCONN);
-	assert_int_equal(utcp_bind(c, &none), -EINVAL);
-	assert_int_equal(utcp_listen(c, 1), -EISCONN);
-	assert_int_equal(utcp_accept(c, &x), -EINVAL);
-	assert_int_equal(utcp_read(c, NULL, 4, 0), -EINVAL);
-	assert_int_equal(utcp_read(c, b, 4, 0x4000), -EINVAL);
-	assert_int_equal(utcp_read(c, b, 4, 0), -EAGAIN);
-	assert_int_equal(utcp_views(c, NULL, 1), -EINVAL);
-	assert_int_equal(utcp_consume(c, 1), -EINVAL);
-	assert_int_equal(utcp_write(c, NULL, 4, 0), -EINVAL);
-	assert_int_equal(utcp_write(c, b, 4, 0x4000), -EINVAL);
-	assert_int_equal(utcp_write(c, b, 0, 0), 0);
-	assert_int_equal(utcp_send(c, &empty, 0), -EINVAL);
-	assert_int_equal(utcp_send(c, NULL, 0), -EINVAL);
-	assert_int_equal(utcp_shutdown(c, 3), -EINVAL);
-	assert_int_equal(utcp_set_cc(c, "nosuch"), -ENOENT);
-	assert_int_equal(utcp_get(c, UTCP_OPT_TTL, NULL), -EINVAL);
-	assert_int_equal(utcp_getsockname(c, NULL), -EINVAL);
-	/* And after all that it works. */
+	{
+		const struct misuse rows[] = {
+			SAYS(utcp_listen(l, -1), -EINVAL),
+			SAYS(utcp_listen(l, 65536), -EINVAL),
+			SAYS(utcp_accept(l, NULL), -EINVAL),
+			SAYS(utcp_read(c, NULL, 4, 0), -EINVAL),
+			SAYS(utcp_read(c, b, 4, 0x4000), -EINVAL),
+			SAYS(utcp_read(c, b, 4, -1), -EINVAL),
+			SAYS(utcp_views(c, NULL, 1), -EINVAL),
+			SAYS(utcp_views(c, &v, UINT32_MAX), 0),
+			SAYS(utcp_consume(c, 1), -EINVAL),
+			SAYS(utcp_consume(c, SIZE_MAX), -EINVAL),
+			SAYS(utcp_write(c, NULL, 4, 0), -EINVAL),
+			SAYS(utcp_write(c, b, 4, 0x4000), -EINVAL),
+			SAYS(utcp_write(c, b, SIZE_MAX, 0), -EINVAL),
+			SAYS(utcp_write(c, b, 0, 0), 0),
+			SAYS(utcp_write(c, NULL, 0, 0), 0),
+			SAYS(utcp_send(c, NULL, 0), -EINVAL),
+			SAYS(utcp_send(c, &empty, 0), -EINVAL),
+			SAYS(utcp_send(c, &no_data, 0), -EINVAL),
+			SAYS(utcp_send(c, &huge, 0), -EINVAL),
+			SAYS(utcp_send(c, &empty, UTCP_MSG_PEEK), -EINVAL),
+			SAYS(utcp_shutdown(c, -1), -EINVAL),
+			SAYS(utcp_shutdown(c, 3), -EINVAL),
+			SAYS(utcp_getsockname(c, NULL), -EINVAL),
+			SAYS(utcp_getpeername(c, NULL), -EINVAL),
+			SAYS(utcp_set(c, -1, 0), -ENOPROTOOPT),
+			SAYS(utcp_set(c, UTCP_OPT_MAX, 0), -ENOPROTOOPT),
+			SAYS(utcp_set(c, UTCP_OPT_TTL, 0), -EINVAL),
+			SAYS(utcp_set(c, UTCP_OPT_TTL, INT64_MAX), -EINVAL),
+			SAYS(utcp_set(c, UTCP_OPT_RCVBUF, INT64_MIN), -EINVAL),
+			SAYS(utcp_get(c, -1, &value), -ENOPROTOOPT),
+			SAYS(utcp_get(c, UTCP_OPT_MAX, &value), -ENOPROTOOPT),
+			SAYS(utcp_get(c, UTCP_OPT_TTL, NULL), -EINVAL),
+			SAYS(utcp_set_cc(c, NULL), -EINVAL),
+			SAYS(utcp_set_cc(c, "nosuch"), -ENOENT),
+			SAYS(utcp_info(c, NULL), -EINVAL),
+			SAYS(utcp_info(c, &none), -EINVAL),
+			SAYS(utcp_info(c, &large), -EINVAL),
+		};
+
+		misuse_check(rows, ARRAY(rows));
+	}
 	assert_int_equal(utcp_write(c, "good", 4, 0), 4);
 	pair_pump(&p);
 	assert_int_equal(utcp_read(s, b, 4, 0), 4);
 	assert_memory_equal(b, "good", 4);
-
-	/* One that has ended. */
-	utcp_abort(c);
-	pair_pump(&p);
-	assert_int_equal(utcp_write(s, b, 4, 0), -ECONNRESET);
-	assert_int_equal(utcp_write(s, b, 4, 0), -EPIPE);
-	assert_int_equal(utcp_send(s, &buf, 0), -EPIPE);
-	assert_int_equal(utcp_shutdown(s, UTCP_SHUT_WR), -ENOTCONN);
-	assert_int_equal(utcp_connect(s, &to), -EINVAL);
-	assert_int_equal(utcp_bind(s, &to), -EINVAL);
-	assert_int_equal(utcp_listen(s, 1), -EINVAL);
-	assert_int_equal(utcp_getpeername(s, &a), -ENOTCONN);
-	assert_int_equal(utcp_getsockname(s, &a), 0);
-	assert_int_equal(utcp_set(s, UTCP_OPT_NODELAY, 1), 0);
-	assert_int_equal(utcp_set_cc(s, "bbr"), 0);
-	utcp_close(s);
 	pair_end(&p);
+}
+
+static void
+udp_arguments_are_checked(void **state)
+{
+	utcp_addr_t a = pair_addr(4, 1, 80), to = pair_addr(4, 2, 80);
+	utcp_addr_t odd = { .family = 5 }, to6 = pair_addr(6, 2, 80);
+	utcp_addr_t no_port = pair_addr(4, 2, 0);
+	utcp_dgram_t ok = { .data = "x", .len = 1 }, to_none = ok;
+	utcp_dgram_t no_data = { .len = 1 }, to_odd = ok, huge = ok;
+	utcp_dgram_t many = { .data = "x", .len = 1000, .gso_size = 1 };
+	utcp_dgram_t other = ok;
+	utcp_udp_t *s, *t;
+	int64_t value;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 4);
+	no_data.peer = huge.peer = many.peer = other.peer = to;
+	to_odd.peer = odd;
+	huge.len = SIZE_MAX;
+	other.local = pair_addr(4, 99, 0);
+	put16(&odd.port_be, 80);
+	assert_int_equal(utcp_udp_open(p.u[0], 4, &s), 0);
+	assert_int_equal(utcp_udp_bind(s, &a), 0);
+	assert_int_equal(utcp_udp_open(p.u[0], 4, &t), 0);
+	{
+		const struct misuse rows[] = {
+			SAYS(utcp_udp_open(p.u[0], 5, &t), -EINVAL),
+			SAYS(utcp_udp_open(p.u[0], 4, NULL), -EINVAL),
+			SAYS(utcp_udp_bind(s, &a), -EINVAL), /* again */
+			SAYS(utcp_udp_bind(t, NULL), -EINVAL),
+			SAYS(utcp_udp_bind(t, &a), -EADDRINUSE),
+			SAYS(utcp_udp_bind(t, &to6), -EAFNOSUPPORT),
+			SAYS(utcp_udp_getsockname(t, &a), -EINVAL),
+			SAYS(utcp_udp_getsockname(s, NULL), -EINVAL),
+			SAYS(utcp_udp_connect(s, NULL), -EINVAL),
+			SAYS(utcp_udp_connect(s, &odd), -EAFNOSUPPORT),
+			SAYS(utcp_udp_connect(s, &no_port), -EINVAL),
+			SAYS(utcp_udp_send(s, NULL, 1), -EINVAL),
+			SAYS(utcp_udp_send(s, NULL, 0), 0),
+			SAYS(utcp_udp_send(s, &ok, UINT32_MAX), -EINVAL),
+			SAYS(utcp_udp_send(s, &to_none, 1), -EDESTADDRREQ),
+			SAYS(utcp_udp_send(s, &to_odd, 1), -EAFNOSUPPORT),
+			SAYS(utcp_udp_send(s, &no_data, 1), -EINVAL),
+			SAYS(utcp_udp_send(s, &huge, 1), -EMSGSIZE),
+			SAYS(utcp_udp_send(s, &many, 1), -EINVAL),
+			SAYS(utcp_udp_send(s, &other, 1), -EINVAL),
+			SAYS(utcp_udp_recv(s, NULL, 1), -EINVAL),
+			SAYS(utcp_udp_recv(s, &ok, UINT32_MAX), -EINVAL),
+			SAYS(utcp_udp_recv(s, &ok, 1), -EAGAIN),
+			SAYS(utcp_udp_set(s, -1, 0), -ENOPROTOOPT),
+			SAYS(utcp_udp_set(s, UTCP_OPT_SACK, 0), -ENOPROTOOPT),
+			SAYS(utcp_udp_set(s, UTCP_OPT_TTL, 256), -EINVAL),
+			SAYS(utcp_udp_set(s, UTCP_OPT_V6ONLY, 1), -EISCONN),
+			SAYS(utcp_udp_get(s, UTCP_OPT_MAX, &value),
+			     -ENOPROTOOPT),
+			SAYS(utcp_udp_get(s, UTCP_OPT_TTL, NULL), -EINVAL),
+		};
+
+		misuse_check(rows, ARRAY(rows));
+	}
+	assert_int_equal(utcp_udp_connect(s, &to), 0);
+	assert_int_equal(utcp_udp_send(s, &ok, 1), 1);
+	pair_end(&p);
+}
+
+static int
+cc_init(utcp_cc_t *cc)
+{
+	(void)cc;
+	return 0;
+}
+
+static void
+cc_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
+{
+	(void)cc;
+	(void)ack;
+}
+
+static void
+incomplete_congestion_controls_are_refused(void **state)
+{
+	const utcp_cc_ops_t good = { .size = sizeof(good),
+				     .flags = UTCP_CC_OWN_RECOVERY,
+				     .name = "ours",
+				     .init = cc_init,
+				     .ack = cc_ack };
+	utcp_cc_ops_t bad[9];
+	utcp_t *u;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY(bad); i++)
+		bad[i] = good;
+	bad[0].size--;
+	bad[1].name = NULL;
+	bad[2].name = "";
+	bad[3].name = "sixteen letters.";
+	bad[4].flags |= 1u << 31;
+	bad[5].priv_bytes = 1025;
+	bad[6].init = NULL;
+	bad[7].ack = NULL;
+	bad[8].flags = 0; /* without ssthresh */
+	assert_int_equal(utcp_create(&u, NULL), 0);
+	assert_int_equal(utcp_cc_register(u, NULL), -EINVAL);
+	for (size_t i = 0; i < ARRAY(bad); i++)
+		assert_int_equal(utcp_cc_register(u, &bad[i]), -EINVAL);
+	assert_int_equal(utcp_cc_register(u, &good), 0);
+	assert_int_equal(utcp_cc_register(u, &good), -EEXIST);
+	assert_string_equal(utcp_cc_name(u, 3), "ours");
+	assert_null(utcp_cc_name(u, 4));
+	utcp_destroy(u);
 }
 
 static void
@@ -283,37 +433,36 @@ number_of_sockets_is_bounded(void **state)
 
 /* Any call on any socket in any order, by lot; the peer is real. */
 static void
-calls_by_lot(uint32_t seed)
+calls_by_lot(uint32_t seed, int family)
 {
 	enum { NUM = 12 };
 	utcp_sock_t *s[NUM] = { 0 };
 	static utcp_buf_t bufs[NUM];
 	static uint8_t data[5000];
-	utcp_addr_t to = pair_addr(4, 2, 80), a;
+	utcp_addr_t to, a;
 	struct pair p;
 	utcp_event_t ev[4];
 	utcp_view_t v[4];
 	int64_t value;
 	uint32_t r = seed * 2654435761u + 1;
 
-	pair_init(&p, 4);
+	pair_init(&p, family);
 	for (int i = 0; i < 400; i++) {
 		int k, who;
 
 		r = r * 1664525 + 1013904223;
 		k = (int)(r >> 8) % NUM;
 		who = k % 2;
-		to.addr[3] = (uint8_t)(2 - who);
-		put16(&to.port_be, 80 + (r >> 20) % 2);
+		to = pair_addr(family, 2 - who, 80 + (r >> 20) % 2);
 		switch ((r >> 24) % 24) {
 		case 0:
 		case 1:
 			if (!s[k])
-				assert_int_equal(utcp_open(p.u[who], 4, &s[k]),
-						 0);
+				assert_int_equal(
+				    utcp_open(p.u[who], family, &s[k]), 0);
 			break;
 		case 2:
-			a = pair_addr(4, who + 1, 80 + (r >> 21) % 2);
+			a = pair_addr(family, who + 1, 80 + (r >> 21) % 2);
 			(void)utcp_bind(s[k], &a);
 			(void)utcp_listen(s[k], 4);
 			break;
@@ -394,7 +543,7 @@ calls_in_any_order_end_well(void **state)
 {
 	(void)state;
 	for (uint32_t seed = 0; seed < 300; seed++)
-		calls_by_lot(seed);
+		calls_by_lot(seed, seed % 2 ? 6 : 4);
 }
 
 int
@@ -404,7 +553,10 @@ main(void)
 		cmocka_unit_test(null_is_harmless),
 		cmocka_unit_test(bad_configurations_are_refused),
 		cmocka_unit_test(stack_calls_check_their_arguments),
-		cmocka_unit_test(states_are_checked),
+		cmocka_unit_test(addresses_are_checked),
+		cmocka_unit_test(arguments_are_checked),
+		cmocka_unit_test(udp_arguments_are_checked),
+		cmocka_unit_test(incomplete_congestion_controls_are_refused),
 		cmocka_unit_test(number_of_sockets_is_bounded),
 		cmocka_unit_test(calls_in_any_order_end_well),
 	};
