@@ -5,667 +5,83 @@
  * The input is a program. Its steps call the sockets of either stack, let time
  * pass, and deal with the packets that wait on the wire: deliver, lose, repeat,
  * swap, cut, turn bits of (checksums put right again), cut into fragments; and
- * forge segments and ICMP errors that fit a connection, or nearly. After it
- * both stacks are destroyed, and all memory is back, and each buffer that was
- * lent was given back once.
+ * forge segments and ICMP errors that fit a connection, or nearly. Memory fails
+ * now and then. What must hold:
+ *
+ *  - no stack says for ever that it is its turn, and two do not answer each
+ *    other for ever while time stands still;
+ *  - what is read is what was written, and if the wire is good from now on, all
+ *    of it comes (unless packets were forged);
+ *  - memory counts are right, and after the end all is back: memory, ports, and
+ *    each buffer that was lent, once.
  */
-#include "fuzz.h"
-#include "stack.h"
+#include "tcp_world.h"
 
 #define STEPS_MAX 600
-#define SOCKS 12
-#define UDPS 3
-#define WIRE_MAX 64
-#define PACKET_MAX 9100
-#define OUT_ELEMENTS 48
+#define QUIET_PACKETS 40000
+#define DAY_NS (24 * 3600 * SEC)
 
-struct packet {
-	uint32_t len;
-	uint8_t to; /* stack */
-	uint8_t bytes[PACKET_MAX];
-};
+/* ---- memory and ports --------------------------------------------------------- */
 
-struct side {
-	utcp_t *u;
-	utcp_sock_t *socks[SOCKS];
-	utcp_udp_t *udps[UDPS];
-	unsigned int num_socks, num_udps;
-	uint8_t tcp[128]; /* the last segment that it sent, from IP on */
-	uint32_t tcp_len;
-	uint32_t hdr;
-};
-
-struct world {
-	struct side side[2];
-	struct packet *wire[WIRE_MAX]; /* the first num_wire are on it */
-	unsigned int num_wire;
-	uint64_t now_ns;
-	int64_t mem;
-	unsigned int lent, bufs_num;
-};
-
-static struct packet packets[WIRE_MAX];
-static struct world *w;
-static uint8_t text[65536];
-
-/* ---- memory and buffers ------------------------------------------------------ */
+static bool
+fails(struct side *s)
+{
+	if (s->fail_in > 0 && --s->fail_in == 0)
+		return true;
+	return s->fail_rate > 0 && (dice(&s->dice) & 255) < s->fail_rate;
+}
 
 static void *
 count_alloc(void *arg, size_t bytes)
 {
-	w->mem += (int64_t)bytes;
+	struct side *s = arg;
+
+	if (fails(s))
+		return NULL;
+	s->mem += (int64_t)bytes;
+	if (s->mem > s->mem_max)
+		s->mem_max = s->mem;
 	return malloc(bytes);
 }
 
 static void
 count_release(void *arg, void *mem, size_t bytes)
 {
+	struct side *s = arg;
+
 	if (mem != NULL)
-		w->mem -= (int64_t)bytes;
+		s->mem -= (int64_t)bytes;
 	free(mem);
 }
 
-static void
-given_back(utcp_buf_t *b, int status)
+/* The namespace outside: it refuses some, and chooses for those who ask. */
+static int
+claim(void *arg, utcp_addr_t *local, uint8_t proto)
 {
-	FUZZ_CHECK(status <= 0);
-	FUZZ_CHECK(w->lent > 0);
-	w->lent--;
-	free(b);
-}
+	struct side *s = arg;
+	uint32_t port = get16(&local->port_be);
 
-/* ---- packets ------------------------------------------------------------------- */
-
-static uint16_t
-sum16(const uint8_t *b, size_t len, uint32_t sum)
-{
-	size_t i;
-
-	for (i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)(b[i] << 8 | b[i + 1]);
-	if (len % 2 != 0)
-		sum += (uint32_t)b[len - 1] << 8;
-	while (sum >> 16 != 0)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
-
-/* Lengths and checksums of a packet without IP options put right. */
-static void
-fix(struct packet *p)
-{
-	uint8_t *b = p->bytes;
-	uint32_t l3 = b[0] >> 4 == 4 ? 20 : 40, l4, at, sum;
-	uint8_t proto;
-
-	if (p->len < l3 + 8)
-		return;
-	l4 = p->len - l3;
-	proto = b[l3 == 20 ? 9 : 6];
-	if (l3 == 20) {
-		b[0] = 0x45;
-		put16(b + 2, p->len);
-		put16(b + 10, 0);
-		put16(b + 10, (uint16_t)~sum16(b, 20, 0));
-	} else {
-		put16(b + 4, l4);
-	}
-	at = proto == 6			 ? 16
-	     : proto == 17		 ? 6
-	     : proto == 1 || proto == 58 ? 2
-					 : 0;
-	if (at == 0 || l4 < at + 2)
-		return;
-	sum = proto == 1 ? 0 : proto + l4;
-	if (proto != 1)
-		sum = l3 == 20 ? sum16(b + 12, 8, sum) : sum16(b + 8, 32, sum);
-	put16(b + l3 + at, 0);
-	put16(b + l3 + at, (uint16_t)~sum16(b + l3, l4, sum));
+	(void)proto;
+	if (port % 7 == 6)
+		return -EADDRINUSE;
+	if (port == 0)
+		put16(&local->port_be, 20000 + dice(&s->dice) % 20000);
+	s->claims++;
+	return 0;
 }
 
 static void
-wire_remove(unsigned int i)
+unclaim(void *arg, const utcp_addr_t *local, uint8_t proto)
 {
-	struct packet *p = w->wire[i];
+	struct side *s = arg;
 
-	w->num_wire--;
-	memmove(&w->wire[i], &w->wire[i + 1], (w->num_wire - i) * sizeof(p));
-	w->wire[w->num_wire] = p;
+	(void)local;
+	(void)proto;
+	FUZZ_CHECK(s->claims > 0);
+	s->claims--;
 }
 
-static struct packet *
-wire_add(uint8_t to)
-{
-	struct packet *p;
-
-	if (w->num_wire == WIRE_MAX)
-		wire_remove(0); /* the oldest is lost */
-	p = w->wire[w->num_wire++];
-	p->len = 0;
-	p->to = to;
-	return p;
-}
-
-/* What side nr has to send goes onto the wire. */
-static void
-drain(unsigned int nr, unsigned int n, uint32_t room)
-{
-	static uint8_t bufs[OUT_ELEMENTS][2048];
-	struct side *s = &w->side[nr];
-	utcp_pkt_t el[OUT_ELEMENTS];
-	struct packet *p = NULL;
-	unsigned int i, turns = 0;
-	uint32_t hdr;
-	int got;
-
-	do {
-		memset(el, 0, sizeof(el));
-		for (i = 0; i < n; i++) {
-			el[i].data = bufs[i];
-			el[i].len = room;
-		}
-		got = utcp_output(s->u, el, n);
-		FUZZ_CHECK(got >= 0 && got <= (int)n);
-		for (i = 0; i < (unsigned int)got; i++) {
-			FUZZ_CHECK(el[i].len <= room);
-			if (p == NULL)
-				p = wire_add(!nr);
-			FUZZ_CHECK(p->len + el[i].len <= PACKET_MAX);
-			memcpy(p->bytes + p->len, el[i].data, el[i].len);
-			p->len += el[i].len;
-			if ((el[i].flags & UTCP_PKT_MORE) != 0)
-				continue;
-			hdr = p->bytes[0] >> 4 == 4 ? 20 : 40;
-			FUZZ_CHECK(p->len >= hdr + 8);
-			if (p->bytes[hdr == 20 ? 9 : 6] == 6) {
-				s->hdr = hdr;
-				s->tcp_len = p->len < 128 ? p->len : 128;
-				memcpy(s->tcp, p->bytes, s->tcp_len);
-			}
-			p = NULL;
-		}
-		FUZZ_CHECK(p == NULL);
-		FUZZ_CHECK(turns++ < 20000);
-	} while (got > 0);
-}
-
-/* Gives packet p to its stack, in parts. */
-static void
-deliver(const struct packet *p, unsigned int parts, bool merged)
-{
-	utcp_pkt_t el[4];
-	uint8_t *mem[4];
-	uint32_t at = 0, len;
-	unsigned int i;
-
-	memset(el, 0, sizeof(el));
-	if (parts > 4 || p->len < 80 * parts)
-		parts = 1;
-	for (i = 0; i < parts; i++) {
-		len = i + 1 == parts ? p->len - at : p->len / parts;
-		mem[i] = malloc(len ? len : 1);
-		memcpy(mem[i], p->bytes + at, len);
-		el[i].data = mem[i];
-		el[i].len = len;
-		el[i].flags = i + 1 < parts ? UTCP_PKT_MORE : 0;
-		at += len;
-	}
-	if (merged) {
-		el[0].gso_type = p->bytes[0] >> 4 == 4 ? UTCP_GSO_TCP4
-						       : UTCP_GSO_TCP6;
-		el[0].gso_size = 500;
-	}
-	utcp_input(w->side[p->to].u, el, parts);
-	utcp_retain(w->side[p->to].u);
-	for (i = 0; i < parts; i++)
-		free(mem[i]);
-}
-
-/* ---- forging ----------------------------------------------------------------------- */
-
-/* A segment as the peer of side `to` might send: from what both sent last. */
-static void
-forge(struct fuzz_in *in, unsigned int to)
-{
-	const struct side *s = &w->side[to], *o = &w->side[!to];
-	uint8_t how = fuzz_u8(in), flags = fuzz_u8(in), opts = fuzz_u8(in);
-	uint32_t hdr = s->hdr, len, off;
-	struct packet *p;
-	uint8_t *t;
-
-	if (s->tcp_len == 0)
-		return;
-	p = wire_add((uint8_t)to);
-	memset(p->bytes, 0, 200);
-	memcpy(p->bytes, s->tcp, hdr);
-	if (hdr == 20) { /* the other way round */
-		memcpy(p->bytes + 12, s->tcp + 16, 4);
-		memcpy(p->bytes + 16, s->tcp + 12, 4);
-		p->bytes[1] = how & 3;
-	} else {
-		memcpy(p->bytes + 8, s->tcp + 24, 16);
-		memcpy(p->bytes + 24, s->tcp + 8, 16);
-	}
-	t = p->bytes + hdr;
-	memcpy(t, s->tcp + hdr + 2, 2);
-	memcpy(t + 2, s->tcp + hdr, 2);
-	/* seq: what it acknowledged last; ack: what it sent last; and near */
-	put32(t + 4,
-	      get32(s->tcp + hdr + 8) +
-		  (uint32_t)(int32_t)(int16_t)((how & 4) != 0 ? fuzz_u16(in)
-							      : 0));
-	put32(t + 8,
-	      get32(s->tcp + hdr + 4) +
-		  (uint32_t)(int32_t)(int16_t)((how & 8) != 0 ? fuzz_u16(in)
-							      : 0));
-	t[13] = flags;
-	put16(t + 14, (how & 16) != 0 ? fuzz_u16(in) : 0x7fff);
-	put16(t + 18, (how & 32) != 0 ? fuzz_u16(in) : 0);
-	off = 20;
-	if ((opts & 64) != 0 && o->tcp_len > hdr + 32 && o->hdr == hdr) {
-		/* the options that the peer used last */
-		off = (uint32_t)(o->tcp[hdr + 12] >> 4) * 4;
-		if (off > o->tcp_len - hdr)
-			off = 20;
-		memcpy(t + 20, o->tcp + hdr + 20, off - 20);
-	} else {
-		off += (opts & 10) * 4u;
-		fuzz_bytes(in, t + 20, off - 20);
-	}
-	t[12] = (uint8_t)(off << 2);
-	len = (how & 64) != 0 ? fuzz_u16(in) % 3000 : opts & 1 ? 100 : 0;
-	memcpy(t + off, text + get32(t + 4) % 1000, len);
-	p->len = hdr + off + len;
-	fix(p);
-}
-
-static void
-forge_icmp(struct fuzz_in *in, unsigned int to)
-{
-	const struct side *s = &w->side[to];
-	uint32_t hdr = s->hdr, quote;
-	struct packet *p;
-	uint8_t *b;
-
-	if (s->tcp_len == 0)
-		return;
-	p = wire_add((uint8_t)to);
-	b = p->bytes;
-	memset(b, 0, 48);
-	memcpy(b, s->tcp, hdr);
-	if (hdr == 20) {
-		memcpy(b + 16, s->tcp + 12, 4);
-		b[9] = 1;
-	} else {
-		memcpy(b + 24, s->tcp + 8, 16);
-		b[6] = 58;
-	}
-	b[hdr] = fuzz_u8(in);
-	b[hdr + 1] = fuzz_u8(in);
-	put16(b + hdr + 6, fuzz_u16(in));
-	quote = 8 + fuzz_u8(in) % (s->tcp_len - 8 + 1);
-	memcpy(b + hdr + 8, s->tcp, quote);
-	p->len = hdr + 8 + quote;
-	fix(p);
-}
-
-static void
-forge_raw(struct fuzz_in *in, unsigned int to)
-{
-	struct packet *p = wire_add((uint8_t)to);
-	uint8_t how = fuzz_u8(in);
-
-	p->len = fuzz_u16(in) % 1500;
-	fuzz_bytes(in, p->bytes, p->len);
-	if ((how & 1) != 0 && p->len >= 28) {
-		p->bytes[0] = 0x45;
-		memcpy(p->bytes + 16, "\12\0\0\1", 4);
-		p->bytes[19] = (uint8_t)(to + 1);
-	} else if ((how & 2) != 0 && p->len >= 48) {
-		p->bytes[0] = 0x60;
-		memset(p->bytes + 24, 0, 16);
-		p->bytes[24] = 0xfd;
-		p->bytes[39] = (uint8_t)(to + 1);
-	}
-	if ((how & 4) != 0)
-		fix(p);
-}
-
-/* ---- the wire ------------------------------------------------------------------------ */
-
-/* Two fragments of IPv4 for one packet; they may overlap or leave a gap. */
-static void
-fragment(struct fuzz_in *in, unsigned int i)
-{
-	struct packet whole = *w->wire[i], *p;
-	uint32_t cut, ofs, part;
-	uint8_t how = fuzz_u8(in);
-
-	if (whole.bytes[0] != 0x45 || whole.len < 60)
-		return;
-	wire_remove(i);
-	cut = 8 + (uint32_t)(fuzz_u16(in) % (whole.len - 28)) / 8 * 8;
-	p = wire_add(whole.to);
-	*p = whole;
-	p->len = 20 + cut;
-	put16(p->bytes + 2, p->len);
-	put16(p->bytes + 6, 0x2000);
-	put16(p->bytes + 10, 0);
-	put16(p->bytes + 10, (uint16_t)~sum16(p->bytes, 20, 0));
-	ofs = cut;
-	if ((how & 1) != 0 && ofs >= 8)
-		ofs -= 8;
-	if ((how & 2) != 0 && 20 + ofs + 8 < whole.len)
-		ofs += 8;
-	p = wire_add(whole.to);
-	memcpy(p->bytes, whole.bytes, 20);
-	part = whole.len - 20 - ofs;
-	memcpy(p->bytes + 20, whole.bytes + 20 + ofs, part);
-	p->len = 20 + part;
-	put16(p->bytes + 2, p->len);
-	put16(p->bytes + 6, ofs / 8 | ((how & 4) != 0 ? 0x2000 : 0));
-	put16(p->bytes + 10, 0);
-	put16(p->bytes + 10, (uint16_t)~sum16(p->bytes, 20, 0));
-}
-
-static void
-mangle(struct fuzz_in *in, unsigned int i)
-{
-	struct packet *p = w->wire[i];
-	uint8_t n = fuzz_u8(in);
-	uint32_t at;
-
-	do {
-		at = fuzz_u8(in);
-		if (at < p->len)
-			p->bytes[at] ^= (uint8_t)(1 + fuzz_u8(in));
-	} while ((n++ & 3) != 3);
-	if ((n & 16) != 0 && p->len > 40)
-		p->len -= fuzz_u8(in) % (p->len - 20);
-	if ((n & 4) == 0)
-		fix(p);
-}
-
-static void
-wire_step(struct fuzz_in *in, uint8_t op)
-{
-	unsigned int i;
-
-	if (w->num_wire == 0)
-		return;
-	i = (op & 8) != 0 ? fuzz_u8(in) % w->num_wire : 0;
-	switch (op & 7) {
-	case 0: /* the first is lost */
-		wire_remove(i);
-		break;
-	case 1: /* twice */
-		deliver(w->wire[i], 1, false);
-		break;
-	case 2:
-		mangle(in, i);
-		break;
-	case 3:
-		fragment(in, i);
-		break;
-	case 4:
-		deliver(w->wire[i], 2, false);
-		wire_remove(i);
-		break;
-	case 5:
-		deliver(w->wire[i], 3, true);
-		wire_remove(i);
-		break;
-	default:
-		deliver(w->wire[i], 1, false);
-		wire_remove(i);
-	}
-}
-
-/* All that waits is delivered, and what comes of it. */
-static void
-wire_flow(unsigned int rounds)
-{
-	while (rounds-- > 0 && w->num_wire > 0) {
-		deliver(w->wire[0], 1, false);
-		wire_remove(0);
-		drain(0, OUT_ELEMENTS, 2048);
-		drain(1, OUT_ELEMENTS, 2048);
-	}
-}
-
-/* ---- calls ---------------------------------------------------------------------------- */
-
-static utcp_addr_t
-address(unsigned int nr, int family, uint16_t port)
-{
-	utcp_addr_t a = { .family = (uint8_t)family };
-
-	a.addr[0] = family == 4 ? 10 : 0xfd;
-	a.addr[family == 4 ? 3 : 15] = (uint8_t)(nr + 1);
-	put16(&a.port_be, port);
-	return a;
-}
-
-static void
-call_open(struct fuzz_in *in, struct side *s, unsigned int nr)
-{
-	uint8_t how = fuzz_u8(in);
-	int family = (how & 1) != 0 ? 6 : 4;
-	utcp_addr_t a = { .family = (uint8_t)family };
-	utcp_sock_t *sock;
-
-	if (s->num_socks == SOCKS || utcp_open(s->u, family, &sock) != 0)
-		return;
-	s->socks[s->num_socks++] = sock;
-	if ((how & 2) != 0) {
-		put16(&a.port_be, 80 + (how >> 6));
-		if (utcp_bind(sock, &a) == 0 && (how & 4) != 0) {
-			if ((how & 8) != 0)
-				utcp_set(sock, UTCP_OPT_FASTOPEN, 5);
-			utcp_listen(sock, how >> 4 & 3);
-		}
-	}
-	if ((how & 4) == 0) {
-		a = address(!nr, family, 80 + (how >> 6));
-		if ((how & 8) != 0)
-			utcp_set(sock, UTCP_OPT_FASTOPEN_CONNECT, 1);
-		utcp_connect(sock, &a);
-	}
-}
-
-static void
-call_send(struct fuzz_in *in, utcp_sock_t *s, uint8_t op)
-{
-	utcp_buf_t *b;
-	size_t len = 1u + fuzz_u16(in);
-
-	if ((op & 16) == 0 || w->bufs_num > 40) {
-		utcp_write(s, text, len, (op & 32) != 0 ? UTCP_MSG_MORE : 0);
-		return;
-	}
-	b = calloc(1, sizeof(*b));
-	b->data = text;
-	b->len = len;
-	b->done = given_back;
-	if (utcp_send(s, b, (op & 32) != 0 ? UTCP_MSG_MORE : 0) != 0) {
-		free(b);
-	} else {
-		w->lent++;
-		w->bufs_num++;
-	}
-}
-
-static void
-call_read(struct fuzz_in *in, utcp_sock_t *s, uint8_t op)
-{
-	static uint8_t buf[65536];
-	utcp_view_t v[5];
-	size_t sum = 0;
-	uint8_t x = 0;
-	int n, i;
-
-	if ((op & 16) == 0) {
-		utcp_read(s, buf, 1u + fuzz_u16(in),
-			  (op & 32) != 0 ? UTCP_MSG_PEEK : 0);
-		return;
-	}
-	n = utcp_views(s, v, 5);
-	for (i = 0; i < n; i++) {
-		FUZZ_CHECK(v[i].len > 0);
-		x ^= v[i].data[0] ^ v[i].data[v[i].len - 1];
-		sum += v[i].len;
-	}
-	FUZZ_CHECK(sum <= utcp_readable(s));
-	buf[0] = x;
-	if (sum > 0)
-		FUZZ_CHECK(utcp_consume(s, (op & 32) != 0 ? sum : 1) == 0);
-}
-
-static void
-call_accept(struct side *s, utcp_sock_t *l)
-{
-	utcp_sock_t *sock;
-
-	if (s->num_socks < SOCKS && utcp_accept(l, &sock) == 0)
-		s->socks[s->num_socks++] = sock;
-}
-
-static void
-call_end(struct side *s, unsigned int i, bool abort_it)
-{
-	utcp_sock_t *sock = s->socks[i];
-
-	s->socks[i] = s->socks[--s->num_socks];
-	if (abort_it)
-		utcp_abort(sock);
-	else
-		utcp_close(sock);
-}
-
-static void
-call_option(struct fuzz_in *in, utcp_sock_t *s)
-{
-	static const char *const ccs[] = { "cubic", "newreno", "bbr", "x" };
-	uint8_t opt = fuzz_u8(in);
-	int64_t v = (int64_t)((uint64_t)fuzz_u16(in) << fuzz_u8(in) % 48);
-
-	if (opt == 255)
-		utcp_set_cc(s, ccs[v & 3]);
-	else if ((opt & 128) != 0)
-		utcp_get(s, opt & 127, &v);
-	else
-		utcp_set(s, opt, v);
-}
-
-static void
-call_ask(utcp_sock_t *s)
-{
-	utcp_info_t info = { .size = sizeof(info) };
-	utcp_addr_t a;
-
-	utcp_getsockname(s, &a);
-	utcp_getpeername(s, &a);
-	utcp_info(s, &info);
-	utcp_poll(s);
-}
-
-static void
-call_udp(struct fuzz_in *in, struct side *s, unsigned int nr)
-{
-	uint8_t how = fuzz_u8(in);
-	int family = (how & 1) != 0 ? 6 : 4;
-	utcp_addr_t a = { .family = (uint8_t)family };
-	utcp_dgram_t d[3];
-	utcp_udp_t *sock;
-
-	if (s->num_udps < UDPS) {
-		if (utcp_udp_open(s->u, family, &sock) != 0)
-			return;
-		s->udps[s->num_udps++] = sock;
-		put16(&a.port_be, 53 + (how >> 6));
-		utcp_udp_bind(sock, &a);
-		return;
-	}
-	sock = s->udps[(how >> 4) % UDPS];
-	memset(d, 0, sizeof(d));
-	d[0].data = text;
-	d[0].len = fuzz_u16(in);
-	d[0].peer = address(!nr, family, 53 + (how >> 6));
-	if ((how & 2) != 0)
-		d[0].gso_size = fuzz_u16(in);
-	switch (how >> 1 & 7) {
-	case 0:
-		a = d[0].peer;
-		utcp_udp_connect(sock, &a);
-		break;
-	case 1:
-	case 2:
-		utcp_udp_recv(sock, d, 3);
-		break;
-	case 3:
-		utcp_udp_close(sock);
-		s->udps[(how >> 4) % UDPS] = s->udps[--s->num_udps];
-		break;
-	default:
-		utcp_udp_send(sock, d, 1);
-	}
-}
-
-static void
-call(struct fuzz_in *in, uint8_t op)
-{
-	unsigned int nr = op >> 7, i;
-	struct side *s = &w->side[nr];
-	utcp_sock_t *sock;
-
-	if (s->num_socks == 0 || (op & 15) == 0) {
-		call_open(in, s, nr);
-		return;
-	}
-	i = fuzz_u8(in) % s->num_socks;
-	sock = s->socks[i];
-	switch (op & 15) {
-	case 1:
-	case 2:
-	case 3:
-		call_send(in, sock, op);
-		break;
-	case 4:
-	case 5:
-	case 6:
-		call_read(in, sock, op);
-		break;
-	case 7:
-	case 8:
-		call_accept(s, sock);
-		break;
-	case 9:
-		call_end(s, i, false);
-		break;
-	case 10:
-		call_end(s, i, true);
-		break;
-	case 11:
-		utcp_shutdown(sock, op >> 4 & 3);
-		break;
-	case 12:
-		call_option(in, sock);
-		break;
-	case 13:
-		call_ask(sock);
-		break;
-	case 14:
-		call_udp(in, s, nr);
-		break;
-	default:
-		if ((op & 64) != 0)
-			utcp_set_mtu(s->u, fuzz_u16(in) % 9001u);
-		else
-			utcp_listen(sock, fuzz_u8(in));
-	}
-}
-
-/* ---- time ---------------------------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------------- */
 
 static void
 events(struct side *s)
@@ -679,9 +95,28 @@ events(struct side *s)
 	} while (n > 0);
 }
 
+/* When the side has something to do, by the world's clock. */
+static uint64_t
+next_of(const struct side *s)
+{
+	uint64_t next = utcp_next_ns(s->u);
+
+	if (next == UTCP_NEVER)
+		return next;
+	return next > s->clock_ns ? next - s->clock_ns : 0;
+}
+
+static uint64_t
+next_of_both(const struct world *w)
+{
+	uint64_t a = next_of(&w->side[0]), b = next_of(&w->side[1]);
+
+	return a < b ? a : b;
+}
+
 /* Both send all they want now; then neither says that it is its turn. */
 static void
-settle(void)
+settle(struct world *w)
 {
 	unsigned int nr, turns = 0;
 	bool again;
@@ -689,10 +124,12 @@ settle(void)
 	do {
 		again = false;
 		for (nr = 0; nr < 2; nr++) {
-			utcp_advance(w->side[nr].u, w->now_ns);
-			drain(nr, OUT_ELEMENTS, 2048);
-			events(&w->side[nr]);
-			if (utcp_next_ns(w->side[nr].u) <= w->now_ns)
+			struct side *s = &w->side[nr];
+
+			utcp_advance(s->u, w->now_ns + s->clock_ns);
+			wire_drain(w, nr, OUT_ELEMENTS, 2048);
+			events(s);
+			if (next_of(s) <= w->now_ns)
 				again = true;
 		}
 		FUZZ_CHECK(turns++ < 100);
@@ -700,38 +137,251 @@ settle(void)
 }
 
 static void
-pass(uint64_t ns)
+pass(struct world *w, uint64_t ns)
 {
-	uint64_t to = w->now_ns + ns, next, other;
+	uint64_t to = w->now_ns + ns, next;
 	unsigned int turns = 0;
 
 	for (;;) {
-		settle();
-		next = utcp_next_ns(w->side[0].u);
-		other = utcp_next_ns(w->side[1].u);
-		if (other < next)
-			next = other;
+		settle(w);
+		next = next_of_both(w);
 		if (next > to || turns++ > 300)
 			break;
 		w->now_ns = next;
 	}
 	w->now_ns = to;
-	settle();
+	settle(w);
+}
+
+/* Time passes, and the wire delivers, reads are read; or loses one of
+   2^(8-loss). */
+static void
+live(struct world *w, uint64_t ns, uint8_t how, uint32_t luck)
+{
+	uint64_t to = w->now_ns + ns, next;
+	uint32_t loss = (1u << (how >> 5)) - 1;
+	unsigned int turns = 0, i;
+
+	while (turns++ < 400) {
+		settle(w);
+		if ((how & 16) != 0)
+			read_all(w);
+		if (w->num_wire > 0) {
+			i = dice(&luck) % 16 == 0 && w->num_wire > 1;
+			if ((dice(&luck) & 255) >= loss)
+				wire_deliver(w, w->wire[i], 1 + dice(&luck) % 3,
+					     false);
+			wire_remove(w, i);
+			w->now_ns += 20000;
+			continue;
+		}
+		next = next_of_both(w);
+		if (next > to)
+			break;
+		if (next > w->now_ns)
+			w->now_ns = next;
+	}
+	if (w->now_ns < to)
+		w->now_ns = to;
+	settle(w);
+}
+
+/* Side nr's clock goes to where its next connection from port 80 to port 80
+   begins shortly before the wrap of sequence numbers, or of timestamps. */
+static void
+to_the_wrap(struct world *w, unsigned int nr, bool timestamps)
+{
+	struct side *s = &w->side[nr];
+	utcp_addr_t l = fuzz_address(nr, 4, 80), r = fuzz_address(!nr, 4, 80);
+	struct utcp__key k = { .family = 4, .proto = 6 };
+	uint32_t now;
+
+	memcpy(k.laddr, l.addr, 16);
+	memcpy(k.raddr, r.addr, 16);
+	k.lport_be = l.port_be;
+	k.rport_be = r.port_be;
+	settle(w);
+	if (timestamps) {
+		now = utcp__ts_now(s->u, utcp__ts_offset(s->u, &k));
+		s->clock_ns += (uint64_t)(uint32_t)(-300 - now) * MSEC;
+	} else {
+		now = utcp__iss(s->u, &k);
+		s->clock_ns += (uint64_t)(uint32_t)(-3000 - now) * 4000;
+	}
+	settle(w);
+}
+
+/* ---- the end -------------------------------------------------------------------- */
+
+/* While time stands still it becomes quiet. */
+static void
+quiet(struct world *w)
+{
+	unsigned int n = 0;
+
+	settle(w);
+	while (w->num_wire > 0) {
+		wire_flow(w, 1);
+		read_all(w);
+		settle(w);
+		FUZZ_CHECK(n++ < QUIET_PACKETS);
+	}
+}
+
+/* The end of e's connection on the other side; NULL: it has no handle. */
+static struct end *
+other_end(struct world *w, unsigned int nr, const struct end *e)
+{
+	struct side *o = &w->side[!nr];
+	utcp_addr_t l, r, ol, or;
+	unsigned int i;
+
+	if (utcp_getsockname(e->s, &l) != 0 || utcp_getpeername(e->s, &r) != 0)
+		return NULL;
+	for (i = 0; i < o->num_ends; i++)
+		if (utcp_getsockname(o->ends[i].s, &ol) == 0 &&
+		    utcp_getpeername(o->ends[i].s, &or) == 0 &&
+		    memcmp(&ol, &r, sizeof(r)) == 0 &&
+		    memcmp(&or, &l, sizeof(l)) == 0)
+			return &o->ends[i];
+	return NULL;
+}
+
+static bool
+alive(utcp_sock_t *s)
+{
+	utcp_info_t info = { .size = sizeof(info) };
+
+	return utcp_info(s, &info) == 0 && info.state >= UTCP_ESTABLISHED &&
+	       info.state != UTCP_TIME_WAIT;
+}
+
+/* Whether bytes of a connection with both ends still here are under way. */
+static bool
+something_lacks(struct world *w)
+{
+	unsigned int nr, i;
+	struct end *e, *o;
+
+	for (nr = 0; nr < 2; nr++)
+		for (i = 0; i < w->side[nr].num_ends; i++) {
+			e = &w->side[nr].ends[i];
+			o = e->sent > 0 && e->own_port ? other_end(w, nr, e)
+						       : NULL;
+			if (o != NULL && o->got != e->sent && alive(e->s) &&
+			    alive(o->s))
+				return true;
+		}
+	return false;
+}
+
+/* A day on a good wire: what can come has come. */
+static void
+all_comes(struct world *w)
+{
+	uint64_t got = w->got, idle_ns = w->now_ns, next;
+	unsigned int turns;
+
+	w->side[0].fail_rate = w->side[1].fail_rate = 0;
+	w->side[0].fail_in = w->side[1].fail_in = 0;
+	for (turns = 0; turns < 3000 && something_lacks(w); turns++) {
+		settle(w);
+		read_all(w);
+		settle(w);
+		next = next_of_both(w);
+		if (w->got != got)
+			idle_ns = w->now_ns;
+		got = w->got;
+		if (w->num_wire > 0) {
+			wire_flow(w, w->num_wire);
+			w->now_ns += MSEC;
+			continue;
+		}
+		if (next == UTCP_NEVER || w->now_ns - idle_ns > DAY_NS) {
+			FUZZ_CHECK(w->hostile || !something_lacks(w));
+			break;
+		}
+		if (next > w->now_ns)
+			w->now_ns = next;
+	}
+}
+
+static void
+end(struct world *w)
+{
+	unsigned int i;
+
+	quiet(w);
+	all_comes(w);
+	for (i = 0; i < 2; i++) {
+		struct side *s = &w->side[i];
+		utcp_usage_t usage;
+
+		utcp_usage(s->u, &usage);
+		FUZZ_CHECK(usage.mem_bytes == (uint64_t)s->mem);
+		utcp_destroy(s->u);
+		FUZZ_CHECK(s->mem == 0);
+		FUZZ_CHECK(s->claims == 0);
+	}
+	FUZZ_CHECK(w->lent == 0);
 }
 
 /* ---- an input --------------------------------------------------------------------------------- */
 
 static void
-begin(struct fuzz_in *in)
+more_config(struct fuzz_in *in, struct side *s, utcp_config_t *cfg)
 {
-	utcp_config_t cfg = { .size = sizeof(cfg) };
-	utcp_addr_t a;
-	unsigned int i;
 	uint8_t how = fuzz_u8(in);
 
-	w->now_ns = cfg.now_ns = SEC;
+	if ((how & 1) != 0)
+		cfg->icmp_per_s = 3;
+	if ((how & 2) != 0)
+		cfg->challenge_per_s = 2;
+	if ((how & 4) != 0) {
+		cfg->claim = claim;
+		cfg->unclaim = unclaim;
+		cfg->claim_arg = s;
+	}
+	if ((how & 8) != 0)
+		cfg->cc = "bbr";
+	if ((how & 16) != 0)
+		cfg->offloads |= UTCP_OFFLOAD_CSUM_TRUST;
+	s->clock_ns = (uint64_t)(how >> 5) << 51;
+}
+
+/* Without memory there is no stack, and nothing is left of it. */
+static void
+create_failing(struct side *s, const utcp_config_t *cfg)
+{
+	unsigned int n;
+	int err;
+
+	for (n = 1; n < 40; n++) {
+		s->fail_in = n;
+		err = utcp_create(&s->u, cfg);
+		FUZZ_CHECK(err == 0 || err == -ENOMEM);
+		if (err == 0)
+			utcp_destroy(s->u);
+		FUZZ_CHECK(s->mem == 0);
+		if (err == 0)
+			break;
+	}
+	FUZZ_CHECK(n < 40);
+	s->fail_in = 0;
+}
+
+static void
+begin_side(struct world *w, struct fuzz_in *in, unsigned int nr, uint8_t how)
+{
+	struct side *s = &w->side[nr];
+	utcp_config_t cfg = { .size = sizeof(cfg) };
+	utcp_addr_t a;
+
+	s->w = w;
+	s->dice = nr + 1;
 	cfg.alloc = count_alloc;
 	cfg.release = count_release;
+	cfg.alloc_arg = s;
 	if ((how & 1) != 0)
 		cfg.max_syns = 2;
 	if ((how & 2) != 0)
@@ -742,75 +392,123 @@ begin(struct fuzz_in *in)
 		cfg.mtu = 9000;
 	if ((how & 16) != 0)
 		cfg.max_timewait = 1;
-	for (i = 0; i < 2; i++) {
-		cfg.seed[0] = (uint8_t)i;
-		FUZZ_CHECK(utcp_create(&w->side[i].u, &cfg) == 0);
-		a = address(i, 4, 0);
-		FUZZ_CHECK(utcp_address(w->side[i].u, &a, 1) == 0);
-		a = address(i, 6, 0);
-		FUZZ_CHECK(utcp_address(w->side[i].u, &a, 1) == 0);
+	cfg.l2_bytes = w->l2_bytes;
+	if ((how & 64) != 0) {
+		cfg.offloads = UTCP_OFFLOAD_CSUM | UTCP_OFFLOAD_GSO_TCP |
+			       UTCP_OFFLOAD_GSO_UDP;
+		cfg.gso_max_bytes = 9000;
 	}
+	if ((how & 128) != 0)
+		more_config(in, s, &cfg);
+	cfg.now_ns = w->now_ns + s->clock_ns;
+	cfg.seed[0] = (uint8_t)nr;
+	if ((how & 32) != 0)
+		create_failing(s, &cfg);
+	FUZZ_CHECK(utcp_create(&s->u, &cfg) == 0);
+	a = fuzz_address(nr, 4, 0);
+	FUZZ_CHECK(utcp_address(s->u, &a, 1) == 0);
+	a = fuzz_address(nr, 6, 0);
+	FUZZ_CHECK(utcp_address(s->u, &a, 1) == 0);
 }
 
+/* Steps with longer reach. */
 static void
-step(struct fuzz_in *in)
+far_step(struct world *w, struct fuzz_in *in, uint8_t op)
 {
-	uint8_t op = fuzz_u8(in), how = fuzz_u8(in);
+	uint8_t how = fuzz_u8(in);
+	struct side *s = &w->side[how & 1];
 
 	switch (op & 7) {
 	case 0:
 	case 1:
-		call(in, how);
+		live(w, 1ull << (20 + (how & 15)), how, fuzz_u8(in));
 		break;
-	case 2:
-		wire_step(in, how);
+	case 2: /* the n-th allocation from now on fails */
+		s->fail_in = 1u + (how >> 1);
 		break;
 	case 3:
-		wire_flow(1 + how % 32);
+		s->fail_rate = (how & 2) != 0 ? how >> 2 : 0;
 		break;
 	case 4:
-		forge(in, how & 1);
+		fuzz_call_stack(w, in, how);
 		break;
 	case 5:
-		pass((uint64_t)(1 + (how >> 5)) << (how & 31) << 5);
+		wire_deliver_odd(w, in, how & 1);
+		break;
+	case 6:
+		to_the_wrap(w, how & 1, (how & 2) != 0);
+		break;
+	default:
+		pass(w, 1ull << (32 + how % 22));
+	}
+}
+
+static void
+step(struct world *w, struct fuzz_in *in)
+{
+	uint8_t op = fuzz_u8(in), how;
+
+	if (op >= 0xe0) {
+		far_step(w, in, op);
+		return;
+	}
+	how = fuzz_u8(in);
+	switch (op & 7) {
+	case 0:
+	case 1:
+		fuzz_call(w, in, how);
+		break;
+	case 2:
+		wire_step(w, in, how);
+		break;
+	case 3:
+		wire_flow(w, 1 + how % 32);
+		break;
+	case 4:
+		forge(w, in, how & 1);
+		break;
+	case 5:
+		pass(w, (uint64_t)(1 + (how >> 5)) << (how & 31) << 5);
 		break;
 	case 6:
 		if ((how & 6) == 0)
-			forge_raw(in, how & 1);
+			forge_raw(w, in, how & 1);
 		else if ((how & 6) == 2)
-			forge_icmp(in, how & 1);
+			forge_icmp(w, in, how & 1);
 		else
-			forge(in, how & 1);
-		wire_flow(w->num_wire);
+			forge(w, in, how & 1);
+		wire_flow(w, w->num_wire);
 		break;
 	default: /* little room for output */
-		utcp_advance(w->side[how & 1].u, w->now_ns);
-		drain(how & 1, UTCP_PKT_PARTS_MAX + how % 8,
-		      128 + (how & 0xf8u) * 6);
+		utcp_advance(w->side[how & 1].u,
+			     w->now_ns + w->side[how & 1].clock_ns);
+		wire_drain(w, how & 1, UTCP_PKT_PARTS_MAX + how % 8,
+			   128 + (how & 0xf8u) * 6);
 	}
 	if ((op & 8) != 0)
-		settle();
+		settle(w);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static struct world the_world;
+	struct world *w = &the_world;
 	struct fuzz_in in = { data, size };
 	unsigned int i, steps = 0;
+	uint8_t how = fuzz_u8(&in);
 
-	for (i = 0; i < sizeof(text); i++)
-		text[i] = (uint8_t)(i * 7 + (i >> 8));
-	w = calloc(1, sizeof(*w));
+	memset(w, 0, offsetof(struct world, packets));
+	for (i = 0; i < TEXT; i++)
+		fuzz_text[i] = (uint8_t)(i * 7 + (i >> 8));
 	for (i = 0; i < WIRE_MAX; i++)
-		w->wire[i] = &packets[i];
-	begin(&in);
-	while (in.left > 0 && steps++ < STEPS_MAX)
-		step(&in);
-	settle();
+		w->wire[i] = &w->packets[i];
+	w->now_ns = SEC;
+	w->l2_bytes = (how & 64) != 0 ? 14 : 0;
 	for (i = 0; i < 2; i++)
-		utcp_destroy(w->side[i].u);
-	FUZZ_CHECK(w->mem == 0);
-	FUZZ_CHECK(w->lent == 0);
-	free(w);
+		begin_side(w, &in, i, how);
+	while (in.left > 0 && steps++ < STEPS_MAX)
+		step(w, &in);
+	end(w);
 	return 0;
 }

@@ -265,6 +265,19 @@ def tcp_programs() -> dict[str, bytes]:
     def close(side: int, sock: int) -> bytes:
         return call(side, 9, sock)
 
+    def option(side: int, sock: int, opt: int, value: int, shift: int = 0) -> bytes:
+        return call(side, 12, sock, opt, *two(value), shift)
+
+    def far(which: int, how: int, *args: int) -> bytes:
+        return bytes([0xE0 | which, how, *args])
+
+    def live(code: int, loss: int = 0, luck: int = 1) -> bytes:
+        """2^(20 + code) ns; one packet in 2^(8 - loss) is lost."""
+        return far(0, loss << 5 | 16 | code, luck)
+
+    def stack_call(side: int, which: int, *args: int, high: int = 0) -> bytes:
+        return far(4, high << 4 | which << 1 | side, *args)
+
     both = listen() + connect() + flow(8) + call(1, 7, 0)
     six = listen(1) + connect(1) + flow(8) + call(1, 7, 0)
     udp = call(0, 0, 0) + call(1, 0, 0)
@@ -276,7 +289,79 @@ def tcp_programs() -> dict[str, bytes]:
         [4, 5, 2, 0, 9, 0],
         [6, 2, 3, 4, 5, 5, 99],
     ]
+    lot = write_some(0, 0, 65535) * 3 + write_some(1, 1, 65535, high=1)
+    wrap = far(6, 0) + far(6, 1)
+    own_ports = listen() + connect(2) + flow(8) + call(1, 7, 0)
+    too_big = bytes([6, 2, 3, 4, *two(600), 40])
     return {
+        "live": b"\0" + both + lot + live(15),
+        "live-loss": b"\0" + both + (lot + live(12, 5) + live(15, 4)) * 2,
+        "live-bursts": b"\0" + six + lot + live(9, 7, 3) + live(15) * 3,
+        "gso": b"\x40" + both + lot + live(15, 3) + close(0, 0) + live(15),
+        "gso-six": b"\x48" + six + lot + live(15, 4) + close(1, 1) + live(15),
+        "bbr": b"\x80\x08\x08" + both + lot + live(10, 5) + live(15, 4),
+        "claims": b"\x80\4\4" + both + connect(6 << 5) + lot + live(14),
+        "trust": b"\x80\x13\x13" + both + lot + live(14, 4),
+        "no-memory": b"\x20" + both + far(3, 0x82) + lot + live(13, 2) * 3,
+        "no-memory-once": b"\0"
+        + b"".join(
+            far(2, n << 1 | side) + connect() + write_some(0, 0, 9000) + live(8)
+            for n in range(6)
+            for side in (0, 1)
+        )
+        + call(1, 7, 0) * 5,
+        "wrap-sequence": b"\0" + wrap + own_ports + lot + live(15, 4),
+        "wrap-timestamps": b"\0" + far(6, 2) + far(6, 3) + own_ports + lot + live(15),
+        "odd-cc": b"\0"
+        + stack_call(0, 5)
+        + both
+        + option(0, 0, 255, 4)
+        + lot
+        + live(14, 5)
+        + option(0, 0, 255, 0)
+        + live(14),
+        "stack": b"\0"
+        + both
+        + b"".join(stack_call(side, n, 3, 5) for side in (0, 1) for n in range(8)),
+        "misuse": b"\0" + both + b"".join(call(0, 13, 0, high=n) for n in range(8)),
+        "batch": b"\0" + both + lot + (far(5, 1, 9, 30, 11) + far(5, 0, 0, 20, 40)) * 9,
+        "clamp": b"\0"
+        + both
+        + option(1, 1, 8, 90)
+        + lot
+        + live(14)
+        + option(1, 1, 8, 0)
+        + live(15),
+        "cork": b"\0" + both + option(0, 0, 1, 1) + write_some(0, 0, 2000) + live(9),
+        "keepalive": b"\0"
+        + both
+        + option(0, 0, 10, 1000, 20)
+        + option(0, 0, 9, 1)
+        + live(15) * 2
+        + bytes([2, 0]) * 9
+        + time(0xFF),
+        "ecn": b"\0"
+        + listen()
+        + call(0, 0, 4)
+        + option(0, 0, 26, 2)
+        + call(0, 13, 0, 0, high=1)
+        + flow(8)
+        + call(1, 7, 0)
+        + lot
+        + live(2)
+        + bytes([4, 1, 3, 0x10, 64, 4, 0, 3, 0x50, 64])
+        + live(13),
+        "too-big": b"\0" + both + lot + too_big + live(14) + far(7, 8) + live(15),
+        "mtu": b"\x08" + both + lot + stack_call(0, 4, *two(576)) + live(14),
+        "far-time": b"\0" + both + lot + live(3) + far(7, 19) + live(15),
+        "udp-gso": b"\x40"
+        + udp
+        + call(0, 14, 0x42, *two(9000), *two(700))
+        + call(0, 14, 0x42, *two(9000), *two(3000))
+        + bytes([7, 0])
+        + stack_call(0, 4, *two(9000))
+        + flow(32)
+        + call(1, 14, 2, 0, 0) * 4,
         "open": b"\0" + both,
         "transfer": b"\0"
         + both
