@@ -122,6 +122,7 @@ case_many(uint64_t seed)
 		   whose last ACK is lost is not known to the server; and if
 		   its first data is lost too, what follows is reset */
 		c.may_fail = s.may_fail = cookies;
+		c.waits = s.waits = pipe.loss > 0.1;
 		if (cookies) { /* the other end may know nothing of it */
 			conf_opt(&s, UTCP_OPT_KEEPALIVE, 1);
 			conf_opt(&s, UTCP_OPT_KEEPIDLE_NS, 5 * SEC);
