@@ -253,7 +253,10 @@ take_syn(utcp_sock_t *s, struct utcp__seg_in *seg)
 		}
 		if ((seg->flags & TH_ACK) == 0) {
 			/* The SYN again: so our SYN-ACK was lost. */
-			utcp__ack_odd(s, seg);
+			if (!utcp__odd_often(s->u, &s->challenge_ns)) {
+				s->syn_owed = true;
+				utcp__want_output(s);
+			}
 			return false;
 		}
 	}

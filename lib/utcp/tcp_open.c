@@ -180,6 +180,16 @@ utcp__syn_sent_input(utcp_sock_t *s, struct utcp__seg_in *seg)
 			utcp__tcp_refuse(u, seg);
 		return;
 	}
+	/* The same of an echo that is younger than what it would echo
+	   (RFC 7323 section 3.2). */
+	if (acks && (seg->flags & TH_RST) == 0 &&
+	    (seg->opts & utcp__offer(s->opts) & TO_TS) != 0 &&
+	    seg->ts_ecr != 0 &&
+	    seq_lt(utcp__ts_now(u, s->ts_ofs), seg->ts_ecr)) {
+		COUNT(u, DROP_PAWS);
+		utcp__tcp_refuse(u, seg);
+		return;
+	}
 	/* second: a reset only if it acknowledges the SYN */
 	if ((seg->flags & TH_RST) != 0) {
 		if (acks) {

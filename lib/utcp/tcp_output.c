@@ -104,8 +104,7 @@ send_syn(utcp_sock_t *s, struct utcp__out *o)
 			return HOLD_NAGLE;
 		s->fastopen_syn = false;
 	}
-	if (s->snd_nxt == s->iss || s->syn_owed ||
-	    (s->ack_now && s->state != UTCP_SYN_SENT)) {
+	if (s->snd_nxt == s->iss || s->syn_owed) {
 		if (s->snd_nxt == s->iss)
 			s->busy->progress_ns = s->u->now_ns;
 		err = utcp__segment_syn(s, o);
@@ -572,7 +571,7 @@ utcp__tcp_output(utcp_sock_t *s, struct utcp__out *o)
 	if (more != HOLD_FULL && s->state != UTCP_SYN_SENT) {
 		if (s->probe_owed)
 			more = send_probe(s, o);
-		if (more != HOLD_FULL && s->ack_now && !syn_unacked(s) &&
+		if (more != HOLD_FULL && s->ack_now && s->snd_nxt != s->iss &&
 		    send_bare(s, o, bare_seq(s), TH_ACK) < 0)
 			more = HOLD_FULL;
 	}

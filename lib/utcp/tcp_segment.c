@@ -253,8 +253,9 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 	syn_options(s, &op, first);
 	seg.flags = syn_flags(s, first);
 	opt_bytes = utcp__tcp_options(options, &op);
+	/* As if all options were there, so that it fits whatever they are. */
 	len = MIN(len, op.mss);
-	len = len > opt_bytes ? MIN(len - opt_bytes, utcp__snd_unsent(s)) : 0;
+	len = len > OPTS_MAX ? MIN(len - OPTS_MAX, utcp__snd_unsent(s)) : 0;
 
 	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, len);
 	if (!h)
