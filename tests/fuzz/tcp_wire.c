@@ -207,7 +207,7 @@ wire_deliver_odd(struct world *w, struct fuzz_in *in, unsigned int to)
 {
 	uint8_t cut[3] = { fuzz_u8(in), fuzz_u8(in), fuzz_u8(in) };
 	utcp_t *u = w->side[to].u;
-	utcp_pkt_t el[32];
+	utcp_pkt_t el[32] = { 0 };
 	unsigned int n = 0, i = 0, k;
 
 	while (i < w->num_wire && n + 4 <= 32) {
