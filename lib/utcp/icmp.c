@@ -4,11 +4,14 @@
  *
  * Anyone can send an ICMP error. It touches a connection only if the packet in
  * it is one that is in flight now (RFC 5927 section 4.1), and ends none that is
- * open (section 5.2, RFC 5461): what RFC 1122 calls hard counts until then.
- * Echo and the rest are the host's.
+ * open (section 5.2). One that is being opened it ends: that is what RFC 9293
+ * section 3.9.2.2 asks of hard errors, and what most stacks make of soft ones
+ * (RFC 5461 section 4.1), unless UTCP_OPT_SOFT_ERRORS is off. Echo and the rest
+ * are the host's.
  */
 #include "sock.h"
 #include "tcp_output.h"
+#include "tcp_syn.h"
 #include "udp.h"
 
 #define PROTO_ICMP 1
@@ -17,19 +20,25 @@
 #define PROTO_ICMP6 58
 
 #define EXT_MAX 8
-#define QUOTE4_MAX 548 /* RFC 1812 section 4.3.2.3: 576 in all */
+#define QUOTE4_MAX 548	/* RFC 1812 section 4.3.2.3: 576 in all */
+#define QUOTE6_MAX 1232 /* RFC 4443 section 2.4 (c): 1280 in all */
+
+#ifndef ENONET
+#define ENONET EHOSTUNREACH /* Linux has a word for it */
+#endif
 
 /* An error, its meaning, and the packet that it is about. */
 struct told {
 	int err;	/* positive errno; 0: it is about the MTU */
-	bool hard;	/* RFC 1122 section 4.2.3.9 */
+	bool hard;	/* will not pass: RFC 1122 section 4.2.3.9 */
 	uint32_t mtu;	/* 0: it does not say */
 	uint32_t bytes; /* of IP of that packet */
 	struct utcp__key key;
 	const uint8_t *l4; /* 8 bytes */
 };
 
-/* RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1 */
+/* RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1; RFC 9293 says of codes 0,
+   1 and 5 that they are soft, the others are as Linux has them. */
 static const struct {
 	int16_t err;
 	bool hard;
@@ -39,17 +48,17 @@ static const struct {
 	{ ENOPROTOOPT, true },
 	{ ECONNREFUSED, true },
 	{ 0, false },
-	{ EHOSTUNREACH, false },
+	{ EOPNOTSUPP, false }, /* source route failed */
+	{ ENETUNREACH, true },
+	{ EHOSTDOWN, true },
+	{ ENONET, true },
+	{ ENETUNREACH, true },
+	{ EHOSTUNREACH, true },
 	{ ENETUNREACH, false },
 	{ EHOSTUNREACH, false },
-	{ EHOSTUNREACH, false },
-	{ ENETUNREACH, false },
-	{ EHOSTUNREACH, false },
-	{ ENETUNREACH, false },
-	{ EHOSTUNREACH, false },
-	{ EHOSTUNREACH, false },
-	{ EHOSTUNREACH, false },
-	{ EHOSTUNREACH, false },
+	{ EHOSTUNREACH, true },
+	{ EHOSTUNREACH, true },
+	{ EHOSTUNREACH, true },
 };
 
 /* RFC 4443 section 3.1 */
@@ -59,8 +68,8 @@ static const struct {
 } unreachable6[] = {
 	{ ENETUNREACH, false },	 { EACCES, true },
 	{ EHOSTUNREACH, false }, { EHOSTUNREACH, false },
-	{ ECONNREFUSED, true },	 { EACCES, false },
-	{ EACCES, false },
+	{ ECONNREFUSED, true },	 { EACCES, true },
+	{ EACCES, true },
 };
 
 /* What type and code say. False: nothing that concerns us. */
@@ -185,10 +194,10 @@ static void
 tcp_error(utcp_sock_t *s, int err, bool hard)
 {
 	/* RFC 1122 section 4.2.3.9 has hard errors end any connection; RFC
-	   5927 section 5.2 and RFC 5461 section 4: only one that is not open,
-	   for what was open can be probed better than by ICMP. */
-	if (hard &&
-	    (s->state == UTCP_SYN_SENT || s->state == UTCP_SYN_RECEIVED)) {
+	   5927 section 5.2: only one that is not open, for what was open can
+	   be probed better than by ICMP. */
+	if ((s->state == UTCP_SYN_SENT || s->state == UTCP_SYN_RECEIVED) &&
+	    (hard || OPT(s, SOFT_ERRORS) != 0)) {
 		utcp__sock_dead(s, err);
 		return;
 	}
@@ -212,22 +221,34 @@ to_conn(utcp_sock_t *s, const struct told *t)
 		utcp__mtu_told(s, t->mtu, seq);
 }
 
+/* About our SYN-ACK, of which nothing is known but by its sequence number. */
+static void
+to_half_open(struct utcp__syn *syn, const struct told *t)
+{
+	utcp_sock_t *l = syn->listener;
+
+	if (get32(t->l4 + 4) != syn->iss)
+		COUNT(l->u, DROP_WINDOW);
+	else if (t->err != 0 && !syn->acked &&
+		 (t->hard || OPT(l, SOFT_ERRORS) != 0))
+		utcp__syn_drop(syn);
+	else
+		COUNT(l->u, DROP_STATE);
+}
+
 static void
 to_tcp(utcp_t *u, const struct told *t)
 {
 	struct utcp__ent *e = utcp__find(u, &t->key);
 
-	if (e == NULL) {
+	if (e == NULL)
 		COUNT(u, DROP_CLOSED);
-		return;
-	}
-	/* Of half open connections and those in TIME-WAIT there is nothing
-	   that an error should change. */
-	if (e->kind != UTCP__CONN) {
-		COUNT(u, DROP_STATE);
-		return;
-	}
-	to_conn(CONTAINER(e, utcp_sock_t, ent), t);
+	else if (e->kind == UTCP__CONN)
+		to_conn(CONTAINER(e, utcp_sock_t, ent), t);
+	else if (e->kind == UTCP__SYN)
+		to_half_open(CONTAINER(e, struct utcp__syn, ent), t);
+	else
+		COUNT(u, DROP_STATE); /* TIME-WAIT: nothing to change */
 }
 
 static void
@@ -240,7 +261,7 @@ to_udp(utcp_t *u, const struct told *t)
 		return;
 	}
 	if (t->err != 0) {
-		utcp__udp_error(s, t->err);
+		utcp__udp_error(s, t->err, t->hard);
 		return;
 	}
 	if (utcp__path_mtu_told(u, t->key.raddr, t->key.family, t->mtu) != 0)
@@ -311,28 +332,61 @@ quote(uint8_t *to, const struct utcp__in *in, uint32_t max)
 	return n;
 }
 
+/* Whether it is an ICMP error itself, or a redirect. */
+static bool
+is_error(const struct utcp__in *in)
+{
+	size_t len = (size_t)(in->part[0].data - in->l3) + in->part[0].len;
+	struct told t;
+
+	memset(&t, 0, sizeof(t));
+	if (in->key.family == 4)
+		return quoted4(in->l3, len, &t) && t.key.proto == PROTO_ICMP &&
+		       (t.l4[0] == 3 || t.l4[0] == 4 || t.l4[0] == 5 ||
+			t.l4[0] == 11 || t.l4[0] == 12);
+	return quoted6(in->l3, len, &t) && t.key.proto == PROTO_ICMP6 &&
+	       (t.l4[0] < 128 || t.l4[0] == 137);
+}
+
+/* RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e): nothing is said about
+   errors, nor about what went to many: but for an option that asks for it, and
+   then by an address of our own. */
+static bool
+may_send(const utcp_t *u, struct utcp__key *k, uint8_t type, uint8_t code)
+{
+	unsigned int i;
+
+	if (k->family == 4)
+		return k->laddr[0] < 224;
+	if (k->laddr[0] != 0xff)
+		return true;
+	for (i = 0; type == 4 && code == 2 && i < u->num_addrs; i++) {
+		if (u->addrs[i].family == 6) {
+			memcpy(k->laddr, u->addrs[i].addr, 16);
+			return true;
+		}
+	}
+	return false;
+}
+
 void
 utcp__icmp_send(utcp_t *u, const struct utcp__in *in, uint8_t type,
 		uint8_t code, uint32_t rest)
 {
-	uint8_t mem[UTCP__CTL_BYTES], proto;
-	bool v4 = in->key.family == 4;
+	uint8_t mem[8 + QUOTE6_MAX];
+	struct utcp__key k = in->key;
+	bool v4 = k.family == 4;
 	uint32_t n;
 
-	/* RFC 1122 section 3.2.2, RFC 4443 section 2.4: not about ICMP, nor
-	   about what went to many. */
-	if (in->key.proto == PROTO_ICMP || in->key.proto == PROTO_ICMP6 ||
-	    (v4 ? in->key.laddr[0] >= 224 : in->key.laddr[0] == 0xff))
+	if (is_error(in) || !may_send(u, &k, type, code) ||
+	    !utcp__allow_answer(u))
 		return;
-	if (!utcp__allow_answer(u))
-		return;
-	proto = v4 ? PROTO_ICMP : PROTO_ICMP6;
 	mem[0] = type;
 	mem[1] = code;
 	mem[2] = mem[3] = 0;
 	put32(mem + 4, rest);
-	n = quote(mem + 8, in, v4 ? QUOTE4_MAX : sizeof(mem) - 8);
-	utcp__ctl(u, &in->key, proto, mem, 8 + n, 2, 0, 64);
+	n = quote(mem + 8, in, v4 ? QUOTE4_MAX : QUOTE6_MAX);
+	utcp__ctl(u, &k, v4 ? PROTO_ICMP : PROTO_ICMP6, mem, 8 + n, 2, 0, 64);
 }
 
 void

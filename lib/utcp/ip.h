@@ -135,7 +135,7 @@ uint32_t utcp__frag_id(utcp_t *u, const struct utcp__key *k);
  * field 0. Queue bounded (max 4096): the newest are dropped and counted.
  * Returns 0, -ENOBUFS. csum_offset 0xffff: the checksum is there already.
  */
-#define UTCP__CTL_BYTES 576
+#define UTCP__CTL_BYTES 1240 /* a packet of 1280, IPv6's least MTU */
 int utcp__ctl(utcp_t *u, const struct utcp__key *k, uint8_t proto,
 	      const void *l4, uint32_t l4_bytes, uint16_t csum_offset,
 	      uint8_t tos, uint8_t ttl);

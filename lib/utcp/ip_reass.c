@@ -23,7 +23,8 @@
 struct piece {
 	struct piece *next;
 	uint32_t ofs, len;
-	uint8_t data[];
+	uint32_t head;	/* bytes of IP headers before it: of the first only */
+	uint8_t data[]; /* head, then len */
 };
 
 struct dgram {
@@ -39,8 +40,6 @@ struct dgram {
 	uint8_t proto;	      /* of the first fragment */
 	uint8_t ecn_seen;     /* 1 << code point */
 	uint8_t tos, ttl;
-	uint8_t head_bytes; /* of the first fragment's IP header; 0: not here */
-	uint8_t head[60];
 };
 
 struct utcp__reass {
@@ -49,6 +48,12 @@ struct utcp__reass {
 	uint32_t bytes;
 };
 
+static inline uint32_t
+cost_of(const struct piece *p)
+{
+	return (uint32_t)sizeof(*p) + p->head + p->len;
+}
+
 static void
 drop_pieces(utcp_t *u, struct dgram *d)
 {
@@ -56,7 +61,7 @@ drop_pieces(utcp_t *u, struct dgram *d)
 
 	while ((p = d->first) != NULL) {
 		d->first = p->next;
-		utcp__free(u, p, sizeof(*p) + p->len);
+		utcp__free(u, p, cost_of(p));
 	}
 	u->reass->bytes -= d->mem;
 	d->mem = 0;
@@ -163,7 +168,8 @@ dgram_of(utcp_t *u, const struct utcp__in *in, const struct utcp__frag *frag)
 static struct piece *
 copy_piece(utcp_t *u, const struct utcp__in *in, uint32_t ofs)
 {
-	struct piece *p = utcp__alloc_raw(u, sizeof(*p) + in->l4_bytes);
+	uint32_t head = ofs == 0 ? (uint32_t)(in->l4 - in->l3) : 0;
+	struct piece *p = utcp__alloc_raw(u, sizeof(*p) + head + in->l4_bytes);
 	uint8_t *to;
 	unsigned int i;
 
@@ -173,7 +179,9 @@ copy_piece(utcp_t *u, const struct utcp__in *in, uint32_t ofs)
 	}
 	p->ofs = ofs;
 	p->len = in->l4_bytes;
-	to = p->data;
+	p->head = head;
+	memcpy(p->data, in->l3, head);
+	to = p->data + head;
 	for (i = 0; i < in->num_parts; i++) {
 		memcpy(to, in->part[i].data, in->part[i].len);
 		to += in->part[i].len;
@@ -202,9 +210,6 @@ static void
 take_head(struct dgram *d, const struct utcp__in *in,
 	  const struct utcp__frag *frag)
 {
-	d->head_bytes = (uint8_t)(d->key.family == 4 ? (in->l3[0] & 15) * 4
-						     : 40);
-	memcpy(d->head, in->l3, d->head_bytes);
 	d->proto = frag->proto;
 	d->tos = in->tos;
 	d->ttl = in->ttl;
@@ -233,13 +238,23 @@ fits(struct dgram *d, const struct utcp__frag *frag, uint32_t len)
 }
 
 /* RFC 7112 section 5, RFC 8200 section 4.5, RFC 3128: a first fragment has
-   the whole transport header, so that no other can change it. */
+   all headers, the transport's too, so that no other can change them. */
 static bool
 is_tiny(const struct utcp__in *in, const struct utcp__frag *frag)
 {
-	if (frag->ofs == 0)
-		return in->l4_bytes < (frag->proto == 6 ? 20 : 8);
-	return frag->proto == 6 && frag->ofs < 20;
+	uint32_t at = 0, left = in->l4_bytes;
+	uint8_t proto = frag->proto;
+
+	if (frag->ofs != 0)
+		return proto == 6 && frag->ofs < 20;
+	while (in->key.family == 6 &&
+	       (proto == 0 || proto == 43 || proto == 60)) {
+		if (left - at < 8 || left - at < (in->l4[at + 1] + 1u) * 8)
+			return true;
+		proto = in->l4[at];
+		at += (in->l4[at + 1] + 1u) * 8;
+	}
+	return left - at < (proto == 6 ? 20 : 8);
 }
 
 /* The code point of the whole: RFC 3168 section 5.3. False: contradictory. */
@@ -258,21 +273,24 @@ join_ecn(struct dgram *d)
 static void
 deliver(utcp_t *u, struct dgram *d)
 {
-	uint32_t head = d->head_bytes, bytes = head + d->total;
+	/* IPv6's other headers before the fragment header have been heeded. */
+	uint32_t head = d->key.family == 4 ? d->first->head : 40;
+	uint32_t bytes = head + d->total;
 	uint8_t proto = d->proto, *mem, *to;
 	struct utcp__in in;
 	struct piece *p;
 	uint16_t sum;
 
-	if (!join_ecn(d) || (mem = utcp__alloc_raw(u, bytes)) == NULL) {
+	if (!join_ecn(d) || (d->key.family == 4 && bytes > 65535) ||
+	    (mem = utcp__alloc_raw(u, bytes)) == NULL) {
 		COUNT(u, DROP_FRAGMENT);
 		drop(u, d);
 		return;
 	}
 	memset(&in, 0, offsetof(struct utcp__in, part));
-	memcpy(mem, d->head, head);
+	memcpy(mem, d->first->data, head);
 	for (p = d->first, to = mem + head; p != NULL; p = p->next) {
-		memcpy(to, p->data, p->len);
+		memcpy(to, p->data + p->head, p->len);
 		to += p->len;
 	}
 	if (d->key.family == 4) {
@@ -326,8 +344,8 @@ insert(utcp_t *u, struct dgram *d, struct utcp__in *in,
 	*at = p;
 	d->num++;
 	d->have += p->len;
-	d->mem += (uint32_t)sizeof(*p) + p->len;
-	u->reass->bytes += (uint32_t)sizeof(*p) + p->len;
+	d->mem += cost_of(p);
+	u->reass->bytes += cost_of(p);
 	d->ecn_seen |= (uint8_t)(1 << (in->tos & 3));
 	if (frag->ofs == 0)
 		take_head(d, in, frag);
@@ -374,28 +392,23 @@ utcp__reass_input(utcp_t *u, struct utcp__in *in, const struct utcp__frag *frag)
 }
 
 /* RFC 1122 section 3.3.2, RFC 8200 section 4.5: told to the sender if the
-   first fragment is here. */
+   first fragment is here, which is quoted as it came. */
 static void
-tell_expired(utcp_t *u, struct dgram *d)
+tell_expired(utcp_t *u, const struct dgram *d)
 {
+	const struct piece *p = d->first;
 	struct utcp__in in;
-	uint8_t mem[60 + 64];
-	uint32_t n;
 
-	if (d->head_bytes == 0 || d->first == NULL || d->first->ofs != 0)
+	if (p == NULL || p->ofs != 0)
 		return;
 	memset(&in, 0, offsetof(struct utcp__in, part));
-	n = d->first->len < 64 ? d->first->len : 64;
-	memcpy(mem, d->head, d->head_bytes);
-	memcpy(mem + d->head_bytes, d->first->data, n);
 	in.key = d->key;
-	in.key.proto = d->proto;
-	in.l3 = mem;
-	in.l4 = mem + d->head_bytes;
-	in.l4_bytes = n;
+	in.l3 = p->data;
+	in.l4 = p->data + p->head;
+	in.l4_bytes = p->len;
 	in.num_parts = 1;
 	in.part[0].data = in.l4;
-	in.part[0].len = n;
+	in.part[0].len = p->len;
 	utcp__icmp_error(u, &in, 11, 1, 3, 1);
 }
 

@@ -67,6 +67,7 @@ static const char names[][20] = {
 	[UTCP_OPT_V6ONLY] = "v6only",
 	[UTCP_OPT_REUSEADDR] = "reuseaddr",
 	[UTCP_OPT_ERROR] = "error",
+	[UTCP_OPT_SOFT_ERRORS] = "soft_errors",
 };
 _Static_assert(sizeof(names) / sizeof(names[0]) == UTCP_OPT_MAX,
 	       "each option has a name");

@@ -27,6 +27,7 @@
 #define CLOSE_ENOUGH 8 /* bytes: the search is over */
 #define PROBE_MSS 8    /* cwnd that a probe needs, segments */
 #define BEHIND_MSS 4   /* and data to follow it */
+#define OPTS_MAX 40    /* bytes of TCP options */
 
 /* Sizes that links and tunnels have: the search goes by them. */
 static const uint16_t common[] = {
@@ -119,6 +120,8 @@ set_pmtu(utcp_sock_t *s, uint32_t mtu)
 	s->pmtu = (uint16_t)mtu;
 	COUNT(s->u, PMTU);
 	utcp__set_mss(s);
+	if (s->acked_max > s->mss)
+		s->acked_max = s->mss;
 	utcp__want_output(s);
 }
 
@@ -130,6 +133,59 @@ rest(utcp_sock_t *s)
 	s->probe_at_ns = s->u->now_ns + RAISE_NS;
 }
 
+/* The record in flight that has seq; NULL. */
+static const struct utcp__seg *
+seg_at(const utcp_sock_t *s, uint32_t seq)
+{
+	const struct utcp__link *l;
+
+	for (l = s->busy->segs.next; l != &s->busy->segs; l = l->next) {
+		const struct utcp__seg *seg = CONTAINER(l, struct utcp__seg,
+							link);
+
+		if (seq_lt(seq, seg->seq + seg->len))
+			return seg;
+	}
+	return NULL;
+}
+
+/* Whether the segment at seq can have been of more than mtu bytes of IP. */
+static bool
+was_longer(const utcp_sock_t *s, uint32_t seq, uint32_t mtu)
+{
+	const struct utcp__seg *seg = seg_at(s, seq);
+	uint32_t len;
+
+	if (seg == NULL)
+		return false;
+	len = seg->seq + seg->len - seq;
+	if (seg->flags & SEG_SYN)
+		len = s->out_bytes; /* with the data on it */
+	else if (len > seg->unit)
+		len = seg->unit;
+	return len + OPTS_MAX + headers_of(s) > mtu;
+}
+
+static void
+believe(utcp_sock_t *s, uint32_t mtu)
+{
+	learn(s->u, s->ent.key.raddr, family_of(s), mtu);
+	set_pmtu(s, mtu);
+	rest(s);
+	utcp__mtu_resend(s);
+	if (s->state == UTCP_SYN_SENT) {
+		/* RFC 7413 section 4.1.3: an ICMP error is a no, too. */
+		utcp__fastopen_timeout(s);
+		s->syn_owed = true;
+	}
+}
+
+/*
+ * RFC 5927 section 7.2. As long as nothing longer than `mtu` was acknowledged,
+ * the path is being learnt, and its routers are believed. Later one of them is
+ * believed when the segment that it speaks of times out: who guesses sequence
+ * numbers cannot make that happen.
+ */
 void
 utcp__mtu_told(utcp_sock_t *s, uint32_t mtu, uint32_t seq)
 {
@@ -152,12 +208,36 @@ utcp__mtu_told(utcp_sock_t *s, uint32_t mtu, uint32_t seq)
 		}
 		return;
 	}
-	if (mtu >= s->pmtu)
-		return; /* stale, or a lie without effect */
-	learn(s->u, s->ent.key.raddr, family, mtu);
-	set_pmtu(s, mtu);
-	rest(s);
-	utcp__mtu_resend(s);
+	if (mtu >= s->pmtu ||
+	    (s->busy->told_mtu != 0 && mtu >= s->busy->told_mtu))
+		return; /* stale, or nothing new */
+	if (!was_longer(s, seq, mtu)) {
+		COUNT(s->u, DROP_STATE);
+		return;
+	}
+	if (s->acked_max + headers_of(s) + utcp__opt_bytes(s) <= mtu ||
+	    s->backoff != 0) {
+		believe(s, mtu);
+		return;
+	}
+	s->busy->told_mtu = (uint16_t)mtu;
+	s->busy->told_seq = seq;
+}
+
+void
+utcp__mtu_timeout(utcp_sock_t *s)
+{
+	uint32_t mtu = s->busy->told_mtu, seq = s->busy->told_seq;
+	const struct utcp__seg *seg;
+
+	if (mtu == 0)
+		return;
+	s->busy->told_mtu = 0;
+	if (mtu >= s->pmtu || seq_lt(seq, s->snd_una))
+		return;
+	seg = seg_at(s, seq);
+	if (seg != NULL && !(seg->flags & SEG_SACKED))
+		believe(s, mtu);
 }
 
 void

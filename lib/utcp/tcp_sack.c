@@ -157,6 +157,8 @@ utcp__seg_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
 	uint32_t end = seg->seq + n, dist;
 	uint64_t rtt;
 
+	if (s->acked_max < seg->unit && s->acked_max < n)
+		s->acked_max = n < seg->unit ? (uint16_t)n : seg->unit;
 	w->delivered += n;
 	if (seg->flags & SEG_EVER) {
 		w->retrans = true; /* Karn: no sample */

@@ -125,6 +125,7 @@ rexmt_timeout(utcp_sock_t *s)
 	if (s->retries < UINT8_MAX)
 		s->retries++;
 	utcp__loss_timeout(s);
+	utcp__mtu_timeout(s);
 	/* RFC 4821 section 7.7: full segments may be what gets lost. */
 	if (s->retries >= R1)
 		utcp__mtu_black_hole(s);

@@ -186,11 +186,15 @@ utcp__udp_input(utcp_t *u, struct utcp__in *in)
 }
 
 void
-utcp__udp_error(utcp_udp_t *s, int err)
+utcp__udp_error(utcp_udp_t *s, int err, bool hard)
 {
-	/* Only to who has one peer: others could not tell whose it is. */
-	if (s->peer.family == 0)
+	/* Only to who has one peer: others could not tell whose it is. RFC 1122
+	   section 4.1.3.3 wants all told, but few expect a send to fail since a
+	   router was busy: who does asks for it. */
+	if (s->peer.family == 0 || !(hard || s->soft_errors)) {
+		COUNT(s->u, DROP_STATE);
 		return;
+	}
 	s->error = (int16_t)err;
 	utcp__udp_wake(s);
 }
@@ -202,7 +206,7 @@ utcp__udp_mtu(utcp_udp_t *s, uint32_t mtu)
 	   something to learn from it. */
 	(void)mtu;
 	if (s->pmtud == 2)
-		utcp__udp_error(s, EMSGSIZE);
+		utcp__udp_error(s, EMSGSIZE, true);
 }
 
 /* Takes r out of the queue's middle. */

@@ -10,7 +10,7 @@
 #include "stack.h"
 
 void utcp__udp_input(utcp_t *u, struct utcp__in *in);
-void utcp__udp_error(utcp_udp_t *s, int err);
+void utcp__udp_error(utcp_udp_t *s, int err, bool hard);
 /* The `mtu` of the path to this peer was told (from icmp.c). */
 void utcp__udp_mtu(utcp_udp_t *s, uint32_t mtu);
 /* Whether s, found by k, takes packets of this remote end. */
@@ -68,7 +68,8 @@ struct utcp_udp_s {
 	uint8_t pmtud; /* 0: no DF; 1: what is too long goes in fragments;
 			  2: and is refused */
 	bool v6only;
-	bool was_full; /* a send was refused: tell when there is room */
+	bool soft_errors; /* told of these too */
+	bool was_full;	  /* a send was refused: tell when there is room */
 };
 
 /* The error that waits to be told, negative, and forgets it. */

@@ -91,8 +91,7 @@ take_port(utcp_udp_t *s, utcp_addr_t *local)
 {
 	int r;
 
-	r = utcp__port_take(s->u, local, PROTO_UDP, s->v6only, false,
-			    &s->port);
+	r = utcp__port_take(s->u, local, PROTO_UDP, s->v6only, false, &s->port);
 	if (r != 0)
 		return r;
 	s->port->udp = s;
@@ -346,6 +345,9 @@ utcp_udp_set(utcp_udp_t *s, int opt, int64_t value)
 	case UTCP_OPT_PMTUD:
 		s->pmtud = (uint8_t)value;
 		return 0;
+	case UTCP_OPT_SOFT_ERRORS:
+		s->soft_errors = value != 0;
+		return 0;
 	default:
 		return -ENOPROTOOPT;
 	}
@@ -374,6 +376,9 @@ utcp_udp_get(utcp_udp_t *s, int opt, int64_t *value)
 		return 0;
 	case UTCP_OPT_PMTUD:
 		*value = s->pmtud;
+		return 0;
+	case UTCP_OPT_SOFT_ERRORS:
+		*value = s->soft_errors;
 		return 0;
 	case UTCP_OPT_ERROR:
 		*value = -utcp__udp_take_error(s);

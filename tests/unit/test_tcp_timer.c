@@ -155,6 +155,7 @@ soft_error_is_told_in_the_end(void **state)
 	tt_init(&t, 4);
 	tt_open(&t);
 	set(&t, UTCP_OPT_SYN_RETRIES, 1);
+	set(&t, UTCP_OPT_SOFT_ERRORS, 0);
 	connect_to(&t);
 	tt_expect(&t, "S 0:0(0)");
 	tt_icmp(&t, 3, 1, 0, 0);

@@ -17,6 +17,7 @@ struct ctx {
 	uint16_t port;		     /* ours */
 	uint32_t iss, una, nxt, rcv; /* as the wire has it */
 	uint64_t now;
+	uint32_t mtu; /* what an error says */
 };
 
 static int
@@ -67,17 +68,19 @@ drain(struct ctx *c)
 static void
 give_tcp(struct ctx *c, uint8_t flags, uint32_t seq, uint32_t ack)
 {
-	uint8_t tcp[20] = { 0 };
+	uint8_t tcp[24] = { [12] = 0x50, [20] = 2, [21] = 4 };
 
 	mk_ip(&m, c->family, P_TCP);
 	wr16(tcp, PORT);
 	wr16(tcp + 2, c->port);
 	wr32(tcp + 4, seq);
 	wr32(tcp + 8, ack);
-	tcp[12] = 0x50;
+	if (flags & 2) /* with an MSS */
+		tcp[12] = 0x60;
 	tcp[13] = flags;
 	wr16(tcp + 14, 60000);
-	mk_put(&m, tcp, 20);
+	wr16(tcp + 22, 1460);
+	mk_put(&m, tcp, flags & 2 ? 24 : 20);
 	mk_done(&m);
 	mk_l4_sum(&m);
 	give_mk(c->u, &m);
@@ -152,6 +155,7 @@ give_error(struct ctx *c, uint8_t type, uint8_t code, uint32_t seq)
 	wr16(q + h, c->port);
 	wr16(q + h + 2, PORT);
 	wr32(q + h + 4, seq);
+	wr32(head + 4, c->mtu);
 	mk_ip(&m, c->family, c->family == 4 ? P_ICMP : P_ICMP6);
 	mk_put(&m, head, 8);
 	mk_put(&m, q, h + 8);
@@ -167,39 +171,57 @@ struct icmp {
 	bool hard;
 };
 
+#ifndef ENONET
+#define ENONET EHOSTUNREACH
+#endif
+
 static const struct icmp errors[] = {
 	{ 4, 3, 0, ENETUNREACH, false },   { 4, 3, 1, EHOSTUNREACH, false },
 	{ 4, 3, 2, ENOPROTOOPT, true },	   { 4, 3, 3, ECONNREFUSED, true },
-	{ 4, 3, 5, EHOSTUNREACH, false },  { 4, 3, 9, ENETUNREACH, false },
-	{ 4, 3, 10, EHOSTUNREACH, false }, { 4, 3, 13, EHOSTUNREACH, false },
-	{ 4, 11, 0, EHOSTUNREACH, false }, { 4, 12, 0, EPROTO, false },
+	{ 4, 3, 5, EOPNOTSUPP, false },	   { 4, 3, 6, ENETUNREACH, true },
+	{ 4, 3, 7, EHOSTDOWN, true },	   { 4, 3, 8, ENONET, true },
+	{ 4, 3, 9, ENETUNREACH, true },	   { 4, 3, 10, EHOSTUNREACH, true },
+	{ 4, 3, 11, ENETUNREACH, false },  { 4, 3, 12, EHOSTUNREACH, false },
+	{ 4, 3, 13, EHOSTUNREACH, true },  { 4, 3, 14, EHOSTUNREACH, true },
+	{ 4, 3, 15, EHOSTUNREACH, true },  { 4, 11, 0, EHOSTUNREACH, false },
+	{ 4, 11, 1, EHOSTUNREACH, false }, { 4, 12, 0, EPROTO, false },
 	{ 6, 1, 0, ENETUNREACH, false },   { 6, 1, 1, EACCES, true },
 	{ 6, 1, 3, EHOSTUNREACH, false },  { 6, 1, 4, ECONNREFUSED, true },
-	{ 6, 3, 0, EHOSTUNREACH, false },  { 6, 4, 0, EPROTO, false },
-	{ 6, 4, 1, EPROTO, true },
+	{ 6, 1, 5, EACCES, true },	   { 6, 3, 0, EHOSTUNREACH, false },
+	{ 6, 4, 0, EPROTO, false },	   { 6, 4, 1, EPROTO, true },
 };
 #define NUM_ERRORS (sizeof(errors) / sizeof(*errors))
 
+/* RFC 9293 section 3.9.2.2; RFC 5461 section 4.1, with the option */
 static void
-hard_ones_end_what_is_not_open(void **state)
+they_end_what_is_not_open(void **state)
 {
 	struct ctx *c = *state;
 
-	for (size_t i = 0; i < NUM_ERRORS; i++) {
-		const struct icmp *e = &errors[i];
+	for (size_t i = 0; i < 2 * NUM_ERRORS; i++) {
+		const struct icmp *e = &errors[i / 2];
+		bool soft_too = i % 2 == 0;
 
 		start(c, e->family);
+		if (!soft_too)
+			assert_int_equal(
+			    utcp_set(c->s, UTCP_OPT_SOFT_ERRORS, 0), 0);
 		give_error(c, e->type, e->code, c->iss);
-		if (e->hard) {
+		assert_int_equal(drain(c), 0); /* no reset for it */
+		if (e->hard || soft_too) {
 			assert_int_equal(state_of(c), UTCP_CLOSED);
 			assert_true(utcp_poll(c->s) & UTCP_ERR);
+			assert_true(utcp_poll(c->s) & UTCP_HUP);
 			assert_int_equal(error_of(c), e->err);
 			assert_int_equal(ctr(c->u, UTCP_CTR_CONNECT_FAILS), 1);
+			/* It is gone: what comes is nobody's. */
+			give_tcp(c, 0x10, 1000, c->iss + 1);
+			assert_true(take(c->u, &g));
+			assert_int_equal(g.b[g.head + 13], 4);
 		} else {
 			assert_int_equal(state_of(c), UTCP_SYN_SENT);
 			assert_int_equal(error_of(c), 0);
 		}
-		assert_int_equal(drain(c), 0); /* no reset for it */
 		stop(c);
 	}
 }
@@ -215,6 +237,7 @@ soft_ones_say_why_it_timed_out(void **state)
 		if (e->hard)
 			continue;
 		start(c, e->family);
+		assert_int_equal(utcp_set(c->s, UTCP_OPT_SOFT_ERRORS, 0), 0);
 		give_error(c, e->type, e->code, c->iss);
 		for (int j = 0; j < 400 && state_of(c) != UTCP_CLOSED; j++) {
 			utcp_advance(c->u, c->now += SECOND);
@@ -302,37 +325,183 @@ only_what_is_in_flight_counts(void **state)
 	}
 }
 
+static uint32_t
+half_open(const struct ctx *c)
+{
+	utcp_usage_t usage;
+
+	utcp_usage(c->u, &usage);
+	return usage.syns;
+}
+
+/* A SYN of theirs, answered. */
 static void
-listeners_and_half_open_ones_do_not_care(void **state)
+knock(struct ctx *c)
+{
+	c->port = PORT + 1;
+	give_tcp(c, 2, 999, 0);
+	assert_int_equal(drain(c), 1);
+	assert_int_equal(half_open(c), 1);
+}
+
+static void
+half_open_ones_end_listeners_do_not(void **state)
 {
 	struct ctx *c = *state;
 	utcp_addr_t a = us(4, PORT + 1);
-	uint8_t tcp[20] = { 0 };
-	utcp_usage_t usage;
 
 	start(c, 4);
 	assert_int_equal(utcp_open(c->u, 4, &c->s), 0);
 	assert_int_equal(utcp_bind(c->s, &a), 0);
 	assert_int_equal(utcp_listen(c->s, 4), 0);
-	mk_ip(&m, 4, P_TCP);
-	wr16(tcp, PORT);
-	wr16(tcp + 2, PORT + 1);
-	wr32(tcp + 4, 1);
-	tcp[12] = 0x50;
-	tcp[13] = 2;
-	wr16(tcp + 14, 60000);
-	mk_put(&m, tcp, 20);
-	mk_done(&m);
-	mk_l4_sum(&m);
-	give_mk(c->u, &m);
-	assert_int_equal(drain(c), 1);
-	utcp_usage(c->u, &usage);
-	assert_int_equal(usage.syns, 1);
-	give_error(c, 3, 3, c->iss);
-	give_error(c, 3, 2, c->iss);
-	utcp_usage(c->u, &usage);
-	assert_int_equal(usage.syns, 1);
-	assert_int_equal(state_of(c), UTCP_LISTEN);
+	for (int soft_too = 0; soft_too < 2; soft_too++) {
+		assert_int_equal(utcp_set(c->s, UTCP_OPT_SOFT_ERRORS, soft_too),
+				 0);
+		knock(c);
+		give_error(c, 3, 3, c->iss - 1);
+		give_error(c, 3, 3, c->iss + 1);
+		give_error(c, 3, 4, c->iss);
+		if (!soft_too)
+			give_error(c, 3, 1, c->iss);
+		assert_int_equal(half_open(c), 1);
+		give_error(c, 3, soft_too ? 1 : 3, c->iss);
+		assert_int_equal(half_open(c), 0);
+		give_tcp(c, 0x10, 1000, c->iss + 1);
+		assert_true(take(c->u, &g));
+		assert_int_equal(g.b[g.head + 13], 4);
+		assert_int_equal(state_of(c), UTCP_LISTEN);
+	}
+}
+
+/* ---- RFC 5927 section 7: how long packets may be --------------------------------- */
+
+static uint32_t
+pmtu_of(const struct ctx *c)
+{
+	utcp_info_t i = { .size = sizeof(i) };
+
+	assert_int_equal(utcp_info(c->s, &i), 0);
+	return i.pmtu;
+}
+
+/* A full segment (or so many) of ours is on its way. */
+static void
+fill_path(struct ctx *c, size_t len)
+{
+	static uint8_t data[20000];
+
+	c->una = c->nxt;
+	assert_int_equal(utcp_write(c->s, data, len, 0), len);
+	assert_true(drain(c) > 0);
+	assert_int_equal(c->nxt, c->una + len);
+}
+
+static void
+too_big(struct ctx *c, uint32_t mtu, uint32_t seq)
+{
+	c->mtu = mtu;
+	give_error(c, c->family == 4 ? 3 : 2, c->family == 4 ? 4 : 0, seq);
+	c->mtu = 0;
+}
+
+/* Time goes on until something leaves; the length of it. */
+static size_t
+next_len(struct ctx *c)
+{
+	for (int i = 0; i < 5000 && !take(c->u, &g); i++)
+		utcp_advance(c->u, c->now += MS);
+	return g.len;
+}
+
+static void
+what_never_worked_is_believed_at_once(void **state)
+{
+	struct ctx *c = *state;
+
+	for (int family = 4; family <= 6; family += 2) {
+		establish(c, family);
+		give_tcp(c, 0x10, 1001, c->nxt);
+		fill_path(c, 1000);
+		too_big(c, 1300, c->una); /* it was not longer */
+		assert_int_equal(pmtu_of(c), 1500);
+		assert_int_equal(ctr(c->u, UTCP_CTR_DROP_STATE), 1);
+		give_tcp(c, 0x10, 1001, c->nxt);
+		fill_path(c, 5000);
+		too_big(c, 1300, c->una);
+		assert_int_equal(pmtu_of(c), 1300);
+		/* what did not fit goes again, at once */
+		assert_true(take(c->u, &g));
+		assert_int_equal(g.len, 1300);
+		assert_int_equal(rd32(g.b + g.head + 4), c->una);
+		stop(c);
+	}
+}
+
+static void
+what_worked_is_doubted_at_a_timeout(void **state)
+{
+	struct ctx *c = *state;
+
+	for (int family = 4; family <= 6; family += 2) {
+		establish(c, family);
+		give_tcp(c, 0x10, 1001, c->nxt);
+		fill_path(c, 5000);
+		give_tcp(c, 0x10, 1001, c->nxt);
+		/* A lie: what it is about is acknowledged. */
+		fill_path(c, 5000);
+		too_big(c, 1300, c->una);
+		assert_int_equal(pmtu_of(c), 1500);
+		assert_false(take(c->u, &g));
+		give_tcp(c, 0x10, 1001, c->nxt);
+		fill_path(c, 5000);
+		assert_int_equal(next_len(c), 1500); /* a timeout of others */
+		assert_int_equal(pmtu_of(c), 1500);
+		give_tcp(c, 0x10, 1001, c->nxt);
+		/* The truth: nothing comes through. */
+		fill_path(c, 5000);
+		too_big(c, 1400, c->una);
+		too_big(c, 1300, c->una);
+		assert_int_equal(pmtu_of(c), 1500);
+		assert_int_equal(next_len(c), 1300);
+		assert_int_equal(rd32(g.b + g.head + 4), c->una);
+		assert_int_equal(pmtu_of(c), 1300);
+		/* and further down the path, on what timed out, at once */
+		too_big(c, 1280, c->una);
+		assert_int_equal(pmtu_of(c), 1280);
+		stop(c);
+	}
+}
+
+/* RFC 7413 section 4.1.3 */
+static void
+a_syn_goes_again_without_its_data(void **state)
+{
+	static uint8_t data[2000];
+	utcp_addr_t a = them(4, PORT);
+	struct ctx *c = *state;
+
+	c->family = 4;
+	c->u = stack_new(NULL);
+	assert_int_equal(utcp_open(c->u, 4, &c->s), 0);
+	assert_int_equal(utcp_set(c->s, UTCP_OPT_FASTOPEN_CONNECT, 1), 0);
+	assert_int_equal(utcp_set(c->s, UTCP_OPT_FASTOPEN_NOCOOKIE, 1), 0);
+	assert_int_equal(utcp_connect(c->s, &a), 0);
+	assert_int_equal(utcp_write(c->s, data, 1000, 0), 1000);
+	assert_true(take(c->u, &g));
+	assert_true(g.len > 552);
+	c->port = (uint16_t)rd16(g.b + g.head);
+	c->iss = rd32(g.b + g.head + 4);
+	too_big(c, 800, c->iss); /* it was not so long */
+	assert_int_equal(drain(c), 0);
+	too_big(c, 552, c->iss);
+	assert_true(take(c->u, &g));
+	assert_int_equal(g.b[g.head + 13], 2);
+	assert_int_equal(g.len, g.head + (g.b[g.head + 12] >> 4) * 4);
+	assert_int_equal(drain(c), 0);
+	give_tcp(c, 0x12, 1000, c->iss + 1);
+	assert_true(take(c->u, &g));
+	assert_int_equal(g.len, 40 + 496);
+	assert_int_equal(rd32(g.b + g.head + 4), c->iss + 1);
 }
 
 static void
@@ -406,12 +575,15 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(hard_ones_end_what_is_not_open),
+		T(they_end_what_is_not_open),
 		T(soft_ones_say_why_it_timed_out),
 		T(none_ends_what_is_open),
 		T(progress_forgets_it),
 		T(only_what_is_in_flight_counts),
-		T(listeners_and_half_open_ones_do_not_care),
+		T(half_open_ones_end_listeners_do_not),
+		T(what_never_worked_is_believed_at_once),
+		T(what_worked_is_doubted_at_a_timeout),
+		T(a_syn_goes_again_without_its_data),
 		T(what_quotes_extension_headers),
 		T(anything_may_be_quoted),
 	};

@@ -339,6 +339,7 @@ claim(struct path *p, uint32_t mtu, int32_t seq_off)
 static void
 lies_are_not_believed(void **state)
 {
+	static const uint8_t full[1400];
 	struct path p;
 
 	(void)state;
@@ -350,10 +351,11 @@ lies_are_not_believed(void **state)
 		claim(&p, 1280, 0);
 		assert_int_equal(info(&p).pmtu, 1500);
 		assert_int_equal(ctr(p.u[0], UTCP_CTR_DROP_WINDOW), 1);
-		assert_int_equal(utcp_write(p.from, "hello", 5, 0), 5);
+		assert_int_equal(utcp_write(p.from, full, sizeof(full), 0),
+				 sizeof(full));
 		output(&p);
 		claim(&p, 1280, -1);
-		claim(&p, 1280, 5);
+		claim(&p, 1280, sizeof(full));
 		claim(&p, 1280, 1 << 30);
 		assert_int_equal(ctr(p.u[0], UTCP_CTR_DROP_WINDOW), 4);
 		claim(&p, 1500, 0);

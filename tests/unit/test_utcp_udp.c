@@ -552,7 +552,7 @@ options_are_kept(void **state)
 	} cases[] = {
 		{ UTCP_OPT_SNDBUF, 5000 }, { UTCP_OPT_RCVBUF, 6000 },
 		{ UTCP_OPT_DSCP, 46 },	   { UTCP_OPT_TTL, 9 },
-		{ UTCP_OPT_PMTUD, 0 },
+		{ UTCP_OPT_PMTUD, 0 },	   { UTCP_OPT_SOFT_ERRORS, 1 },
 	};
 	struct ctx *c = *state;
 	utcp_dgram_t d = dgram(4, 53, 10);

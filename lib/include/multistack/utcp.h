@@ -410,8 +410,10 @@ UTCP_EXTERN int utcp_getpeername(const utcp_sock_t *s, utcp_addr_t *addr);
 	X(WSCALE, "window scaling; the largest shift, or -1 for none", 14, -1, \
 	  14)                                                                  \
 	X(RACK, "loss by time, and tail probes (RFC 8985)", 1, 0, 1)           \
-	X(PACING, "0: off, 1: if the congestion control asks, 2: always", 1,   \
-	  0, 2)                                                                \
+	X(PACING,                                                              \
+	  "0: off, 1: if the congestion control asks, else bursts are "        \
+	  "bounded, 2: always",                                                \
+	  1, 0, 2)                                                             \
 	X(MAX_PACING_RATE, "bytes a second; 0: no limit", 0, 0, 1000000000000) \
 	X(INITCWND, "segments (RFC 6928)", 10, 1, 1000)                        \
 	X(INITRTO_NS, "before there is a measurement (RFC 6298)", 1000000000,  \
@@ -430,7 +432,9 @@ UTCP_EXTERN int utcp_getpeername(const utcp_sock_t *s, utcp_addr_t *addr);
 	X(V6ONLY, "IPv6 listener takes no IPv4", 0, 0, 1)                      \
 	X(REUSEADDR, "bind although connections in TIME-WAIT have the port",   \
 	  1, 0, 1)                                                             \
-	X(ERROR, "the error that ended it, positive, and forgets it", 0, 0, 0)
+	X(ERROR, "the error that ended it, positive, and forgets it", 0, 0, 0) \
+	X(SOFT_ERRORS, "ICMP errors that may pass end an attempt to connect",  \
+	  1, 0, 1)
 
 enum utcp_opt {
 #define UTCP_OPTION_ENUM(NAME, meaning, dflt, low, high) UTCP_OPT_##NAME,
@@ -552,7 +556,9 @@ UTCP_EXTERN void *utcp_udp_user(const utcp_udp_t *s);
 /* UTCP_OPT_SNDBUF, RCVBUF (0: 1 MiB), DSCP (where dgram.tos has none), TTL,
    V6ONLY, ERROR, and PMTUD, which is 1 at first: 0: IPv4 without DF; 1: what is
    longer than the path takes goes in fragments; 2: it is refused, -EMSGSIZE,
-   and a connected socket is told so by UTCP_ERR when the path gets narrower. */
+   and a connected socket is told so by UTCP_ERR when the path gets narrower.
+   SOFT_ERRORS, 0 at first: a connected socket is told also of ICMP errors that
+   may pass (no route, time exceeded), not only that nobody is there. */
 UTCP_EXTERN int utcp_udp_set(utcp_udp_t *s, int opt, int64_t value);
 UTCP_EXTERN int utcp_udp_get(utcp_udp_t *s, int opt, int64_t *value);
 
