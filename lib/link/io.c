@@ -65,6 +65,8 @@ mslink_poll(mslink_t *l)
 	bool first = true;
 	int n;
 
+	if (!l)
+		return -EINVAL;
 	release(l);
 	COUNT(l, POLLS);
 	utcp_advance(l->u, mslink_now_ns());
@@ -180,10 +182,14 @@ room(mslink_t *l, unsigned int want)
 int
 mslink_flush(mslink_t *l)
 {
-	unsigned int sent = 0, want = l->last_out + l->frame_views;
-	bool held = l->num_held && utcp_now_ns(l->u) >= l->held_next_ns;
+	unsigned int sent = 0, want;
 	int n, out, made;
+	bool held;
 
+	if (!l)
+		return -EINVAL;
+	want = l->last_out + l->frame_views;
+	held = l->num_held && utcp_now_ns(l->u) >= l->held_next_ns;
 	release(l);
 	l->want_room = false;
 	for (;;) {
@@ -228,8 +234,11 @@ mslink_flush(mslink_t *l)
 uint64_t
 mslink_timeout_ns(const mslink_t *l)
 {
-	uint64_t at = utcp_next_ns(l->u), now;
+	uint64_t at, now;
 
+	if (!l)
+		return UTCP_NEVER;
+	at = utcp_next_ns(l->u);
 	if (l->num_held && l->held_next_ns < at)
 		at = l->held_next_ns;
 	if (at == UTCP_NEVER)
@@ -245,14 +254,17 @@ mslink_timeout_ns(const mslink_t *l)
 int
 mslink_fd(mslink_t *l)
 {
-	return msport_fd(l->port, 1, l->ring);
+	return l ? msport_fd(l->port, 1, l->ring) : -EINVAL;
 }
 
 int
 mslink_arm(mslink_t *l)
 {
-	int r = msport_arm(l->port, 1, l->ring);
+	int r;
 
+	if (!l)
+		return -EINVAL;
+	r = msport_arm(l->port, 1, l->ring);
 	if (r == 0 && l->want_room)
 		r = msport_arm(l->port, 0, l->ring);
 	return r;
@@ -266,6 +278,8 @@ mslink_wait(mslink_t *l, int timeout_ms)
 	struct timespec t;
 	int r;
 
+	if (!l)
+		return -EINVAL;
 	if (ns == 0)
 		return 1;
 	if (timeout_ms >= 0 && (uint64_t)timeout_ms * 1000000u < ns)

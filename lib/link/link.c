@@ -52,6 +52,8 @@ group_addrs(struct mslink__group *g)
 
 	if (bytes == 0)
 		return 0;
+	if (!g->opt.addrs)
+		return -EINVAL;
 	g->addrs = malloc(bytes);
 	if (!g->addrs)
 		return -ENOMEM;
@@ -95,7 +97,8 @@ group_new(struct mslink__group **out, const char *device,
 	pthread_mutex_init(&g->lock, NULL);
 	r = group_addrs(g);
 	if (r)
-		fail(err, r, "out of memory");
+		fail(err, r,
+		     r == -EINVAL ? "mslink_open: no addrs" : "out of memory");
 	else
 		r = msport_open(&g->port, device, &p, err);
 	if (r) {
@@ -376,7 +379,7 @@ mslink_connect(mslink_t *l, utcp_sock_t *s, const utcp_addr_t *peer)
 	utcp_addr_t a;
 	int e;
 
-	if (!l || !s || !peer)
+	if (!l || !s || !peer || utcp_stack(s) != l->u)
 		return -EINVAL;
 	if (peer->family != 4 && peer->family != 6)
 		return -EAFNOSUPPORT;
@@ -407,13 +410,13 @@ mslink_addr(utcp_addr_t *addr, const char *text, uint16_t port)
 utcp_t *
 mslink_stack(const mslink_t *l)
 {
-	return l->u;
+	return l ? l->u : NULL;
 }
 
 msport_t *
 mslink_port(const mslink_t *l)
 {
-	return l->port;
+	return l ? l->port : NULL;
 }
 
 static const char *const counters[][2] = {
@@ -425,6 +428,8 @@ static const char *const counters[][2] = {
 unsigned int
 mslink_counters(const mslink_t *l, uint64_t *values, unsigned int n)
 {
+	if (!l || !values)
+		return 0;
 	if (n > MSLINK_CTR_MAX)
 		n = MSLINK_CTR_MAX;
 	memcpy(values, l->ctr, n * sizeof *values);

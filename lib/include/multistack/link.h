@@ -12,8 +12,10 @@
  *		mslink_wait(l, -1);	sleep until a frame or a timer
  *	}
  *
- * Calls return 0 (or a count) or a negative errno. A link, its stack and the
- * stack's sockets belong to one thread at a time. For more threads the port has
+ * Calls return 0 (or a count) or a negative errno. A call with an argument that
+ * makes no sense (a link that is NULL, a socket of another link's stack) returns
+ * -EINVAL and changes nothing. A link, its stack and the stack's sockets belong
+ * to one thread at a time. For more threads the port has
  * several rings, each a link with a stack of its own (mslink_open_ring): a
  * connection's frames always come by the same ring.
  */
