@@ -58,7 +58,8 @@ headers_of(const utcp_sock_t *s)
 static uint32_t
 limit_of(const utcp_sock_t *s)
 {
-	uint32_t limit = s->u->cfg.mtu, peer = s->peer_mss;
+	uint32_t limit = utcp__link_mtu(s->u, family_of(s));
+	uint32_t peer = s->peer_mss;
 
 	/* RFC 9293 section 3.7.1 */
 	if (peer == 0)
@@ -71,11 +72,12 @@ uint32_t
 utcp__path_mtu(utcp_t *u, const uint8_t *raddr, uint8_t family)
 {
 	struct utcp__host *h = utcp__host(u, raddr, family, false);
+	uint32_t mtu = utcp__link_mtu(u, family);
 
-	if (h != NULL && h->pmtu != 0 && h->pmtu < u->cfg.mtu &&
+	if (h != NULL && h->pmtu != 0 && h->pmtu < mtu &&
 	    u->now_ns - h->pmtu_ns < RAISE_NS)
 		return h->pmtu;
-	return u->cfg.mtu;
+	return mtu;
 }
 
 /* Remembers for the peer what was learnt. */
@@ -243,7 +245,7 @@ utcp__mtu_timeout(utcp_sock_t *s)
 void
 utcp__mtu_changed(utcp_sock_t *s)
 {
-	uint32_t mtu = s->u->cfg.mtu;
+	uint32_t mtu = utcp__link_mtu(s->u, family_of(s));
 	struct utcp__host *h;
 
 	if (s->state == UTCP_LISTEN || s->state == UTCP_CLOSED)

@@ -82,6 +82,12 @@ utcp__opt_bytes(const utcp_sock_t *s)
 }
 
 /* tcp_mtu.c */
+/* The interface's; there is no IPv6 over less than 1280 (RFC 8200 section 5). */
+static inline uint32_t
+utcp__link_mtu(const utcp_t *u, uint8_t family)
+{
+	return family == 6 && u->cfg.mtu < 1280 ? 1280 : u->cfg.mtu;
+}
 /* MTU of the path to this peer as far as it is known: the interface's, or what
    was learnt in the last ten minutes. For s->pmtu at the beginning. */
 uint32_t utcp__path_mtu(utcp_t *u, const uint8_t *raddr, uint8_t family);

@@ -50,7 +50,7 @@ uint16_t
 utcp__mss_offer(const utcp_t *u, const struct utcp__opts *opts, uint8_t family)
 {
 	/* RFC 6691: fixed headers only. */
-	uint32_t mss = u->cfg.mtu - header_bytes(family);
+	uint32_t mss = utcp__link_mtu(u, family) - header_bytes(family);
 
 	mss = MIN(mss, own_limit(opts));
 	return (uint16_t)MIN(mss, 65535u);
@@ -60,7 +60,7 @@ void
 utcp__set_mss(utcp_sock_t *s)
 {
 	uint8_t family = s->ent.key.family;
-	uint32_t pmtu = s->pmtu ? s->pmtu : s->u->cfg.mtu;
+	uint32_t pmtu = s->pmtu ? s->pmtu : utcp__link_mtu(s->u, family);
 	uint32_t mss = pmtu - header_bytes(family);
 	/* Who did not say can take the default: RFC 9293 section 3.7.1. */
 	uint32_t peer = s->peer_mss ? s->peer_mss : family == 4 ? 536 : 1220;

@@ -579,6 +579,29 @@ the_interface_may_change(void **state)
 	end(&p);
 }
 
+/* RFC 8200 section 5: no link that carries IPv6 is so narrow. */
+static void
+the_least_interface_carries_segments(void **state)
+{
+	struct path p;
+
+	(void)state;
+	for (int family = 4; family <= 6; family += 2) {
+		begin(&p, family, 1500, 1500);
+		run(&p, 100000, p.now + 20 * SECOND);
+		assert_int_equal(utcp_set_mtu(p.u[0], 68), 0);
+		run(&p, 200000, p.now + 600 * SECOND);
+		assert_int_equal(p.got, 200000);
+		assert_int_equal(info(&p).pmtu, family == 4 ? 68 : 1280);
+		assert_int_equal(info(&p).mss, family == 4 ? 16 : 1208);
+		connect_them(&p);
+		run(&p, 10000, p.now + 60 * SECOND);
+		assert_int_equal(p.got, 10000);
+		assert_int_equal(info(&p).pmtu, family == 4 ? 68 : 1280);
+		end(&p);
+	}
+}
+
 static void
 a_wider_interface_asks_the_path(void **state)
 {
@@ -619,6 +642,7 @@ main(void)
 		cmocka_unit_test(a_probe_is_data_and_its_loss_costs_little),
 		cmocka_unit_test(a_steady_flow_makes_room_for_probes),
 		cmocka_unit_test(the_interface_may_change),
+		cmocka_unit_test(the_least_interface_carries_segments),
 		cmocka_unit_test(a_wider_interface_asks_the_path),
 	};
 
