@@ -251,9 +251,12 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 	uint32_t end;
 
 	if (s->fin_seen) {
-		/* After the FIN nothing comes; it may come again, unacknowledged
-		   as it was. */
-		utcp__ack_odd(s, seg);
+		/* What precedes the end may come again, unacknowledged as it
+		   was. Text behind it is ignored. */
+		if (seq_lt(seg->seq, s->rcv_nxt))
+			utcp__ack_odd(s, seg);
+		else
+			COUNT(s->u, DROP_STATE);
 		return;
 	}
 	/* RFC 1122 section 4.2.2.13: data for which there is no reader. */

@@ -379,6 +379,7 @@ take_syn(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 void
 utcp__listen_input(utcp_sock_t *l, struct utcp__seg_in *seg)
 {
+	const struct utcp__key *k = &seg->in->key;
 	utcp_t *u = l->u;
 
 	/* first: a reset is for nothing that is here */
@@ -415,7 +416,13 @@ utcp__listen_input(utcp_sock_t *l, struct utcp__seg_in *seg)
 		COUNT(u, DROP_STATE);
 		return;
 	}
-	take_syn(l, seg, utcp__iss(u, &seg->in->key));
+	if (k->lport_be == k->rport_be &&
+	    memcmp(k->laddr, k->raddr, sizeof(k->laddr)) == 0) {
+		/* In our name: the answer would come to ourselves. */
+		COUNT(u, DROP_SOURCE);
+		return;
+	}
+	take_syn(l, seg, utcp__iss(u, k));
 }
 
 void

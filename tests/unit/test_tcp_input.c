@@ -722,7 +722,14 @@ data_after_fin(void **state)
 	open_slow(&t, TT_OPTS);
 	tt_in(&t, "F. 11:11(0) ack 11");
 	tt_expect(&t, ". 11:11(0) ack 12");
+	/* Section 3.10.7.4, seventh: text is ignored... */
 	tt_in(&t, "P. 12:22(10) ack 11");
+	tt_none(&t);
+	assert_int_equal(tt_counter(&t, UTCP_CTR_DROP_STATE), 1);
+	/* ... but what comes again was not acknowledged */
+	tt_in(&t, "F. 11:11(0) ack 11");
+	tt_expect(&t, ". 11:11(0) ack 12");
+	tt_in(&t, "P. 1:11(10) ack 11");
 	tt_expect(&t, ". 11:11(0) ack 12");
 	tt_read_is(&t, 0);
 	tt_state(&t, UTCP_CLOSE_WAIT);

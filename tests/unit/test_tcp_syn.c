@@ -244,6 +244,29 @@ listener_answers(void **state)
 	tt_end(&t);
 }
 
+/* A SYN from where it goes to would be answered to ourselves. */
+static void
+syn_in_our_name(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	for (int family = 4; family <= 6; family += 2) {
+		tt_init(&t, (uint8_t)family);
+		tt_listen(&t);
+		memcpy(t.p->addr, t.u->addrs[0].addr, sizeof(t.p->addr));
+		t.p->port = t.p->stack_port = 80;
+		tt_in(&t, "S 0:0(0) <mss 1460>");
+		tt_none(&t);
+		assert_int_equal(tt_counter(&t, UTCP_CTR_DROP_SOURCE), 1);
+		/* of another port it is one like others */
+		t.p->port = 81;
+		tt_in(&t, "S 0:0(0) <mss 1460>");
+		tt_expect(&t, "S. 0:0(0) ack 1");
+		tt_end(&t);
+	}
+}
+
 /* Nobody's segment: RFC 9293 section 3.10.7.1. */
 static void
 closed_answers(void **state)
@@ -316,6 +339,9 @@ syn_sent(void **state)
 		{ ". 100:100(0) ack 0", "R 0:0(0)", 0 },
 		{ "S. 0:0(0) ack 0", "R 0:0(0)", 0 },
 		{ "S. 0:0(0) ack 2", "R 2:2(0)", 0 },
+		/* it echoes what we never said, and may be of another time */
+		{ "S. 0:0(0) ack 1 <mss 1460,TS val 1000 ecr 10000>",
+		  "R 1:1(0)", 0 },
 		{ ". 100:100(0) ack 1", NULL, 0 },
 		{ "R 0:0(0)", NULL, 0 },
 		{ "R. 0:0(0) ack 2", NULL, 0 },
@@ -1007,6 +1033,7 @@ main(void)
 		cmocka_unit_test(syn_again),
 		cmocka_unit_test(half_open),
 		cmocka_unit_test(listener_answers),
+		cmocka_unit_test(syn_in_our_name),
 		cmocka_unit_test(closed_answers),
 		cmocka_unit_test(answers_limited),
 		cmocka_unit_test(syn_sent),
