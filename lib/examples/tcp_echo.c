@@ -3,7 +3,7 @@
  * tcp_echo: a TCP server with its own stack, in one thread and one loop.
  *
  *     tcp_echo DEVICE PORT ADDRESS...
- *     tcp_echo daemon:eth0 7 192.0.2.7 2001:db8::7
+ *     tcp_echo daemon:eth0 7007 192.0.2.7 2001:db8::7
  *
  * It gives back what it reads, straight from where it was received: what the
  * send buffer does not take stays unread, so a client that does not listen is
@@ -84,20 +84,28 @@ on_event(const utcp_event_t *e)
 static int
 claim(mslink_t *l, const char *address, const char *port)
 {
+	unsigned long number = strtoul(port, NULL, 10);
 	utcp_sock_t *s = NULL;
 	utcp_addr_t a;
+	const char *why;
 	int r;
 
-	r = mslink_addr(&a, address, (uint16_t)strtoul(port, NULL, 10));
-	if (r == 0)
-		r = utcp_open(mslink_stack(l), a.family, &s);
+	if (number == 0 || number > 65535 ||
+	    mslink_addr(&a, address, (uint16_t)number)) {
+		fprintf(stderr,
+			"tcp_echo: '%s' port '%s' is no address of IPv4 or "
+			"IPv6 with a port of 1 to 65535\n",
+			address, port);
+		return -EINVAL;
+	}
+	r = utcp_open(mslink_stack(l), a.family, &s);
 	if (r == 0)
 		r = utcp_bind(s, &a);
 	if (r == 0)
 		r = utcp_listen(s, 1024);
 	if (r < 0) {
-		fprintf(stderr, "tcp_echo: %s port %s: %s\n", address, port,
-			strerror(-r));
+		why = msport_error(mslink_port(l)); /* of the claim */
+		fprintf(stderr, "tcp_echo: %s\n", *why ? why : strerror(-r));
 		utcp_close(s);
 		return r;
 	}
@@ -146,7 +154,8 @@ main(int argc, char **argv)
 	int r;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: tcp_echo DEVICE PORT ADDRESS...\n");
+		fprintf(stderr, "usage: tcp_echo DEVICE PORT ADDRESS...\n"
+				"   as: tcp_echo daemon:eth0 7007 192.0.2.7\n");
 		return 2;
 	}
 	r = mslink_open(&l, argv[1], &opt, &err);

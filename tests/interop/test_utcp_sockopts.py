@@ -115,7 +115,7 @@ def test_a_forgotten_cork_holds_for_a_fifth_of_a_second(
 @pytest.mark.parametrize("n", [1, 4, 30])
 def test_the_initial_window(bench: Bench, watch: Watch, n: int) -> None:
     peer = bench.peer("--in", "delay=400ms")
-    peer.listen(4, 7000, "source", 60000, f"initcwnd={n}")
+    peer.listen(4, 7000, "source", 60000, f"initcwnd={n}", "pacing=0")
     sock = bench.connect(4, 7000)
     recv_pattern(sock)
     data = watch.data()
