@@ -57,6 +57,22 @@ utcp__ctl(utcp_t *u, const struct utcp__key *k, uint8_t proto, const void *l4,
 	return 0;
 }
 
+int
+utcp__ctl_tcp(utcp_t *u, const struct utcp__key *k, const struct utcp__bare *b)
+{
+	uint8_t h[60] = { 0 };
+	uint32_t bytes = 20 + utcp__tcp_options(h + 20, &b->opts);
+
+	memcpy(h, &k->lport_be, 2);
+	memcpy(h + 2, &k->rport_be, 2);
+	put32(h + 4, b->seq);
+	put32(h + 8, b->ack);
+	h[12] = (uint8_t)(bytes << 2);
+	h[13] = b->flags;
+	put16(h + 14, b->wnd);
+	return utcp__ctl(u, k, PROTO_TCP, h, bytes, 16, b->tos, b->ttl);
+}
+
 static void
 pop(utcp_t *u)
 {
@@ -132,17 +148,13 @@ allow(utcp_t *u, uint64_t *until_ns, uint32_t *left, uint32_t budget,
 bool
 utcp__allow_answer(utcp_t *u)
 {
-	uint32_t budget = u->cfg.icmp_per_s != 0 ? u->cfg.icmp_per_s : 1000;
-
-	return allow(u, &u->answers_ns, &u->answers, budget, 16);
+	return allow(u, &u->answers_ns, &u->answers, u->cfg.icmp_per_s, 16);
 }
 
 bool
 utcp__allow_challenge(utcp_t *u)
 {
-	uint32_t budget = u->cfg.challenge_per_s != 0 ? u->cfg.challenge_per_s
-						      : 1000;
-
 	/* RFC 5961 section 10 */
-	return allow(u, &u->challenges_ns, &u->challenges, budget, 2);
+	return allow(u, &u->challenges_ns, &u->challenges,
+		     u->cfg.challenge_per_s, 2);
 }

@@ -10,6 +10,12 @@
 
 #include "table.h"
 
+#define PROTO_ICMP 1
+#define PROTO_TCP 6
+#define PROTO_UDP 17
+#define PROTO_FRAGMENT 44
+#define PROTO_ICMP6 58
+
 /* ---- it came ---- */
 
 struct utcp__in {

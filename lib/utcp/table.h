@@ -10,6 +10,22 @@
 
 #include "util.h"
 
+/* All zeros: any address. What is behind an IPv4 address does not count. */
+static inline bool
+utcp__is_any(const utcp_addr_t *a)
+{
+	static const uint8_t any[16];
+
+	return memcmp(a->addr, any, a->family == 4 ? 4 : 16) == 0;
+}
+
+/* Nobody's own: multicast, and of IPv4 also what is reserved, and broadcast. */
+static inline bool
+utcp__is_many(const uint8_t *addr, uint8_t family)
+{
+	return family == 4 ? addr[0] >= 224 : addr[0] == 0xff;
+}
+
 enum utcp__kind { UTCP__CONN, UTCP__SYN, UTCP__TIMEWAIT };
 
 /* Local and remote end. IPv4 in the first four bytes. */

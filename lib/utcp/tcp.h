@@ -9,6 +9,20 @@
 
 #include "ip.h"
 
+/* Headers of IP and TCP, without options. */
+static inline uint32_t
+utcp__header_bytes(uint8_t family)
+{
+	return family == 4 ? 40 : 60;
+}
+
+/* Of who does not say (RFC 9293 section 3.7.1). */
+static inline uint16_t
+utcp__default_mss(uint8_t family)
+{
+	return family == 4 ? 536 : 1220;
+}
+
 #define TH_FIN 0x01
 #define TH_SYN 0x02
 #define TH_RST 0x04
@@ -73,6 +87,18 @@ struct utcp__opt_out {
 	struct utcp__sackblk sacks[4];
 };
 unsigned int utcp__tcp_options(uint8_t *to, const struct utcp__opt_out *o);
+
+/* A segment of no socket: into the queue of control packets. 0, -ENOBUFS. */
+struct utcp__bare {
+	uint32_t seq, ack;
+	uint16_t wnd;
+	uint8_t flags; /* TH_* */
+	uint8_t tos, ttl;
+	struct utcp__opt_out opts;
+};
+int utcp__ctl_tcp(utcp_t *u, const struct utcp__key *k,
+		  const struct utcp__bare *b);
+
 /* What a SYN or SYN-ACK with these options offers, besides ECN: TO_*. */
 struct utcp__opts;
 uint16_t utcp__offer(const struct utcp__opts *o);
