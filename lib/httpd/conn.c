@@ -83,8 +83,10 @@ feed_one(struct conn *c, const char *data, size_t len)
 	}
 	took = request_feed(q, data, len);
 	if (q->done || q->refused) {
-		if (q->refused)
+		if (q->refused || q->cut)
 			c->linger = true;
+		if (c->srv->until_ns)
+			q->keep_alive = false;
 		enter(c, PHASE_SEND);
 		if (!respond(c, q))
 			c->closing = true;
@@ -185,7 +187,7 @@ timed_out(struct conn *c)
 	}
 	c->srv->timeouts++;
 	if (c->phase == PHASE_HEAD && c->req) {
-		respond_error(c, 408, false, false, NULL);
+		respond_error(c, NULL, 408, NULL);
 		finish(c, false);
 	} else {
 		/* Silent ones are let go; who does not take is cut off. */
@@ -201,6 +203,7 @@ date_refresh(struct server *srv)
 	size_t n;
 
 	clock_gettime(CLOCK_REALTIME, &t);
+	srv->now_s = t.tv_sec;
 	srv->date_due_ns = srv->now_ns + 1000000000u - (uint64_t)t.tv_nsec;
 	date_write(date, t.tv_sec);
 	memcpy(srv->prefix, "Server: multistack-httpd\r\nDate: ", 32);
@@ -217,6 +220,40 @@ server_clock(struct server *srv, uint64_t now_ns)
 	srv->now_ns = now_ns;
 	if (now_ns >= srv->date_due_ns)
 		date_refresh(srv);
+}
+
+/* What waits for nothing but another request may be closed at once. */
+static void
+close_idle(struct server *srv)
+{
+	struct list *l = srv->phase[PHASE_HEAD].next, *next;
+
+	while (!list_empty(&srv->phase[PHASE_IDLE]))
+		finish(
+		    CONTAINER(srv->phase[PHASE_IDLE].next, struct conn, timer),
+		    false);
+	for (; l != &srv->phase[PHASE_HEAD]; l = next) {
+		struct conn *c = CONTAINER(l, struct conn, timer);
+
+		next = l->next;
+		if (!c->req)
+			finish(c, false);
+	}
+}
+
+bool
+server_over(struct server *srv)
+{
+	if (!stop)
+		return false;
+	if (!srv->until_ns) {
+		/* What has come until now is looked at first. */
+		srv->until_ns = srv->now_ns + srv->opt->grace_ns;
+		return false;
+	}
+	close_idle(srv);
+	return (srv->num_conns == 0 && srv->num_replies == 0) || stop > 1 ||
+	       srv->now_ns >= srv->until_ns;
 }
 
 void

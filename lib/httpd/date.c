@@ -38,6 +38,20 @@ month_of(const char *name)
 	return -1;
 }
 
+/* Of a year of two digits, as struct tm counts: not more than 50 years from now
+   (section 5.6.7). */
+static int
+century(int year)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (!gmtime_r(&now, &tm))
+		return year;
+	year += tm.tm_year / 100 * 100;
+	return year > tm.tm_year + 50 ? year - 100 : year;
+}
+
 int
 date_parse(const char *text, int64_t *seconds)
 {
@@ -56,9 +70,7 @@ date_parse(const char *text, int64_t *seconds)
 			  day, &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour,
 			  &tm.tm_min, &tm.tm_sec, &n) == 7 &&
 		   n == end) {
-		/* RFC 850: of the two centuries the one in the past, about */
-		if (tm.tm_year < 70)
-			tm.tm_year += 100;
+		tm.tm_year = century(tm.tm_year);
 	} else if (sscanf(text, "%3[A-Za-z] %3s %2d %2d:%2d:%2d %4d%n", day,
 			  month, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
 			  &tm.tm_sec, &tm.tm_year, &n) == 7 &&
@@ -69,7 +81,8 @@ date_parse(const char *text, int64_t *seconds)
 	}
 	tm.tm_mon = month_of(month);
 	if (tm.tm_mon < 0 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-	    tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+	    tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 ||
+	    tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60)
 		return -EINVAL;
 	*seconds = (int64_t)timegm(&tm);
 	return 0;

@@ -22,6 +22,15 @@
 
 #define CHECK_NS 1000000000ull /* between looks whether a file has changed */
 
+/* Folders are gone through, not read. */
+#if defined(O_PATH)
+#define FOLDER (O_PATH | O_DIRECTORY)
+#elif defined(O_SEARCH)
+#define FOLDER (O_SEARCH | O_DIRECTORY)
+#else
+#define FOLDER (O_RDONLY | O_DIRECTORY)
+#endif
+
 struct files {
 	int root; /* descriptor */
 	unsigned int max, num;
@@ -54,7 +63,7 @@ files_create(struct files **out, const char *root, unsigned int max)
 	fs->mask = buckets - 1;
 	list_init(&fs->lru);
 	fs->bucket = calloc(buckets, sizeof(struct file *));
-	fs->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fs->root = open(root, FOLDER | O_CLOEXEC);
 	if (!fs->bucket || fs->root < 0) {
 		int e = fs->bucket ? -errno : -ENOMEM;
 
@@ -123,7 +132,7 @@ open_below(int fd, const char *path)
 	for (;;) {
 		size_t n = strcspn(path, "/");
 		bool last = path[n] == '\0';
-		int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+		int flags = last ? O_RDONLY | O_NONBLOCK : FOLDER;
 		int next;
 
 		if (n >= sizeof name)
@@ -135,8 +144,14 @@ open_below(int fd, const char *path)
 				next = -1, errno = ENOENT;
 			else
 				next = openat(dir, n ? name : ".",
-					      last ? flags
-						   : flags | O_DIRECTORY);
+					      flags | O_NOFOLLOW | O_CLOEXEC);
+		}
+		if (next < 0 && last && errno == EACCES) {
+			/* Perhaps a folder that may not be listed. */
+			next = openat(dir, name,
+				      FOLDER | O_NOFOLLOW | O_CLOEXEC);
+			if (next < 0)
+				errno = EACCES;
 		}
 		if (dir != fd) {
 			int e = errno;
@@ -157,20 +172,24 @@ open_below(int fd, const char *path)
 static void
 describe(struct file *f, const struct stat *st)
 {
+	int64_t now = (int64_t)time(NULL);
+	char date[DATE_BYTES];
+
 	f->size = (uint64_t)st->st_size;
 	f->mtime = (int64_t)st->st_mtim.tv_sec;
-	f->mtim = st->st_mtim;
+	f->ctim = st->st_ctim;
 	f->dev = st->st_dev;
 	f->ino = st->st_ino;
 	f->type = mime_type(f->path);
 	snprintf(f->etag, sizeof f->etag, "\"%llx-%llx.%lx\"",
 		 (unsigned long long)f->size, (unsigned long long)f->mtime,
 		 (unsigned long)st->st_mtim.tv_nsec);
-	date_write(f->date, f->mtime);
+	/* Never one that is yet to come (section 8.8.2.1). */
+	date_write(date, f->mtime < now ? f->mtime : now);
 	f->meta_bytes = (uint16_t)snprintf(
 	    f->meta, sizeof f->meta,
-	    "Last-Modified: %s\r\nETag: %s\r\nAccept-Ranges: bytes\r\n",
-	    f->date, f->etag);
+	    "Last-Modified: %s\r\nETag: %s\r\nAccept-Ranges: bytes\r\n", date,
+	    f->etag);
 }
 
 static int
@@ -181,6 +200,8 @@ map(struct file *f, int fd)
 
 	if (f->size == 0)
 		return 0;
+	if (f->size > SIZE_MAX)
+		return -EFBIG;
 #ifdef MAP_POPULATE
 	if (f->size <= 1 << 20)
 		flags |= MAP_POPULATE;
@@ -248,8 +269,8 @@ is_fresh(struct file *f, uint64_t now_ns)
 		    AT_SYMLINK_NOFOLLOW) ||
 	    st.st_dev != f->dev || st.st_ino != f->ino ||
 	    (uint64_t)st.st_size != f->size ||
-	    st.st_mtim.tv_sec != f->mtim.tv_sec ||
-	    st.st_mtim.tv_nsec != f->mtim.tv_nsec)
+	    st.st_ctim.tv_sec != f->ctim.tv_sec ||
+	    st.st_ctim.tv_nsec != f->ctim.tv_nsec)
 		return false;
 	f->checked_ns = now_ns;
 	return true;

@@ -35,7 +35,7 @@
 #include <llhttp.h>
 #include <multistack/link.h>
 
-#define TARGET_BYTES 2048 /* a longer one: 414 */
+#define TARGET_BYTES 8000 /* a longer one: 414 (RFC 9112 section 3) */
 #define HEAD_MAX 16384	  /* bytes of a request's head; more: 431 */
 #define BODY_MAX 65536	  /* of a body that nobody reads; more: 413 */
 #define REPLIES_MAX 64	  /* unsent of one connection, then it waits */
@@ -98,9 +98,8 @@ struct file {
 	int64_t mtime; /* seconds */
 	dev_t dev;
 	ino_t ino;
-	struct timespec mtim;
-	char etag[48]; /* with its quotes */
-	char date[32]; /* Last-Modified */
+	struct timespec ctim; /* changes with the content and the mode */
+	char etag[48];	      /* with its quotes */
 	const char *type;
 	uint16_t meta_bytes;
 	char meta[256]; /* header fields that each 200 and 206 has */
@@ -145,9 +144,11 @@ int date_parse(const char *text, int64_t *seconds);
  * empty. 0, or the status of a refusal.
  */
 int target_path(const char *target, size_t len, char *path, bool *slash);
-/* The same, encoded again as a URL path with a slash in front and, if `dir`,
-   behind; at most 3 * strlen(path) + 3 bytes with the NUL. Returns its length. */
-size_t target_encode(const char *path, bool dir, char *to);
+/* Where the folder at path is: encoded again, with a slash in front and behind,
+   and the query of the target of len bytes. At most 3 * strlen(path) + len + 2
+   bytes, without a NUL; returns how many. */
+size_t target_folder(const char *path, const char *target, size_t len,
+		     char *to);
 
 /* ---- range.c --------------------------------------------------------------- */
 
@@ -171,6 +172,7 @@ enum field {
 	FIELD_IF_MODIFIED_SINCE,
 	FIELD_IF_UNMODIFIED_SINCE,
 	FIELD_EXPECT,
+	FIELD_TRANSFER_ENCODING,
 	FIELD_MAX
 };
 
@@ -181,15 +183,20 @@ struct request {
 	uint32_t bytes, body_bytes; /* so far; of those, of the body */
 	int refused; /* the status of a refusal while parsing; 0 */
 	bool done;
+	bool cut;	/* without its body, which the client keeps back */
+	bool head_done; /* what still comes is body and trailers */
 	bool keep_alive;
+	char last;	  /* byte of the feed before */
+	const char *from; /* this feed */
 	uint8_t method;
 	uint8_t field; /* enum field, whose value comes */
 	uint8_t name_len;
 	uint16_t target_len;
 	uint16_t text_len;
 	uint16_t value[FIELD_MAX]; /* offset in text; 0: not there */
+	char *target;		   /* small, or TARGET_BYTES of its own */
 	char name[32];
-	char target[TARGET_BYTES];
+	char small[512];
 	char text[1536]; /* values, each with a NUL behind */
 };
 
@@ -225,6 +232,8 @@ void reply_string(struct reply *r, const char *text);
 void reply_number(struct reply *r, uint64_t n);
 /* Takes a reference of its own. */
 void reply_body(struct reply *r, struct file *f, uint64_t ofs, uint64_t len);
+/* It is c's from here on, and the carrier's: both buffers are ready. */
+void reply_give(struct reply *r, struct conn *c);
 /* Not sent after all. */
 void reply_free(struct reply *r);
 /* utcp_buf_t's, of head and body. */
@@ -234,9 +243,10 @@ void reply_done(utcp_buf_t *buf, int status);
 
 /* Answers q on c. Returns whether the connection may go on after it. */
 bool respond(struct conn *c, const struct request *q);
-/* An error with its page; closes the connection if !keep_alive. */
-void respond_error(struct conn *c, int status, bool head_only, bool keep_alive,
-		   const char *extra_fields);
+/* An error with its page. extra: more fields, or NULL. q NULL: there is no
+   request, and the connection closes. */
+void respond_error(struct conn *c, const struct request *q, int status,
+		   const char *extra);
 
 /* ---- conn.c ----------------------------------------------------------------- */
 
@@ -304,6 +314,7 @@ struct options {
 	unsigned int spin_us;
 	uint32_t slots, buf_bytes, no_offloads;
 	uint64_t timeout_ns[PHASE_MAX];
+	uint64_t grace_ns;
 	const char *cc;
 	struct {
 		int opt;
@@ -318,7 +329,9 @@ struct server {
 	const struct carrier *carrier;
 	unsigned int index; /* of its thread */
 	uint64_t now_ns;
+	int64_t now_s;	      /* of the day's clock */
 	uint64_t date_due_ns; /* prefix is to be written anew */
+	uint64_t until_ns; /* it ends: at this time at last; 0: it does not */
 	struct files *files;
 	struct list phase[PHASE_MAX];
 	struct list resume;
@@ -326,6 +339,7 @@ struct server {
 	struct request *free_requests;
 	unsigned int num_free_replies, num_free_requests;
 	unsigned int num_conns;
+	unsigned int num_replies; /* given to the carrier, not yet done */
 	uint16_t prefix_len;
 	char prefix[96]; /* Server and Date, for each reply */
 	/* told at the end */
@@ -336,6 +350,12 @@ int server_init(struct server *srv, const struct options *opt,
 		const struct carrier *carrier, unsigned int index);
 void server_deinit(struct server *srv);
 void server_clock(struct server *srv, uint64_t now_ns);
+/*
+ * Whether it is time to end. Once `stop` is set, connections that wait for a
+ * request are closed, others are after their answer; a second signal, or
+ * opt->grace_ns, ends that too.
+ */
+bool server_over(struct server *srv);
 /* Closes who was silent too long. */
 void server_timeouts(struct server *srv);
 /* Lets those go on that waited for replies to leave. */
@@ -345,7 +365,7 @@ void server_resume(struct server *srv);
 int server_timeout_ms(const struct server *srv);
 
 /* Both run until `stop`; an exit status. */
-extern atomic_int stop; /* also of a signal's handler */
+extern atomic_int stop; /* how often it was told to: a signal's handler's */
 int serve_utcp(const struct options *opt);
 int serve_host(const struct options *opt);
 /* Adds src's counts to dst's; prints them. */

@@ -31,7 +31,7 @@ static void
 on_signal(int sig)
 {
 	(void)sig;
-	stop = 1;
+	stop++;
 }
 
 /* ---- what it says ------------------------------------------------------------ */
@@ -96,8 +96,10 @@ usage(FILE *to)
 	      "connections\n"
 	      "      --cache N             open files at most; default 1024\n"
 	      "      --keep-alive S        idle so long; default 60\n"
-	      "      --head-timeout S      for a request's head; default 10\n"
+	      "      --head-timeout S      for a whole request; default 10\n"
 	      "      --send-timeout S      nothing taken so long; default 60\n"
+	      "      --grace S             to answer what was asked, at the "
+	      "end; default 3\n"
 	      "      --spin US             look so long before sleeping\n"
 	      "      --slots N, --buffer BYTES  of the port's rings\n"
 	      "      --no-offloads         segments and checksums by itself\n"
@@ -212,6 +214,7 @@ enum {
 	OPT_KEEP_ALIVE,
 	OPT_HEAD,
 	OPT_SEND,
+	OPT_GRACE,
 	OPT_SPIN,
 	OPT_SLOTS,
 	OPT_BUFFER,
@@ -230,6 +233,7 @@ static const struct option longs[] = {
 	{ "keep-alive", required_argument, NULL, OPT_KEEP_ALIVE },
 	{ "head-timeout", required_argument, NULL, OPT_HEAD },
 	{ "send-timeout", required_argument, NULL, OPT_SEND },
+	{ "grace", required_argument, NULL, OPT_GRACE },
 	{ "spin", required_argument, NULL, OPT_SPIN },
 	{ "slots", required_argument, NULL, OPT_SLOTS },
 	{ "buffer", required_argument, NULL, OPT_BUFFER },
@@ -293,6 +297,8 @@ option(struct options *o, int c, bool *host)
 		return option_seconds(optarg, &o->timeout_ns[PHASE_HEAD]);
 	case OPT_SEND:
 		return option_seconds(optarg, &o->timeout_ns[PHASE_SEND]);
+	case OPT_GRACE:
+		return option_seconds(optarg, &o->grace_ns);
 	case 'q':
 		o->quiet = true;
 		return true;
@@ -324,6 +330,7 @@ main(int argc, char **argv)
 				[PHASE_HEAD] = 10000000000u,
 				[PHASE_SEND] = 60000000000u,
 				[PHASE_LINGER] = 2000000000u },
+		.grace_ns = 3000000000u,
 	};
 	bool host = false;
 	int c;

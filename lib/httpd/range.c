@@ -7,18 +7,17 @@
 
 #include "httpd.h"
 
-/* Digits at *p as a number, *p behind them. False: none, or too many. */
+/* Digits at *p as a number, *p behind them; more than fits is the most that does
+   (section 14.1.1). False: there are none. */
 static bool
 number(const char **p, uint64_t *n)
 {
 	const char *at = *p;
 
-	*n = 0;
-	while (isdigit((unsigned char)*at)) {
-		if (*n > (UINT64_MAX - 9) / 10)
-			return false;
-		*n = *n * 10 + (uint64_t)(*at++ - '0');
-	}
+	for (*n = 0; isdigit((unsigned char)*at); at++)
+		*n = *n > (UINT64_MAX - 9) / 10
+			 ? UINT64_MAX
+			 : *n * 10 + (uint64_t)(*at - '0');
 	if (at == *p)
 		return false;
 	*p = at;
@@ -41,6 +40,8 @@ spec(const char **p, uint64_t size, struct range *r)
 	if (**p == '-') { /* suffix */
 		(*p)++;
 		if (!number(p, &last))
+			return -1;
+		if (last > 0 && size == 0) /* satisfied by nothing at all */
 			return -1;
 		if (last > size)
 			last = size;

@@ -90,6 +90,22 @@ reply_body(struct reply *r, struct file *f, uint64_t ofs, uint64_t len)
 }
 
 void
+reply_give(struct reply *r, struct conn *c)
+{
+	r->head = (utcp_buf_t){ .data = r->text,
+				.len = r->text_len,
+				.done = reply_done,
+				.user = r };
+	r->body.done = reply_done;
+	r->body.user = r;
+	r->left = (uint8_t)(1 + (r->body.len > 0));
+	r->conn = c;
+	c->refs++;
+	c->replies++;
+	r->srv->num_replies++;
+}
+
+void
 reply_done(utcp_buf_t *buf, int status)
 {
 	struct reply *r = buf->user;
@@ -100,6 +116,7 @@ reply_done(utcp_buf_t *buf, int status)
 	if (--r->left > 0)
 		return;
 	r->conn = NULL;
+	r->srv->num_replies--;
 	conn_replied(c);
 	conn_put(c);
 	reply_free(r);

@@ -3,6 +3,7 @@
  * request.c: what llhttp finds. It is stopped behind each request, so that a
  * pipeline's requests are answered one by one and in order.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -28,11 +29,21 @@ static int
 on_url(llhttp_t *p, const char *at, size_t len)
 {
 	struct request *q = of(p);
+	size_t all = q->target_len + len;
 
-	if (len > sizeof q->target - q->target_len)
+	q->method = p->method;
+	if (all > TARGET_BYTES)
 		return refuse(q, 414);
+	if (all > sizeof q->small && q->target == q->small) {
+		char *more = malloc(TARGET_BYTES);
+
+		if (!more)
+			return refuse(q, 503);
+		memcpy(more, q->small, q->target_len);
+		q->target = more;
+	}
 	memcpy(q->target + q->target_len, at, len);
-	q->target_len = (uint16_t)(q->target_len + len);
+	q->target_len = (uint16_t)all;
 	return 0;
 }
 
@@ -59,6 +70,7 @@ static const char *const names[FIELD_MAX] = {
 	[FIELD_IF_MODIFIED_SINCE] = "if-modified-since",
 	[FIELD_IF_UNMODIFIED_SINCE] = "if-unmodified-since",
 	[FIELD_EXPECT] = "expect",
+	[FIELD_TRANSFER_ENCODING] = "transfer-encoding",
 };
 
 static enum field
@@ -73,26 +85,51 @@ field_of(const char *name, size_t len)
 	return FIELD_NONE;
 }
 
+/* The field again: both lines are one list (section 5.3). What must not be a
+   list is no valid value then, and is treated so. */
+static int
+combine(struct request *q, enum field f)
+{
+	const char *old = q->text + q->value[f];
+	size_t n = strlen(old);
+
+	if (n + 2 > sizeof q->text - q->text_len)
+		return refuse(q, 431);
+	q->value[f] = q->text_len;
+	memcpy(q->text + q->text_len, old, n);
+	q->text[q->text_len + n] = ',';
+	q->text_len = (uint16_t)(q->text_len + n + 1);
+	return 0;
+}
+
 static int
 on_header_field_complete(llhttp_t *p)
 {
 	struct request *q = of(p);
 	enum field f = field_of(q->name, q->name_len);
 
+	if (q->name_len == 0) /* RFC 9112 section 5: a token */
+		return refuse(q, 400);
 	q->name_len = 0;
+	/* Trailers are not of the head (section 6.5.1). */
+	if (q->head_done)
+		f = FIELD_NONE;
 	q->field = (uint8_t)f;
 	if (f == FIELD_NONE)
 		return 0;
-	/* Two Hosts are a lie (RFC 9112 section 3.2); of the others the last
-	   counts, but lists, which go on. */
-	if (q->value[f] && f == FIELD_HOST)
-		return refuse(q, 400);
-	if (q->value[f] && (f == FIELD_IF_MATCH || f == FIELD_IF_NONE_MATCH)) {
-		q->field = FIELD_NONE;
-		return 0;
-	}
+	if (q->value[f])
+		/* Two Hosts are a lie (RFC 9112 section 3.2). */
+		return f == FIELD_HOST ? refuse(q, 400) : combine(q, f);
 	q->value[f] = q->text_len;
 	return 0;
+}
+
+/* Whether what begins at `at` begins a line: behind a line's end only a fold
+   goes on with a value. */
+static bool
+is_folded(const struct request *q, const char *at)
+{
+	return (at > q->from ? at[-1] : q->last) == '\n';
 }
 
 static int
@@ -100,6 +137,8 @@ on_header_value(llhttp_t *p, const char *at, size_t len)
 {
 	struct request *q = of(p);
 
+	if (len > 0 && is_folded(q, at)) /* RFC 9112 section 5.2 */
+		return refuse(q, 400);
 	if (q->field == FIELD_NONE)
 		return 0;
 	if (len > sizeof q->text - 1 - q->text_len)
@@ -115,12 +154,49 @@ on_header_value_complete(llhttp_t *p)
 	struct request *q = of(p);
 
 	if (q->field != FIELD_NONE) {
-		if (q->text_len == sizeof q->text)
-			return refuse(q, 431);
-		q->text[q->text_len++] = '\0';
+		const char *text = q->text;
+		uint16_t n = q->text_len, begin = q->value[q->field];
+
+		while (n > begin && (text[n - 1] == ' ' || text[n - 1] == '\t'))
+			n--;
+		q->text[n++] = '\0';
+		q->text_len = n;
 	}
 	q->field = FIELD_NONE;
 	return 0;
+}
+
+/* uri-host [":" port] (section 7.2); nothing at all is a Host too. */
+static bool
+is_host(const char *v)
+{
+	static const char name[] = "-._~%!$&'()*+,;=";
+
+	if (*v == '[') {
+		v += 1 + strspn(v + 1, "0123456789abcdefABCDEFv.:");
+		if (*v++ != ']')
+			return false;
+	} else {
+		while (isalnum((unsigned char)*v) || (*v && strchr(name, *v)))
+			v++;
+	}
+	if (*v == ':')
+		v += 1 + strspn(v + 1, "0123456789");
+	return *v == '\0';
+}
+
+/* What is wrong with how the request says where its body ends: RFC 9112
+   sections 6.1 and 6.3. 0: nothing. */
+static int
+framing(const struct request *q)
+{
+	const char *te = request_field(q, FIELD_TRANSFER_ENCODING);
+
+	if (!te)
+		return q->parser.content_length > BODY_MAX ? 413 : 0;
+	if (q->parser.http_minor == 0 || !(q->parser.flags & F_CHUNKED))
+		return 400;
+	return strcasecmp(te, "chunked") ? 501 : 0;
 }
 
 static int
@@ -128,22 +204,33 @@ on_headers_complete(llhttp_t *p)
 {
 	struct request *q = of(p);
 	const char *expect = request_field(q, FIELD_EXPECT);
+	const char *at = request_field(q, FIELD_HOST);
 	bool body = (p->flags & F_CHUNKED) || p->content_length > 0;
+	bool old = p->http_minor == 0;
+	int status;
 
-	q->method = p->method;
+	q->head_done = true;
 	if (p->http_major != 1)
 		return refuse(q, 505);
 	/* RFC 9112 section 3.2 */
-	if (p->http_minor >= 1 && !q->value[FIELD_HOST])
+	if (at ? !is_host(at) : !old)
 		return refuse(q, 400);
-	if (p->content_length > BODY_MAX)
-		return refuse(q, 413);
+	status = framing(q);
+	if (status)
+		return refuse(q, status);
 	/* Who waits for leave to send a body hears the answer at once. */
 	if (body && p->method != HTTP_GET && p->method != HTTP_HEAD)
 		return refuse(q, 405);
-	if (expect && strcasecmp(expect, "100-continue") != 0)
+	/* Section 10.1.1 */
+	if (!expect || old)
+		return 0;
+	if (strcasecmp(expect, "100-continue") != 0)
 		return refuse(q, 417);
-	return 0;
+	if (!body)
+		return 0;
+	q->cut = true;
+	q->done = true;
+	return HPE_PAUSED;
 }
 
 static int
@@ -161,7 +248,7 @@ on_message_complete(llhttp_t *p)
 {
 	struct request *q = of(p);
 
-	q->keep_alive = llhttp_should_keep_alive(p);
+	q->keep_alive = llhttp_should_keep_alive(p) != 0;
 	q->done = true;
 	return HPE_PAUSED;
 }
@@ -191,9 +278,12 @@ request_new(struct server *srv)
 			return NULL;
 	}
 	llhttp_init(&q->parser, HTTP_REQUEST, &settings);
+	/* HTTP/1.2 would be treated as 1.1 (section 2.5). */
+	q->parser.lenient_flags = LENIENT_VERSION;
 	memset((char *)q + offsetof(struct request, bytes), 0,
 	       offsetof(struct request, name) -
 		   offsetof(struct request, bytes));
+	q->target = q->small;
 	q->text_len = 1; /* 0 means: not there */
 	return q;
 }
@@ -203,6 +293,8 @@ request_free(struct server *srv, struct request *q)
 {
 	if (!q)
 		return;
+	if (q->target != q->small)
+		free(q->target);
 	if (srv->num_free_requests >= KEEP) {
 		free(q);
 		return;
@@ -218,17 +310,23 @@ request_field(const struct request *q, enum field f)
 	return q->value[f] ? q->text + q->value[f] : NULL;
 }
 
-/* The status of what the parser did not like. */
+static bool
+is_token(char c)
+{
+	return isalnum((unsigned char)c) || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+/* The status of what the parser did not like; at: where, or NULL. */
 static int
-status_of(llhttp_errno_t e)
+status_of(llhttp_errno_t e, const char *at)
 {
 	switch (e) {
-	case HPE_INVALID_METHOD:
-		return 501; /* section 15.6.2 */
+	case HPE_INVALID_METHOD: /* section 15.6.2; or no method at all */
+		return at && is_token(*at) ? 501 : 400;
 	case HPE_INVALID_VERSION:
 		return 505;
-	case HPE_INVALID_TRANSFER_ENCODING:
-		return 501; /* RFC 9112 section 6.1 */
+	case HPE_PAUSED_UPGRADE:
+		return 405;
 	default:
 		return 400;
 	}
@@ -237,20 +335,24 @@ status_of(llhttp_errno_t e)
 size_t
 request_feed(struct request *q, const char *data, size_t len)
 {
-	llhttp_errno_t e;
-	const char *at;
+	const char *at = NULL;
 	size_t took = len;
+	llhttp_errno_t e;
 
+	q->from = data;
 	e = llhttp_execute(&q->parser, data, len);
 	if (e != HPE_OK) {
 		at = llhttp_get_error_pos(&q->parser);
-		took = at >= data && at <= data + len ? (size_t)(at - data)
-						      : len;
+		if (at >= data && at < data + len)
+			took = (size_t)(at - data);
+		else
+			at = NULL;
 	}
+	q->last = data[len - 1];
 	q->bytes += (uint32_t)took;
 	if (q->bytes - q->body_bytes > HEAD_MAX && !q->refused)
 		q->refused = 431;
 	if (e != HPE_OK && !q->done && !q->refused)
-		q->refused = e == HPE_PAUSED_UPGRADE ? 405 : status_of(e);
+		q->refused = status_of(e, at);
 	return took;
 }

@@ -39,6 +39,8 @@ reason(int status)
 		return "Range Not Satisfiable";
 	case 417:
 		return "Expectation Failed";
+	case 421:
+		return "Misdirected Request";
 	case 431:
 		return "Request Header Fields Too Large";
 	case 501:
@@ -53,6 +55,18 @@ reason(int status)
 }
 
 /* ---- the head ----------------------------------------------------------------- */
+
+static bool
+goes_on(const struct request *q)
+{
+	return q && q->keep_alive && !q->refused;
+}
+
+static bool
+is_head(const struct request *q)
+{
+	return q && q->method == HTTP_HEAD;
+}
 
 static void
 head_begin(struct reply *r, int status)
@@ -85,13 +99,13 @@ head_type(struct reply *r, const char *type)
 	reply_text(r, "\r\n", 2);
 }
 
-/* 1.0: a client of HTTP/1.0 that wants to go on has to be told. */
+/* A client of HTTP/1.0 that wants to go on has to be told that it may. */
 static void
-head_end(struct reply *r, bool keep_alive, bool old)
+head_end(struct reply *r, const struct request *q)
 {
-	if (!keep_alive)
+	if (!goes_on(q))
 		reply_text(r, "Connection: close\r\n", 19);
-	else if (old)
+	else if (q->parser.http_minor == 0)
 		reply_text(r, "Connection: keep-alive\r\n", 24);
 	reply_text(r, "\r\n", 2);
 }
@@ -108,7 +122,7 @@ send_or_give_up(struct conn *c, struct reply *r, bool more)
 }
 
 void
-respond_error(struct conn *c, int status, bool head_only, bool keep_alive,
+respond_error(struct conn *c, const struct request *q, int status,
 	      const char *extra)
 {
 	struct reply *r = reply_new(c->srv,
@@ -116,9 +130,6 @@ respond_error(struct conn *c, int status, bool head_only, bool keep_alive,
 	char page[256];
 	int n;
 
-	c->srv->errors++;
-	if (!keep_alive)
-		c->closing = true;
 	if (!r) {
 		c->closing = true;
 		return;
@@ -126,13 +137,14 @@ respond_error(struct conn *c, int status, bool head_only, bool keep_alive,
 	n = snprintf(page, sizeof page,
 		     "<!doctype html>\n<title>%d %s</title>\n<h1>%d %s</h1>\n",
 		     status, reason(status), status, reason(status));
+	c->srv->errors += status >= 400;
 	head_begin(r, status);
 	head_type(r, "text/html; charset=utf-8");
 	head_length(r, (uint64_t)n);
 	if (extra)
 		reply_string(r, extra);
-	head_end(r, keep_alive, false);
-	if (!head_only)
+	head_end(r, q);
+	if (!is_head(q))
 		reply_text(r, page, (size_t)n);
 	send_or_give_up(c, r, false);
 }
@@ -192,9 +204,12 @@ conditions(const struct request *q, const struct file *f)
 	return 0;
 }
 
-/* Section 13.1.5: a part only if the whole is still what the client has. */
+/* Section 13.1.5: a part only if the whole is still what the client has. A date
+   says so if its second is over, so that nothing else can have come in it
+   (section 8.8.2.2). */
 static bool
-if_range_holds(const struct request *q, const struct file *f)
+if_range_holds(const struct server *srv, const struct request *q,
+	       const struct file *f)
 {
 	const char *v = request_field(q, FIELD_IF_RANGE);
 	int64_t t;
@@ -203,32 +218,39 @@ if_range_holds(const struct request *q, const struct file *f)
 		return true;
 	if (*v == '"')
 		return !strcmp(v, f->etag);
-	return date_parse(v, &t) == 0 && t == f->mtime;
+	return date_parse(v, &t) == 0 && t == f->mtime && t < srv->now_s;
 }
 
 /* ---- answers ---------------------------------------------------------------------- */
 
-static bool
-is_old(const struct request *q)
-{
-	return q->parser.http_minor == 0;
-}
-
-static void
-answer_whole(struct conn *c, const struct request *q, struct file *f)
+/* The beginning of what is said of a file; type NULL: none. NULL: no memory, and
+   the connection closes. */
+static struct reply *
+answer(struct conn *c, int status, const char *type, const struct file *f)
 {
 	struct reply *r = reply_new(c->srv, REPLY_TEXT);
 
 	if (!r) {
 		c->closing = true;
-		return;
+		return NULL;
 	}
-	head_begin(r, 200);
-	head_type(r, f->type);
+	head_begin(r, status);
+	if (type)
+		head_type(r, type);
 	reply_text(r, f->meta, f->meta_bytes);
+	return r;
+}
+
+static void
+answer_whole(struct conn *c, const struct request *q, struct file *f)
+{
+	struct reply *r = answer(c, 200, f->type, f);
+
+	if (!r)
+		return;
 	head_length(r, f->size);
-	head_end(r, q->keep_alive, is_old(q));
-	if (q->method != HTTP_HEAD)
+	head_end(r, q);
+	if (!is_head(q))
 		reply_body(r, f, 0, f->size);
 	send_or_give_up(c, r, false);
 }
@@ -236,15 +258,11 @@ answer_whole(struct conn *c, const struct request *q, struct file *f)
 static void
 answer_unmodified(struct conn *c, const struct request *q, struct file *f)
 {
-	struct reply *r = reply_new(c->srv, REPLY_TEXT);
+	struct reply *r = answer(c, 304, NULL, f);
 
-	if (!r) {
-		c->closing = true;
+	if (!r)
 		return;
-	}
-	head_begin(r, 304);
-	reply_text(r, f->meta, f->meta_bytes);
-	head_end(r, q->keep_alive, is_old(q));
+	head_end(r, q);
 	send_or_give_up(c, r, false);
 }
 
@@ -264,93 +282,72 @@ static void
 answer_range(struct conn *c, const struct request *q, struct file *f,
 	     const struct range *g)
 {
-	struct reply *r = reply_new(c->srv, REPLY_TEXT);
+	struct reply *r = answer(c, 206, f->type, f);
 
-	if (!r) {
-		c->closing = true;
+	if (!r)
 		return;
-	}
-	head_begin(r, 206);
-	head_type(r, f->type);
-	reply_text(r, f->meta, f->meta_bytes);
 	content_range(r, g, f->size);
 	head_length(r, g->len);
-	head_end(r, q->keep_alive, is_old(q));
+	head_end(r, q);
 	reply_body(r, f, g->start, g->len);
 	send_or_give_up(c, r, false);
 }
 
-/* What stands before each part (section 14.6), without the head's fields. */
+/* ---- several ranges (section 14.6) -------------------------------------------------- */
+
+#define BOUNDARY "multistack-httpd-6fe1d0a94be2c587"
+
+/* What stands before each part. */
 static void
-part_begin(struct reply *r, const struct file *f, const struct range *g,
-	   const char *boundary)
+part_begin(struct reply *r, const struct file *f, const struct range *g)
 {
-	reply_text(r, "\r\n--", 4);
-	reply_string(r, boundary);
-	reply_text(r, "\r\n", 2);
+	reply_string(r, "\r\n--" BOUNDARY "\r\n");
 	head_type(r, f->type);
 	content_range(r, g, f->size);
 	reply_text(r, "\r\n", 2);
 }
 
-/* The length of a multipart body: the parts are written twice, once to be
-   counted. False: no memory. */
-static bool
-parts_length(struct server *srv, const struct file *f, const struct range *g,
-	     int n, const char *boundary, uint64_t *length)
+/* The length of all parts: written once to be counted. */
+static uint64_t
+parts_length(struct reply *r, const struct file *f, const struct range *g,
+	     int n)
 {
-	struct reply *r = reply_new(srv, REPLY_TEXT);
+	uint64_t length = strlen("\r\n--" BOUNDARY "--\r\n");
+	uint32_t before = r->text_len;
 
-	if (!r)
-		return false;
-	*length = strlen(boundary) + 8; /* CR LF -- boundary -- CR LF */
 	for (int i = 0; i < n; i++) {
-		r->text_len = 0;
-		part_begin(r, f, &g[i], boundary);
-		*length += r->text_len + g[i].len;
+		part_begin(r, f, &g[i]);
+		length += r->text_len - before + g[i].len;
+		r->text_len = before;
 	}
-	reply_free(r);
-	return true;
+	return length;
 }
 
 static void
 answer_ranges(struct conn *c, const struct request *q, struct file *f,
 	      const struct range *g, int n)
 {
-	static const char boundary[] = "multistack-httpd-6fe1d0a94be2c587";
-	struct reply *r;
-	uint64_t length;
+	struct reply *r = answer(c, 206,
+				 "multipart/byteranges; boundary=" BOUNDARY, f);
 
-	if (!parts_length(c->srv, f, g, n, boundary, &length)) {
-		c->closing = true;
+	if (!r)
 		return;
-	}
+	head_length(r, parts_length(r, f, g, n));
+	head_end(r, q);
 	for (int i = 0; i <= n; i++) {
-		r = reply_new(c->srv, REPLY_TEXT * 2);
+		send_or_give_up(c, r, true);
+		r = reply_new(c->srv, REPLY_TEXT);
 		if (!r) { /* in the middle: all that is left is to end it */
 			c->closing = true;
 			return;
 		}
-		if (i == 0) {
-			head_begin(r, 206);
-			reply_string(r, "Content-Type: multipart/byteranges; "
-					"boundary=");
-			reply_string(r, boundary);
-			reply_text(r, "\r\n", 2);
-			reply_text(r, f->meta, f->meta_bytes);
-			head_length(r, length);
-			head_end(r, q->keep_alive, is_old(q));
-		}
 		if (i < n) {
-			part_begin(r, f, &g[i], boundary);
+			part_begin(r, f, &g[i]);
 			reply_body(r, f, g[i].start, g[i].len);
-		} else {
-			reply_text(r, "\r\n--", 4);
-			reply_string(r, boundary);
-			reply_text(r, "--\r\n", 4);
 		}
-		send_or_give_up(c, r, i < n);
 	}
+	reply_string(r, "\r\n--" BOUNDARY "--\r\n");
+	send_or_give_up(c, r, false);
 }
 
 static void
@@ -360,7 +357,7 @@ answer_outside(struct conn *c, const struct request *q, const struct file *f)
 
 	snprintf(extra, sizeof extra, "Content-Range: bytes */%llu\r\n",
 		 (unsigned long long)f->size);
-	respond_error(c, 416, false, q->keep_alive, extra);
+	respond_error(c, q, 416, extra);
 }
 
 static void
@@ -375,12 +372,11 @@ answer_file(struct conn *c, const struct request *q, struct file *f)
 		return;
 	}
 	if (status) {
-		respond_error(c, status, q->method == HTTP_HEAD, q->keep_alive,
-			      NULL);
+		respond_error(c, q, status, NULL);
 		return;
 	}
 	/* Ranges are defined for GET only (section 14.2). */
-	if (v && q->method == HTTP_GET && if_range_holds(q, f))
+	if (v && !is_head(q) && if_range_holds(c->srv, q, f))
 		n = range_parse(v, f->size, g);
 	if (n < 0)
 		answer_outside(c, q, f);
@@ -397,13 +393,12 @@ answer_file(struct conn *c, const struct request *q, struct file *f)
 static void
 redirect(struct conn *c, const struct request *q, const char *path)
 {
-	char extra[3 * TARGET_BYTES + 32] = "Location: ";
+	char extra[4 * TARGET_BYTES + 32] = "Location: ";
 	size_t n = strlen(extra);
 
-	n += target_encode(path, true, extra + n);
+	n += target_folder(path, q->target, q->target_len, extra + n);
 	memcpy(extra + n, "\r\n", 3);
-	respond_error(c, 301, q->method == HTTP_HEAD, q->keep_alive, extra);
-	c->srv->errors--; /* it is none */
+	respond_error(c, q, 301, extra);
 }
 
 static int
@@ -425,65 +420,61 @@ status_of(int error)
 	}
 }
 
-/* The file for this path; 0 or a status. */
+/* The file for this path; 0 or a status. Of a folder it is its page. */
 static int
 find(struct server *srv, char *path, bool slash, struct file **out)
 {
-	int e = files_open(srv->files, path, srv->now_ns, out);
+	size_t n = strlen(path);
+	struct file *f;
+	int e;
 
+	if (slash)
+		strcpy(path + n, &"/index.html"[n == 0]);
+	e = files_open(srv->files, path, srv->now_ns, &f);
+	if (e == 0 && !f->is_dir) {
+		*out = f;
+		return 0;
+	}
+	if (e == 0)
+		file_put(f);
+	if (!slash)
+		return e ? status_of(e) : 301;
+	if (e != -ENOENT)
+		return e ? status_of(e) : 403;
+	/* A folder without a page: it is there, but not shown. */
+	path[n] = '\0';
+	e = files_open(srv->files, path, srv->now_ns, &f);
 	if (e)
 		return status_of(e);
-	if (!(*out)->is_dir) {
-		if (!slash)
-			return 0;
-		file_put(*out); /* "page.html/" is not there */
-		return 404;
-	}
-	file_put(*out);
-	if (!slash)
-		return 301;
-	if (path[0])
-		strcat(path, "/");
-	strcat(path, "index.html");
-	e = files_open(srv->files, path, srv->now_ns, out);
-	if (e == 0 && (*out)->is_dir) {
-		file_put(*out);
-		return 403;
-	}
-	/* A folder without a page: it is there, but not shown. */
-	return e == -ENOENT ? 403 : e ? status_of(e) : 0;
+	e = f->is_dir ? 403 : 404; /* "page.html/" is not there */
+	file_put(f);
+	return e;
 }
 
 bool
 respond(struct conn *c, const struct request *q)
 {
 	char path[TARGET_BYTES + 16];
-	bool head = q->method == HTTP_HEAD, slash;
-	struct file *f;
-	int status;
+	const char *extra = NULL;
+	struct file *f = NULL;
+	int status = q->refused;
+	bool slash;
 
 	c->srv->requests++;
-	if (q->refused) {
-		respond_error(c, q->refused, head, false,
-			      q->refused == 405 ? "Allow: GET, HEAD\r\n"
-						: NULL);
-		return false;
-	}
-	if (q->method != HTTP_GET && !head) {
-		respond_error(c, 405, false, q->keep_alive,
-			      "Allow: GET, HEAD\r\n");
-		return q->keep_alive;
-	}
-	status = target_path(q->target, q->target_len, path, &slash);
-	if (status == 0)
+	if (!status && q->method != HTTP_GET && !is_head(q))
+		status = 405;
+	if (!status)
+		status = target_path(q->target, q->target_len, path, &slash);
+	if (!status)
 		status = find(c->srv, path, slash, &f);
+	if (status == 405) /* section 15.5.6 */
+		extra = "Allow: GET, HEAD\r\n";
 	if (status == 301)
 		redirect(c, q, path);
 	else if (status)
-		respond_error(c, status, head, q->keep_alive, NULL);
-	else {
+		respond_error(c, q, status, extra);
+	else
 		answer_file(c, q, f);
-		file_put(f);
-	}
-	return q->keep_alive && !c->closing;
+	file_put(f);
+	return goes_on(q) && !c->closing;
 }

@@ -22,6 +22,7 @@
 #define EVENTS 256
 #define INPUT_BYTES 65536
 #define IOVS 64
+#define DEAF_NS 100000000u
 
 struct host_conn {
 	struct conn c; /* first */
@@ -41,6 +42,7 @@ struct worker {
 	int poller;
 	int listeners[16];
 	struct list gone; /* closed in this round: events may still name them */
+	uint64_t deaf_ns; /* since when it accepts nobody; 0: it does */
 	pthread_t thread;
 	uint8_t input[INPUT_BYTES];
 };
@@ -65,13 +67,7 @@ carry_send(struct conn *c, struct reply *r, bool more)
 	struct host_conn *h = host(c);
 
 	(void)more; /* it leaves after all input was looked at */
-	r->head =
-	    (utcp_buf_t){ .data = r->text, .len = r->text_len, .user = r };
-	r->body.user = r;
-	r->left = (uint8_t)(1 + (r->body.len > 0));
-	r->conn = c;
-	c->refs++;
-	c->replies++;
+	reply_give(r, c);
 	r->next = NULL;
 	*h->out_end = r;
 	h->out_end = &r->next;
@@ -310,15 +306,30 @@ static const struct carrier carrier = {
 	.taken = carry_taken,
 };
 
+/* Listens, or does not for a while: without descriptors, listeners that stay
+   ready would keep us busy with nothing. */
+static void
+listen_again(struct worker *w, bool in)
+{
+	w->deaf_ns = in ? 0 : w->srv.now_ns;
+	for (unsigned int i = 0; i < 16; i++)
+		if (w->listeners[i] >= 0)
+			(void)os_poller_change(w->poller, w->listeners[i],
+					       &w->listeners[i], in, false);
+}
+
 static void
 accept_all(struct worker *w, int listener)
 {
 	int fd;
 
-	while ((fd = os_accept(listener)) >= 0) {
-		struct conn *c = conn_new(&w->srv, sizeof(struct host_conn));
+	while ((fd = os_accept(listener)) >= 0 || fd == -ECONNABORTED) {
 		struct host_conn *h;
+		struct conn *c;
 
+		if (fd < 0)
+			continue;
+		c = conn_new(&w->srv, sizeof *h);
 		if (!c) {
 			close(fd);
 			continue;
@@ -331,6 +342,8 @@ accept_all(struct worker *w, int listener)
 		if (os_poller_add(w->poller, fd, h))
 			end(h, true);
 	}
+	if (fd != -EAGAIN && fd != -EWOULDBLOCK && fd != -EINTR)
+		listen_again(w, false);
 }
 
 /* ---- the loop ------------------------------------------------------------------------ */
@@ -358,12 +371,27 @@ bury(struct worker *w)
 }
 
 static void
+stop_listening(struct worker *w)
+{
+	for (unsigned int i = 0; i < 16; i++)
+		if (w->listeners[i] >= 0) {
+			accept_all(w, w->listeners[i]);
+			close(w->listeners[i]);
+			w->listeners[i] = -1;
+		}
+}
+
+static void
 loop(struct worker *w)
 {
 	struct os_event ev[EVENTS];
 	int n;
 
-	while (!stop) {
+	while (!server_over(&w->srv)) {
+		if (w->srv.until_ns)
+			stop_listening(w);
+		else if (w->deaf_ns && w->srv.now_ns - w->deaf_ns > DEAF_NS)
+			listen_again(w, true);
 		n = os_poller_wait(w->poller, ev, EVENTS,
 				   server_timeout_ms(&w->srv));
 		server_clock(&w->srv, mslink_now_ns());
@@ -399,7 +427,7 @@ work(void *arg)
 }
 
 static int
-listen_on(const utcp_addr_t *a, int *out)
+listen_on(const utcp_addr_t *a, bool shared, int *out)
 {
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6,
 				    .sin6_port = a->port_be };
@@ -415,7 +443,9 @@ listen_on(const utcp_addr_t *a, int *out)
 	memcpy(&four.sin_addr, a->addr, 4);
 	memcpy(&six.sin6_addr, a->addr, 16);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+	/* Among our threads: another server's port stays his. */
+	if (shared)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	if (!is4)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
@@ -443,7 +473,8 @@ worker_open(struct worker *w, const struct options *opt, unsigned int index)
 	}
 	w->poller = os_poller_open();
 	for (unsigned int i = 0; i < opt->num_listen && r == 0; i++) {
-		r = listen_on(&opt->listen[i], &w->listeners[i]);
+		r = listen_on(&opt->listen[i], opt->threads > 1,
+			      &w->listeners[i]);
 		if (r == 0)
 			r = os_poller_add(w->poller, w->listeners[i],
 					  &w->listeners[i]);

@@ -19,6 +19,7 @@
 #define EVENTS 256
 #define VIEWS 32
 #define REOPEN_NS 200000000l
+#define PART_MS 50
 
 struct worker {
 	struct server srv; /* first */
@@ -48,16 +49,7 @@ carry_send(struct conn *c, struct reply *r, bool more)
 {
 	bool body = r->body.len > 0;
 
-	r->head = (utcp_buf_t){ .data = r->text,
-				.len = r->text_len,
-				.done = reply_done,
-				.user = r };
-	r->body.done = reply_done;
-	r->body.user = r;
-	r->left = (uint8_t)(1 + body);
-	r->conn = c;
-	c->refs++;
-	c->replies++;
+	reply_give(r, c);
 	utcp_carry_one(c, &r->head, body || more);
 	if (body) /* r is there as long as it has not left */
 		utcp_carry_one(c, &r->body, more);
@@ -200,15 +192,40 @@ come_back(struct worker *w, int why)
 }
 
 static void
+stop_listening(struct worker *w)
+{
+	for (unsigned int i = 0; i < 16; i++)
+		if (w->listeners[i]) {
+			accept_all(w, w->listeners[i]);
+			utcp_close(w->listeners[i]);
+			w->listeners[i] = NULL;
+		}
+}
+
+/* All is said and acknowledged: what is left is to hear the last FINs. */
+static void
+part(struct worker *w)
+{
+	while (mslink_flush(w->link) >= 0 &&
+	       mslink_wait(w->link, PART_MS) > 0 && mslink_poll(w->link) >= 0 &&
+	       stop < 2 && mslink_now_ns() < w->srv.until_ns)
+		;
+}
+
+static void
 loop(struct worker *w)
 {
 	struct server *srv = &w->srv;
 	uint64_t busy_ns = 0, spin_ns = srv->opt->spin_us * 1000ull;
 	int n, sent;
 
-	while (!stop) {
+	while (!server_over(srv)) {
+		if (srv->until_ns)
+			stop_listening(w);
 		n = mslink_poll(w->link);
 		if (n < 0) {
+			if (stop)
+				break;
 			come_back(w, n);
 			continue;
 		}
@@ -224,6 +241,7 @@ loop(struct worker *w)
 		if (srv->now_ns - busy_ns >= spin_ns)
 			(void)mslink_wait(w->link, server_timeout_ms(srv));
 	}
+	part(w);
 }
 
 static int

@@ -15,22 +15,22 @@ hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Of the absolute form (RFC 9112 section 3.2.2) what is behind the authority. */
-static const char *
-origin_form(const char *t, const char *end)
+/* Of the absolute form (RFC 9112 section 3.2.2) what is behind the authority,
+   which is there and names nobody (sections 4.2.1 and 4.2.4). A status else. */
+static int
+origin_form(const char **target, const char *end)
 {
-	size_t len = (size_t)(end - t);
-	const char *p = NULL;
+	const char *t = *target, *p;
 
-	if (len > 7 && !strncasecmp(t, "http://", 7))
-		p = t + 7;
-	else if (len > 8 && !strncasecmp(t, "https://", 8))
-		p = t + 8;
-	if (!p)
-		return t;
-	while (p < end && *p != '/' && *p != '?')
-		p++;
-	return p;
+	if (end - t >= 8 && !strncasecmp(t, "https://", 8))
+		return 421; /* no certificate says that it is ours, 7.4 */
+	if (end - t < 7 || strncasecmp(t, "http://", 7) != 0)
+		return *t == '/' ? 0 : 400;
+	for (p = t += 7; p < end && *p != '/' && *p != '?'; p++)
+		if (*p == '@')
+			return 400;
+	*target = p;
+	return p > t ? 0 : 400;
 }
 
 /* Decodes up to `?` or `#`. The length, or -1: bad escape, or a NUL. */
@@ -94,17 +94,13 @@ int
 target_path(const char *target, size_t len, char *path, bool *slash)
 {
 	const char *end = target + len;
-	const char *t = origin_form(target, end);
+	const char *t = target;
+	int status = len ? origin_form(&t, end) : 400;
 	ssize_t n;
 
-	if (t == end || *t == '?') { /* "http://host": the empty path */
-		path[0] = '\0';
-		*slash = true;
-		return 0;
-	}
-	if (*t != '/')
-		return 400;
-	n = decode(t, end, path);
+	if (status)
+		return status;
+	n = decode(t, end, path); /* of "http://host": nothing */
 	if (n < 0)
 		return 400;
 	*slash = n == 0 || path[n - 1] == '/' ||
@@ -114,9 +110,10 @@ target_path(const char *target, size_t len, char *path, bool *slash)
 }
 
 size_t
-target_encode(const char *path, bool dir, char *to)
+target_folder(const char *path, const char *target, size_t len, char *to)
 {
 	static const char digits[] = "0123456789ABCDEF";
+	const char *end = target + len;
 	char *at = to;
 
 	*at++ = '/';
@@ -131,8 +128,10 @@ target_encode(const char *path, bool dir, char *to)
 			*at++ = digits[c & 15];
 		}
 	}
-	if (dir && at[-1] != '/')
-		*at++ = '/';
-	*at = '\0';
+	*at++ = '/';
+	while (target < end && *target != '?' && *target != '#')
+		target++;
+	while (target < end && *target != '#')
+		*at++ = *target++;
 	return (size_t)(at - to);
 }

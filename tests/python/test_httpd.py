@@ -223,7 +223,8 @@ def test_target_leads_to_its_file(server, target, body):
         ("index.html", 400),
         ("*", 400),
         ("/" + "n" * 300, 404),
-        ("/" + "n" * 3000, 414),
+        ("/" + "n" * 7000, 404),
+        ("/" + "n" * 9000, 414),
     ],
 )
 def test_what_is_not_there_or_not_for_everybody(server, target, status):
@@ -318,6 +319,7 @@ N = len(BIG)
         ("100-199", 100, 199),
         ("999000-", 999000, N - 1),
         ("999000-99999999", 999000, N - 1),
+        ("999000-" + "9" * 30, 999000, N - 1),
         ("-5", N - 5, N - 1),
         (f"-{N + 7}", 0, N - 1),
         (f"{N}-, 5-6", 5, 6),
@@ -331,7 +333,9 @@ def test_range(server, spec, first, last):
     assert answer.body == BIG[first : last + 1]
 
 
-@pytest.mark.parametrize("spec", [f"{N}-", f"{N}-{N + 5}", "-0", f"{N + 1}-,-0"])
+@pytest.mark.parametrize(
+    "spec", [f"{N}-", f"{N}-{N + 5}", "-0", f"{N + 1}-,-0", "9" * 23 + "-"]
+)
 def test_range_outside(server, spec):
     answer = server.get("/big.bin", f"Range: bytes={spec}")
     assert answer.status == 416
@@ -344,7 +348,6 @@ def test_range_outside(server, spec):
         *("lines=1-2", "bytes=", "bytes=5-3", "bytes=a-b", "bytes=1-2x", "bytes=--1"),
         "bytes=" + ",".join(["0-"] * 20),
         "bytes=" + ",".join(f"{i}-{i}" for i in range(100)),
-        "bytes=99999999999999999999999-",
     ],
 )
 def test_range_that_is_none_gets_the_whole(server, spec):
