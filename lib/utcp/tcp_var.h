@@ -71,6 +71,7 @@ struct utcp__busy {
 	uint32_t told_seq;   /* an ICMP said told_mtu of this; it waits */
 	uint16_t told_mtu;   /* 0: none waits */
 	uint64_t rack_sent_ns;
+	uint16_t rack_order, sent_order;
 	uint64_t delivered_ns, first_sent_ns; /* delivery rate */
 	uint64_t progress_ns;  /* when unacknowledged data was first waiting */
 	uint64_t pace_next_ns; /* the next packet may leave */
@@ -254,6 +255,13 @@ static inline void
 utcp__tm_clear(utcp_sock_t *s, enum utcp__tm tm)
 {
 	s->due[tm] = UTCP_NEVER;
+}
+
+/* The SYN counts one in the sequence numbers, as long as it is in flight. */
+static inline bool
+utcp__syn_unacked(const utcp_sock_t *s)
+{
+	return s->una_ofs == 0 && s->snd_una == s->iss;
 }
 
 /* RFC 6675's pipe, in bytes. */
