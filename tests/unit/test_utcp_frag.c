@@ -234,6 +234,9 @@ what_overlaps_goes(void **state)
 static void
 bad_fragments(void **state)
 {
+	static const uint8_t m4[20] = { 0x4f, [5] = 7, [8] = 64, P_UDP, 0,
+					0,    10,      0,	 0,	2,
+					10,   0,       0,	 1 };
 	struct ctx *c = *state;
 	struct frag f;
 
@@ -271,6 +274,62 @@ bad_fragments(void **state)
 	assert_int_equal(rd16(g.b + 40), 0x0403); /* RFC 7112 */
 	assert_int_equal(ctr(c->u, UTCP_CTR_DROP_FRAGMENT), 2);
 	expect_none(c);
+	/* not even if other headers are before it */
+	mk_udp(&m, 6, 99, PORT, 200, 1);
+	mk_insert6(&m, 60, (const uint8_t[8]){ 0, 0, 1, 4 }, 8);
+	give_frag(c, 5, 0, 8, true);
+	assert_true(take(c->u, &g));
+	assert_int_equal(rd16(g.b + 40), 0x0403);
+	give_frag(c, 6, 0, 16, true);
+	assert_false(take(c->u, &g));
+
+	/* Longer than a packet can be, with the first one's options. */
+	for (size_t ofs = 0; ofs < 65500; ofs += 1024) {
+		size_t len = ofs + 1024 < 65500 ? 1024 : 65500 - ofs;
+
+		memset(f.b, 1, sizeof(f.b)); /* options: no operation */
+		memcpy(f.b, m4, sizeof(m4));
+		wr16(f.b + 2, (uint32_t)(60 + len));
+		wr16(f.b + 6, (uint32_t)ofs / 8 | (len == 1024 ? 0x2000 : 0));
+		wr16(f.b + 10, ~add_words(0, f.b, 60) & 0xffff);
+		give(c->u, f.b, 60 + len);
+	}
+	assert_int_equal(ctr(c->u, UTCP_CTR_DROP_FRAGMENT), 4);
+	assert_int_equal(ctr(c->u, UTCP_CTR_DROP_SHORT), 0);
+}
+
+/* As it came, and as much as one packet holds. */
+static void
+who_waited_in_vain_is_quoted(void **state)
+{
+	struct ctx *c = *state;
+	uint64_t now = SECOND;
+
+	for (int family = 4; family <= 6; family += 2) {
+		for (size_t len = 8; len < 1480; len += 184) {
+			uint8_t echo = family == 4 ? 8 : 128;
+			size_t most = family == 4 ? 548 : 1232;
+			struct frag f;
+
+			mk_udp(&m, family, 99, PORT, 2000, 1);
+			if (len % 16 != 0) { /* of an echo request as well */
+				m.b[family == 4 ? 9 : 6] = family == 4
+							       ? P_ICMP
+							       : P_ICMP6;
+				m.b[m.head] = echo;
+			}
+			if (family == 6)
+				mk_insert6(&m, 60,
+					   (const uint8_t[8]){ 0, 0, 1, 4 }, 8);
+			mk_frag(&f, &m, 1, 0, len + 8, true);
+			give(c->u, f.b, f.len);
+			utcp_advance(c->u, now += 61 * SECOND);
+			assert_true(take(c->u, &g));
+			most = f.len < most ? f.len : most;
+			assert_int_equal(g.len, g.head + 8 + most);
+			assert_memory_equal(g.b + g.head + 8, f.b, most);
+		}
+	}
 }
 
 static void
@@ -429,6 +488,7 @@ main(void)
 		T(fragments_of_many_at_once),
 		T(what_overlaps_goes),
 		T(bad_fragments),
+		T(who_waited_in_vain_is_quoted),
 		T(fragments_do_not_wait_forever),
 		T(fragments_are_bounded),
 		T(their_bytes_are_bounded),

@@ -478,6 +478,66 @@ ipv6_extension_headers(void **state)
 	}
 }
 
+/* RFC 8200 section 4.2, RFC 4443 section 2.4 (e) */
+static void
+what_went_to_many_is_told_on_request(void **state)
+{
+	static const uint8_t all[16] = { 0xff, 2, [15] = 1 };
+	struct ctx *c = *state;
+
+	for (unsigned int i = 0; i < 16; i++) {
+		uint8_t type = i & 1 ? 0 : 60, action = i >> 1 & 3;
+		bool many = i & 8;
+		uint8_t opt[8] = { 0, 0, (uint8_t)(action << 6 | 0x1e), 4 };
+
+		mk_udp(&m, 6, 99, PORT, 12, 9);
+		if (many)
+			memcpy(m.b + 24, all, 16);
+		mk_l4_sum(&m);
+		mk_insert6(&m, type, opt, 8);
+		give_mk(c->u, &m);
+		assert_int_equal(next(c) != NULL, action == 0);
+		assert_int_equal(take(c->u, &g),
+				 action == 2 || (action == 3 && !many));
+		if (g.len == 0)
+			continue;
+		assert_int_equal(rd16(g.b + 40), 0x0402);
+		assert_int_equal(rd32(g.b + 44), 42);
+		assert_memory_equal(g.b + 8, us6, 16);
+		assert_memory_equal(g.b + 48, m.b, m.len);
+	}
+	/* For nothing else. */
+	mk_udp(&m, 6, 99, PORT, 12, 9);
+	m.b[6] = 200;
+	memcpy(m.b + 24, all, 16);
+	give_mk(c->u, &m);
+	assert_false(take(c->u, &g));
+}
+
+static void
+nothing_is_told_of_errors(void **state)
+{
+	static const uint8_t opt[8] = { P_ICMP6, 0, 0xbe, 4 };
+	static const struct {
+		uint8_t type;
+		bool told;
+	} cases[] = { { 1, false },   { 2, false },   { 4, false },
+		      { 127, false }, { 137, false }, { 128, true },
+		      { 129, true },  { 135, true } };
+	struct ctx *c = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		uint8_t icmp[60] = { cases[i].type };
+
+		mk_ip(&m, 6, 60);
+		mk_put(&m, opt, 8);
+		mk_put(&m, icmp, sizeof(icmp));
+		mk_done(&m);
+		give_mk(c->u, &m);
+		assert_int_equal(take(c->u, &g), cases[i].told);
+	}
+}
+
 static void
 extension_headers_are_bounded(void **state)
 {
@@ -630,6 +690,8 @@ main(void)
 		T(martians_of_ipv6),
 		T(ipv4_options),
 		T(ipv6_extension_headers),
+		T(what_went_to_many_is_told_on_request),
+		T(nothing_is_told_of_errors),
 		T(extension_headers_are_bounded),
 		T(unknown_protocols_are_told),
 		T(nothing_breaks_it),
