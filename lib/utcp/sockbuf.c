@@ -6,6 +6,7 @@
  */
 #include "sock.h"
 #include "sockbuf.h"
+#include "tcp_output.h"
 
 #define SNDBUF_FIRST (64u << 10)
 #define RCVBUF_FIRST (64u << 10)
@@ -73,6 +74,64 @@ utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len, struct utcp__out *o)
 		s->busy->snd_cur = b;
 }
 
+/* ---- records ----------------------------------------------------------------- */
+
+/* Those that end at upto or before are of no use any more. */
+static void
+eor_drop(utcp_sock_t *s, uint64_t upto)
+{
+	struct utcp__eor *last, *first;
+
+	while ((last = s->busy->eor) != NULL && last->next->ofs <= upto) {
+		first = last->next;
+		last->next = first->next;
+		if (first == last)
+			s->busy->eor = NULL;
+		s->u->buffered_bytes -= sizeof(*first);
+		utcp__free(s->u, first, sizeof(*first));
+	}
+}
+
+/* A record ends with what was written. Without memory for it the boundary is
+   lost, as TCP may (RFC 9293 section 3.9.1). */
+static void
+eor_add(utcp_sock_t *s)
+{
+	struct utcp__eor *e, *last = s->busy->eor;
+	utcp_t *u = s->u;
+
+	if (last && last->ofs == s->end_ofs)
+		return;
+	if (u->buffered_bytes + sizeof(*e) > u->cfg.max_bytes) {
+		COUNT(u, DROP_NOMEM);
+		return;
+	}
+	e = utcp__alloc_raw(u, sizeof(*e));
+	if (!e) {
+		COUNT(u, DROP_NOMEM);
+		return;
+	}
+	u->buffered_bytes += sizeof(*e);
+	e->ofs = s->end_ofs;
+	e->next = last ? last->next : e;
+	if (last)
+		last->next = e;
+	s->busy->eor = e;
+}
+
+uint32_t
+utcp__snd_record(utcp_sock_t *s, uint32_t unsent)
+{
+	uint64_t ofs = utcp__ofs_of(s, s->snd_nxt);
+
+	eor_drop(s, ofs);
+	if (!s->busy->eor || s->busy->eor->next->ofs - ofs > unsent)
+		return unsent;
+	return (uint32_t)(s->busy->eor->next->ofs - ofs);
+}
+
+/* ---- their end ---------------------------------------------------------------- */
+
 /* A buffer is done with. Hooks run at the end of the public call. */
 static void
 buf_end(utcp_sock_t *s, utcp_buf_t *b, int status)
@@ -135,6 +194,8 @@ utcp__snd_acked(utcp_sock_t *s, uint32_t n)
 
 	s->una_ofs += n;
 	UTCP_ASSERT(s->una_ofs <= s->end_ofs);
+	if (UNLIKELY(s->busy->eor))
+		eor_drop(s, s->una_ofs);
 	while ((b = s->busy->sndq) != NULL && b->seq_ + b->len <= s->una_ofs)
 		buf_end(s, pop(s), 0);
 	snd_tune(s);
@@ -147,6 +208,7 @@ utcp__snd_drop(utcp_sock_t *s, int status)
 {
 	while (s->busy->sndq)
 		buf_end(s, pop(s), status);
+	eor_drop(s, UINT64_MAX);
 	s->end_ofs = s->una_ofs;
 }
 
@@ -156,7 +218,7 @@ utcp__snd_unsent(const utcp_sock_t *s)
 	uint64_t sent = s->snd_nxt - s->snd_una, all = s->end_ofs - s->una_ofs;
 
 	/* SYN and FIN count one each in sequence numbers. */
-	if (sent && s->una_ofs == 0 && s->snd_una == s->iss)
+	if (sent && utcp__syn_unacked(s))
 		sent--;
 	if (sent && s->fin_sent)
 		sent--;
@@ -214,8 +276,10 @@ static void
 written(utcp_sock_t *s, int flags)
 {
 	s->write_more = flags & UTCP_MSG_MORE;
-	if (flags & UTCP_MSG_EOR)
+	if ((flags & UTCP_MSG_EOR) && utcp__snd_unsent(s)) {
 		s->push = true;
+		eor_add(s);
+	}
 	s->fastopen_syn = false;
 	utcp__want_output(s);
 	utcp__wake(s);
@@ -293,6 +357,9 @@ utcp_write(utcp_sock_t *s, const void *buf, size_t len, int flags)
 	}
 	if (from == buf)
 		return -ENOMEM;
+	/* A record goes on if not all of it was taken. */
+	if (from != (const uint8_t *)buf + len)
+		flags &= ~UTCP_MSG_EOR;
 	written(s, flags);
 	return from - (const uint8_t *)buf;
 }

@@ -17,6 +17,12 @@ struct utcp__rblk {
 	uint8_t *own;	  /* of utcp__alloc */
 };
 
+/* Where a record ends (UTCP_MSG_EOR), in the stream. */
+struct utcp__eor {
+	struct utcp__eor *next;
+	uint64_t ofs;
+};
+
 /* Appends len bytes of the stream, from stream offset ofs on, to the packet. */
 void utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len,
 		    struct utcp__out *o);
@@ -27,6 +33,9 @@ void utcp__snd_acked(utcp_sock_t *s, uint32_t n);
 void utcp__snd_drop(utcp_sock_t *s, int status);
 /* Data bytes written and not yet sent (the FIN does not count). */
 uint32_t utcp__snd_unsent(const utcp_sock_t *s);
+/* Of those so many bytes, how many may go in one segment: up to where a record
+   ends. Only with busy->eor, whose first is beyond snd_nxt then. */
+uint32_t utcp__snd_record(utcp_sock_t *s, uint32_t unsent);
 /* In-order data of seg, from its parts, into the receive queue; the first part
    by reference if seg->in->borrowed. Advances rcv_nxt. -ENOMEM: not taken. */
 int utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg);
@@ -39,8 +48,8 @@ utcp__rblk_cost(const struct utcp__rblk *b)
 {
 	return (uint32_t)sizeof(*b) + (b->room ? b->room + 16 : 0);
 }
-void utcp__rcv_drop(utcp_sock_t *s);   /* queue and reassembly, unread */
-void utcp__bufs_init(utcp_sock_t *s);  /* sizes of both buffers */
+void utcp__rcv_drop(utcp_sock_t *s);  /* queue and reassembly, unread */
+void utcp__bufs_init(utcp_sock_t *s); /* sizes of both buffers */
 /* Negative; it is told once. */
 int utcp__take_error(utcp_sock_t *s);
 /* Copies what is borrowed (utcp_retain); the connection may be dead then. */

@@ -5,9 +5,6 @@
 #include "tcp_loss.h"
 #include "tcp_output.h"
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-
 #define TURN_BYTES 65536     /* then the others */
 #define CORK_NS (200 * MSEC) /* as long as a cork holds */
 #define NOMEM_RETRY_NS (10 * MSEC)
@@ -29,12 +26,6 @@ static enum hold
 hold_of(int err)
 {
 	return err == -ENOMEM ? HOLD_NOMEM : HOLD_FULL;
-}
-
-static bool
-syn_unacked(const utcp_sock_t *s)
-{
-	return s->una_ofs == 0 && s->snd_una == s->iss;
 }
 
 /* Not in SYN-RECEIVED: utcp__established goes on from there. */
@@ -83,9 +74,9 @@ bare_seq(const utcp_sock_t *s)
 }
 
 static int
-send_bare(utcp_sock_t *s, struct utcp__out *o, uint32_t seq, uint16_t flags)
+send_bare(utcp_sock_t *s, struct utcp__out *o, uint32_t seq)
 {
-	struct utcp__seg_out seg = { .seq = seq, .flags = flags };
+	struct utcp__seg_out seg = { .seq = seq, .flags = TH_ACK };
 
 	return utcp__segment(s, o, &seg);
 }
@@ -146,7 +137,6 @@ resend(utcp_sock_t *s, struct utcp__out *o, struct utcp__seg *seg)
 	if (err < 0)
 		return err;
 	s->bytes_sent += data;
-	s->last_snd_ns = s->u->now_ns;
 	COUNT_N(s->u, OUT_SEGS, data ? (data + full - 1) / full : 0);
 	utcp__pace_sent(s, data);
 	utcp__seg_resent(s, seg);
@@ -229,14 +219,22 @@ small_waits(const utcp_sock_t *s)
 	return HOLD_NOT;
 }
 
+/* Of the unsent bytes, those before a record ends. */
+static inline uint32_t
+run_of(utcp_sock_t *s, uint32_t unsent)
+{
+	return LIKELY(!s->busy->eor) ? unsent : utcp__snd_record(s, unsent);
+}
+
 /* Data of the next packet; 0: *why tells, HOLD_NOT: only the FIN is left. */
 static uint32_t
 new_bytes(utcp_sock_t *s, const struct utcp__out *o, uint32_t unsent,
 	  uint32_t full, enum hold *why)
 {
 	uint32_t wnd = window_from(s, s->snd_nxt), room = utcp__cwnd_room(s);
-	uint32_t n = MIN(unsent, utcp__burst_bytes(s, o, full));
-	uint32_t least = MIN(unsent, full);
+	uint32_t run = run_of(s, unsent);
+	uint32_t n = MIN(run, utcp__burst_bytes(s, o, full));
+	uint32_t least = MIN(run, full);
 
 	*why = HOLD_NOT;
 	if (wnd < MAX(least, 1u)) {
@@ -301,7 +299,8 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 			s->snd_sml = s->snd_una;
 		s->busy->progress_ns = s->u->now_ns;
 	}
-	if (last && n)
+	if (n && (last || (UNLIKELY(s->busy->eor != NULL) &&
+			   s->busy->eor->next->ofs == end_ofs)))
 		out.flags |= TH_PSH;
 	if (last && fin_waits(s) && window_from(s, s->snd_nxt) > n) {
 		out.flags |= TH_FIN;
@@ -325,7 +324,6 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 		s->snd_sml = s->snd_nxt;
 	if (n) {
 		s->bytes_sent += n;
-		s->last_snd_ns = s->u->now_ns;
 		COUNT_N(s->u, OUT_SEGS, (n + full - 1) / full);
 		utcp__pace_sent(s, n);
 	}
@@ -371,7 +369,8 @@ send_new(utcp_sock_t *s, struct utcp__out *o)
 			return HOLD_TURN;
 		if (utcp__pace_blocked(s))
 			return HOLD_PACE;
-		if (!turn && unsent > s->mss && OPT(s, PMTUD)) {
+		if (!turn && unsent > s->mss && OPT(s, PMTUD) &&
+		    !s->busy->eor) {
 			why = send_mtu_probe(s, o);
 			if (why != HOLD_NOT)
 				return why;
@@ -414,7 +413,7 @@ send_tail_probe(utcp_sock_t *s, struct utcp__out *o)
 		if (err == 0)
 			utcp__tlp_sent(s, true);
 	} else {
-		n = MIN(MIN(utcp__snd_unsent(s), full),
+		n = MIN(MIN(run_of(s, utcp__snd_unsent(s)), full),
 			window_from(s, s->snd_nxt));
 		if (n)
 			err = send_data(s, o, n, full, 0);
@@ -438,12 +437,12 @@ send_probe(utcp_sock_t *s, struct utcp__out *o)
 	int err;
 
 	if (s->persist)
-		n = MIN(MIN(utcp__snd_unsent(s), full),
+		n = MIN(MIN(run_of(s, utcp__snd_unsent(s)), full),
 			window_from(s, s->snd_nxt));
 	if (n) {
 		err = send_data(s, o, n, full, 0);
 	} else {
-		err = send_bare(s, o, s->snd_una - 1, TH_ACK);
+		err = send_bare(s, o, s->snd_una - 1);
 	}
 	if (err < 0)
 		return hold_of(err);
@@ -560,7 +559,7 @@ utcp__tcp_output(utcp_sock_t *s, struct utcp__out *o)
 		return false;
 	if (s->state == UTCP_CLOSED || s->state == UTCP_LISTEN)
 		return false;
-	if (syn_unacked(s))
+	if (utcp__syn_unacked(s))
 		why = send_syn(s, o);
 	if (why == HOLD_NOT) {
 		why = send_all(s, o);
@@ -572,7 +571,7 @@ utcp__tcp_output(utcp_sock_t *s, struct utcp__out *o)
 		if (s->probe_owed)
 			more = send_probe(s, o);
 		if (more != HOLD_FULL && s->ack_now && s->snd_nxt != s->iss &&
-		    send_bare(s, o, bare_seq(s), TH_ACK) < 0)
+		    send_bare(s, o, bare_seq(s)) < 0)
 			more = HOLD_FULL;
 	}
 	if (more == HOLD_FULL || why == HOLD_TURN)

@@ -7,11 +7,8 @@
 #include "tcp_syn.h"
 
 #define TCP_BYTES 20
-#define TCP_PROTO 6
 #define TCP_CSUM 16 /* where the checksum stands */
 #define OPTS_MAX 40
-
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 uint32_t
 utcp__opts_now(const utcp_sock_t *s)
@@ -87,7 +84,7 @@ end(utcp_sock_t *s, struct utcp__out *o, bool ect, uint16_t gso_size)
 {
 	uint8_t tos = (uint8_t)(OPT(s, DSCP) << 2 | (ect ? 2 : 0));
 
-	utcp__out_end(o, TCP_PROTO, tos, (uint8_t)OPT(s, TTL), utcp__df(s),
+	utcp__out_end(o, PROTO_TCP, tos, (uint8_t)OPT(s, TTL), utcp__df(s),
 		      TCP_CSUM, gso_size);
 	s->segs_out++;
 }
@@ -161,7 +158,7 @@ fastopen_bytes(utcp_sock_t *s)
 	h = utcp__host(s->u, k->raddr, k->family, false);
 	if (h && h->mss)
 		return h->mss;
-	return k->family == 4 ? 536 : 1220;
+	return utcp__default_mss(k->family);
 }
 
 static void
@@ -230,7 +227,6 @@ syn_sent(utcp_sock_t *s, bool first, uint32_t len)
 	if (!err && len) {
 		s->bytes_sent += len;
 		COUNT(s->u, OUT_SEGS);
-		s->last_snd_ns = s->u->now_ns;
 		/* Without memory the data counts as not sent: it is sent
 		   again, which does no harm. */
 		(void)utcp__seg_sent(s, s->iss + 1, len, 0);
@@ -246,8 +242,10 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 	struct utcp__opt_out op = { 0 };
 	uint8_t options[OPTS_MAX], *h;
 	unsigned int opt_bytes;
-	uint32_t wnd, len = 0;
+	uint32_t wnd, len = 0, unsent = utcp__snd_unsent(s);
 
+	if (UNLIKELY(s->busy->eor != NULL))
+		unsent = utcp__snd_record(s, unsent);
 	if (first && s->state == UTCP_SYN_SENT && OPT(s, FASTOPEN_CONNECT))
 		len = fastopen_bytes(s);
 	syn_options(s, &op, first);
@@ -255,7 +253,7 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 	opt_bytes = utcp__tcp_options(options, &op);
 	/* As if all options were there, so that it fits whatever they are. */
 	len = MIN(len, op.mss);
-	len = len > OPTS_MAX ? MIN(len - OPTS_MAX, utcp__snd_unsent(s)) : 0;
+	len = len > OPTS_MAX ? MIN(len - OPTS_MAX, unsent) : 0;
 
 	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, len);
 	if (!h)

@@ -55,7 +55,9 @@ struct utcp__busy {
 
 	/* what the user wrote, oldest first (sockbuf.c) */
 	utcp_buf_t *sndq, *sndq_last;
-	utcp_buf_t *snd_cur; /* where snd_nxt's data is; NULL: search */
+	utcp_buf_t *snd_cur;   /* where snd_nxt's data is; NULL: search */
+	struct utcp__eor *eor; /* ends of records not yet sent: the last, whose
+				  next is the first; NULL: none */
 
 	/* what is in flight (tcp_sack.c) */
 	struct utcp__link segs;	       /* utcp__seg by sequence */
@@ -68,6 +70,7 @@ struct utcp__busy {
 	uint32_t prior_cwnd, prior_ssthresh;
 	uint32_t prr_delivered, prr_out, prr_fs; /* RFC 6937, 9937 */
 	uint32_t retrans_ts; /* timestamp clock at the first retransmission */
+	uint64_t reduced_ns; /* the window was, last, because of loss */
 	uint32_t told_seq;   /* an ICMP said told_mtu of this; it waits */
 	uint16_t told_mtu;   /* 0: none waits */
 	uint64_t rack_sent_ns;
@@ -143,9 +146,10 @@ struct utcp_sock_s {
 	bool frto : 1;		 /* RFC 5682 in progress */
 	bool frto_new : 1;	 /* its step 2b: new data goes first */
 	bool undo_armed : 1;
-	bool undo_sent : 1; /* something was retransmitted since: retrans_ts */
-	bool loss_seen : 1; /* lost data that no reduction answers for yet */
-	bool reo_seen : 1;  /* RFC 8985 reordering seen */
+	bool undo_sent : 1;  /* something was retransmitted since: retrans_ts */
+	bool loss_seen : 1;  /* lost data that no reduction answers for yet */
+	bool again_seen : 1; /* a retransmission was lost: likewise */
+	bool reo_seen : 1;   /* RFC 8985 reordering seen */
 	bool dsack_round : 1;
 	bool pmtu_probing : 1;
 	bool keep_probing : 1;

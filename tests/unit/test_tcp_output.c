@@ -153,6 +153,114 @@ eor_pushes_in_spite_of_cork(void **state)
 	tt_end(&t);
 }
 
+/* The segments of a flight, each of so many bytes, pushed if not full. */
+static void
+expect_segments(struct tt *t, uint32_t from, const uint32_t *len,
+		unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		tt_expect(t, "%s. %u:%u(%u) ack 1", len[i] < 1000 ? "P" : "",
+			  from, from + len[i], len[i]);
+		from += len[i];
+	}
+	tt_none(t);
+}
+
+/* No segment has bytes of two records, whenever it leaves; what was written
+   before a record goes with it. */
+static void
+segments_end_with_their_record(void **state)
+{
+	static const uint32_t first[] = { 1000, 1000, 1000, 1000, 1000,
+					  1000, 1000, 1000, 1000, 1000 };
+	static const uint32_t rest[] = { 800, 400, 400, 1000, 1000, 300 };
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_passive(&t, "mss 1000,sackOK,nop,wscale 7");
+	set(&t, UTCP_OPT_PMTUD, 0);
+	tt_write(&t, 10400);
+	for (int i = 0; i < 3; i++)
+		write_flags(&t, 400, UTCP_MSG_EOR);
+	tt_write(&t, 2300);
+	expect_segments(&t, 1, first, 10);
+	tt_in(&t, ". 1:1(0) ack 10001");
+	expect_segments(&t, 10001, rest, 6);
+	/* Nor when they are sent again. */
+	tt_in(&t, ". 1:1(0) ack 10801 <sack 11201:13901>");
+	tt_expect_within(&t, SEC, ". 10801:11201(400) ack 1");
+	tt_in(&t, ". 1:1(0) ack 13901");
+	tt_quiet(&t, SEC);
+	tt_end(&t);
+}
+
+/* Nor with GSO, nor across buffers that were given by reference. */
+static void
+records_of_one_gso_packet(void **state)
+{
+	static uint8_t data[3000];
+	utcp_buf_t bufs[3];
+	utcp_config_t cfg = { .offloads = UTCP_OFFLOAD_CSUM |
+					  UTCP_OFFLOAD_GSO_TCP };
+	struct tt_seg *seg;
+	struct tt t;
+
+	(void)state;
+	tt_init_config(&t, 4, &cfg);
+	tt_passive(&t, TT_OPTS);
+	t.no_pattern = true;
+	for (unsigned int i = 0; i < 3; i++) {
+		memset(&bufs[i], 0, sizeof(bufs[i]));
+		bufs[i].data = data;
+		bufs[i].len = 3000;
+		assert_int_equal(
+		    utcp_send(t.s, &bufs[i], i == 1 ? UTCP_MSG_EOR : 0), 0);
+	}
+	seg = tt_next(&t);
+	assert_non_null(seg);
+	assert_int_equal(seg->len, 6000);
+	assert_int_equal(seg->gso_size, MSS);
+	assert_true(seg->flags & TH_PSH);
+	seg = tt_next(&t);
+	assert_non_null(seg);
+	assert_int_equal(seg->len, 3000);
+	tt_in(&t, ". 1:1(0) ack 9001");
+	tt_end(&t);
+}
+
+/* A write of nothing ends the record; one that was taken in part does not, and
+   what is left unsent takes its marks along. */
+static void
+records_end_late_or_not(void **state)
+{
+	static uint8_t data[10000];
+	struct tt t;
+
+	(void)state;
+	begin(&t, TT_SACK);
+	set(&t, UTCP_OPT_SNDBUF, 4096);
+	set(&t, UTCP_OPT_CORK, 1);
+	write_flags(&t, 100, 0);
+	assert_int_equal(utcp_write(t.s, NULL, 0, UTCP_MSG_EOR), 0);
+	write_flags(&t, 100, UTCP_MSG_EOR);
+	tt_expect(&t, "P. 1:101(100)");
+	tt_expect(&t, "P. 101:201(100)");
+	/* All is sent: there is nothing to end. */
+	assert_int_equal(utcp_write(t.s, NULL, 0, UTCP_MSG_EOR), 0);
+	t.no_pattern = true;
+	assert_int_equal(utcp_write(t.s, data, sizeof(data), UTCP_MSG_EOR),
+			 3896);
+	tt_expect(&t, ". 201:1661(1460)");
+	tt_expect(&t, ". 1661:3121(1460)");
+	tt_none(&t); /* 976 wait for the rest */
+	tt_in(&t, ". 1:1(0) ack 3121 win 0");
+	write_flags(&t, 10, UTCP_MSG_EOR);
+	write_flags(&t, 10, UTCP_MSG_EOR);
+	tt_none(&t);
+	tt_end(&t);
+}
+
 static void
 fin_rides_on_the_last_data(void **state)
 {
@@ -510,6 +618,9 @@ main(void)
 		cmocka_unit_test(cork_taken_off_sends),
 		cmocka_unit_test(more_waits_for_the_next_write),
 		cmocka_unit_test(eor_pushes_in_spite_of_cork),
+		cmocka_unit_test(segments_end_with_their_record),
+		cmocka_unit_test(records_of_one_gso_packet),
+		cmocka_unit_test(records_end_late_or_not),
 		cmocka_unit_test(fin_rides_on_the_last_data),
 		cmocka_unit_test(gso_sends_the_window_as_one),
 		cmocka_unit_test(gso_keeps_to_its_maximum),

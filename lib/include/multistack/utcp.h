@@ -286,7 +286,9 @@ UTCP_EXTERN int utcp_connect(utcp_sock_t *s, const utcp_addr_t *peer);
 
 #define UTCP_MSG_PEEK 0x02   /* read: leave it there */
 #define UTCP_MSG_MORE 0x8000 /* write: as cork, for this call */
-#define UTCP_MSG_EOR 0x80    /* write: push what there is */
+/* write: a record ends with it; it is pushed, and no segment has bytes of two.
+   TCP itself knows no records: the other side need not see where they end. */
+#define UTCP_MSG_EOR 0x80
 
 /* Bytes copied; 0: the peer has closed its side. -EAGAIN, -ENOTCONN, and once
    the error that ended the connection (-ECONNRESET, -ETIMEDOUT, ...). */
@@ -327,8 +329,8 @@ typedef struct utcp_buf_s {
 	uint64_t seq_;		  /* the stack's */
 } utcp_buf_t;
 /* Takes all of it, whatever UTCP_OPT_SNDBUF is (utcp_poll tells when it would
-   be polite). flags: UTCP_MSG_MORE. -EINVAL (empty), -EPIPE, -ENOTCONN, or the
-   connection's error; then the buffer stays the caller's. */
+   be polite). flags: UTCP_MSG_MORE, UTCP_MSG_EOR. -EINVAL (empty), -EPIPE,
+   -ENOTCONN, or the connection's error; then the buffer stays the caller's. */
 UTCP_EXTERN int utcp_send(utcp_sock_t *s, utcp_buf_t *buf, int flags);
 
 #define UTCP_SHUT_RD 0
