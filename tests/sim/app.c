@@ -193,6 +193,12 @@ do_write(struct ep *e, uint64_t left)
 	}
 }
 
+static bool
+is_right(const struct ep *e, uint64_t ofs, const uint8_t *b, size_t len)
+{
+	return e->conf.any_data || pattern_is(e->id, !e->first, ofs, b, len);
+}
+
 static ssize_t
 read_some(struct ep *e, size_t max)
 {
@@ -206,8 +212,7 @@ read_some(struct ep *e, size_t max)
 		max = CHUNK;
 	if (!e->conf.zero_copy) {
 		n = utcp_read(e->s, buf, max, 0);
-		if (n > 0 &&
-		    !pattern_is(e->id, !e->first, e->got, buf, (size_t)n))
+		if (n > 0 && !is_right(e, e->got, buf, (size_t)n))
 			sim_fail(e->node->w, "wrong data at %llu",
 				 (unsigned long long)e->got);
 		return n;
@@ -219,8 +224,7 @@ read_some(struct ep *e, size_t max)
 		return utcp_read(e->s, buf, 1, 0);
 	for (i = 0; i < num && sum < max; i++) {
 		len = views[i].len < max - sum ? views[i].len : max - sum;
-		if (!pattern_is(e->id, !e->first, e->got + sum, views[i].data,
-				len))
+		if (!is_right(e, e->got + sum, views[i].data, len))
 			sim_fail(e->node->w, "wrong data at %llu",
 				 (unsigned long long)(e->got + sum));
 		sum += len;

@@ -32,6 +32,7 @@ void case_mtu(uint64_t seed);
 void case_open(uint64_t seed);
 void case_attack(uint64_t seed);
 void case_vanish(uint64_t seed);
+void case_hostile(uint64_t seed);
 void case_udp(uint64_t seed);
 
 #endif /* CASES_H */

@@ -10,6 +10,8 @@ const struct group sim_groups[] = {
 	{ "many", "hundreds of short connections", case_many, 300 },
 	{ "mtu", "paths that carry less, told or silent", case_mtu, 80 },
 	{ "attack", "forged segments, SYNs by the thousand", case_attack, 12 },
+	{ "hostile", "others do what they can against the server", case_hostile,
+	  16 },
 	{ "vanish", "the link is cut for ever", case_vanish, 300 },
 	{ "udp", "datagrams and their fragments", case_udp, 300 },
 	{ "wrap", "sequence numbers and timestamps wrap", case_wrap, 200 },

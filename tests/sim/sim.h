@@ -254,6 +254,7 @@ struct ep_conf {
 	uint64_t read_gap_ns; /* pause after each read */
 	bool zero_copy;	      /* utcp_send, utcp_views */
 	bool may_fail;	      /* an error ends the script, and is fine */
+	bool any_data;	      /* what is read is not looked at */
 	bool waits;	      /* closes when the peer has all: what closes
 				 earlier gives up early on a bad link */
 	uint16_t write_flags;
