@@ -344,6 +344,8 @@ utcp__siphash(const uint64_t key[2], const void *data, size_t len)
 
 	for (; len >= 8; len -= 8, p += 8) {
 		memcpy(&m, p, 8);
+		if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+			m = __builtin_bswap64(m);
 		sip_word(&s, m);
 	}
 	for (i = 0; i < len; i++)
