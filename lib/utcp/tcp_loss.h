@@ -29,7 +29,8 @@ struct utcp__seg {
 	uint32_t seq, len;	   /* len with SYN and FIN, which count 1 */
 	uint16_t flags;		   /* SEG_* */
 	uint8_t times;		   /* sent */
-	uint16_t unit; /* bytes of each segment on the wire (mss, gso_size) */
+	uint16_t unit;	/* bytes of each segment on the wire (mss, gso_size) */
+	uint16_t order; /* of sending, of those of one time */
 	uint64_t sent_ns;
 	/* for the rate sample, when it was sent last */
 	uint64_t delivered, delivered_ns, first_sent_ns, lost;
@@ -196,8 +197,9 @@ void utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w);
 void utcp__prr(utcp_sock_t *s, uint32_t delivered, bool safe);
 /* Slows down once, without anything to send again: ECN, TLP. */
 void utcp__enter_cwr(utcp_sock_t *s, uint32_t acked, enum utcp_cc_event why);
-/* Losses were marked: fast recovery, if not there already. */
-void utcp__enter_fast(utcp_sock_t *s, const struct utcp__ackwork *w);
+/* Losses were marked, by an ACK or by time (NULL): fast recovery, if not there
+   already. */
+void utcp__losses(utcp_sock_t *s, const struct utcp__ackwork *w);
 
 /* cc.c */
 uint32_t utcp__initial_window(const utcp_sock_t *s);

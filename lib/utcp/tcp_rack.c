@@ -18,11 +18,17 @@
 #define TLP_ACK_DELAY (200 * MSEC)
 #define REO_PERSIST 16
 
-/* Section 6.2, RACK_sent_after() */
+/* Section 6.2, RACK_sent_after(): whether the newest that arrived was sent after
+   seg, up to end. Of one time, the order of sending comes before the numbers: new
+   data may have left before what is sent again. */
 static inline bool
-sent_after(uint64_t t1, uint32_t end1, uint64_t t2, uint32_t end2)
+newest_after(const utcp_sock_t *s, const struct utcp__seg *seg, uint32_t end)
 {
-	return t1 > t2 || (t1 == t2 && seq_lt(end2, end1));
+	int16_t later = (int16_t)(s->busy->rack_order - seg->order);
+
+	if (s->busy->rack_sent_ns != seg->sent_ns)
+		return s->busy->rack_sent_ns > seg->sent_ns;
+	return later > 0 || (later == 0 && seq_lt(end, s->rack_end));
 }
 
 /* Step 2: the newest segment that arrived, and its round trip. */
@@ -43,8 +49,9 @@ utcp__rack_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
 			return;
 	}
 	s->rack_rtt_ns = rtt;
-	if (sent_after(seg->sent_ns, end, s->busy->rack_sent_ns, s->rack_end)) {
+	if (!newest_after(s, seg, end)) {
 		s->busy->rack_sent_ns = seg->sent_ns;
+		s->busy->rack_order = seg->order;
 		s->rack_end = end;
 	}
 }
@@ -99,8 +106,7 @@ utcp__rack_detect(utcp_sock_t *s)
 	for (; l != &s->busy->sent; l = next) {
 		next = l->next;
 		seg = CONTAINER(l, struct utcp__seg, by_time);
-		if (!sent_after(s->busy->rack_sent_ns, s->rack_end,
-				seg->sent_ns, seg->seq + seg->len))
+		if (!newest_after(s, seg, seg->seq + seg->len))
 			break;
 		due = seg->sent_ns + wnd;
 		if (due > now) {
@@ -127,8 +133,7 @@ utcp__rack_timeout(utcp_sock_t *s)
 	utcp__rack_detect(s);
 	if (!s->busy->lost_hint)
 		return;
-	if (s->loss_seen && s->recovery < REC_FAST)
-		utcp__enter_fast(s, NULL);
+	utcp__losses(s, NULL);
 	utcp__prr(s, 0, false);
 	utcp__rto_restart(s);
 	utcp__want_output(s);

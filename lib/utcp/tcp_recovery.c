@@ -20,6 +20,7 @@ reduce(utcp_sock_t *s, uint32_t acked, uint32_t sacked, enum utcp_cc_event why)
 		s->cwr_owed = true; /* RFC 3168 section 6.1.2 */
 	s->tlp_out = 0;
 	s->high_seq = s->snd_nxt;
+	s->busy->reduced_ns = s->u->now_ns;
 	s->busy->prr_delivered = s->busy->prr_out = 0;
 	/* RFC 9937 section 6.2: RecoverFS */
 	s->busy->prr_fs = s->out_bytes - s->sacked_bytes + sacked + acked;
@@ -57,8 +58,8 @@ utcp__enter_cwr(utcp_sock_t *s, uint32_t acked, enum utcp_cc_event why)
 	utcp__cc_event(s, why);
 }
 
-void
-utcp__enter_fast(utcp_sock_t *s, const struct utcp__ackwork *w)
+static void
+enter_fast(utcp_sock_t *s, const struct utcp__ackwork *w)
 {
 	COUNT(s->u, FAST_RECOVERY);
 	s->loss_seen = false;
@@ -72,6 +73,37 @@ utcp__enter_fast(utcp_sock_t *s, const struct utcp__ackwork *w)
 	s->recovery = REC_FAST;
 	utcp__tm_clear(s, UTCP__TM_TLP);
 	utcp__cc_event(s, UTCP_CC_LOSS);
+}
+
+/*
+ * A retransmission was lost that was sent after the last reduction: RFC 5681
+ * section 4.3 wants the window lowered again, which RFC 6675 leaves to the
+ * timeout, as it cannot tell, and RFC 8985 section 3.4 to this. After a timeout
+ * it ends slow start.
+ */
+static void
+reduce_again(utcp_sock_t *s, const struct utcp__ackwork *w)
+{
+	if (s->recovery == REC_FAST && s->cc.cwnd < s->cc.ssthresh)
+		s->cc.cwnd = s->cc.ssthresh; /* on its way there, by PRR */
+	if (s->recovery == REC_LOSS) {
+		s->frto = s->frto_new = false;
+		enter_fast(s, w);
+		return;
+	}
+	reduce(s, w ? w->acked : 0, w ? w->sacked : 0, UTCP_CC_LOSS);
+	utcp__cc_event(s, UTCP_CC_LOSS);
+}
+
+void
+utcp__losses(utcp_sock_t *s, const struct utcp__ackwork *w)
+{
+	if (s->loss_seen && s->recovery < REC_FAST)
+		enter_fast(s, w);
+	else if (s->again_seen && s->recovery >= REC_FAST && s->cc_mod &&
+		 !utcp__cc_own(s))
+		reduce_again(s, w);
+	s->again_seen = false;
 }
 
 /* RFC 9937 section 6.2 */
@@ -221,7 +253,7 @@ utcp__loss_timeout(utcp_sock_t *s)
 		    seg->sent_ns + s->rack_rtt_ns <= s->u->now_ns)
 			utcp__mark_lost(s, seg, true);
 	}
-	s->loss_seen = false;
+	s->loss_seen = s->again_seen = false;
 	if (s->backoff < BACKOFF_MAX)
 		s->backoff++;
 	if (s->cc_mod && !utcp__cc_own(s))
@@ -366,8 +398,7 @@ utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 		       (before == REC_CWR || before == REC_FAST);
 	ecn_echo(s, w);
 	detect(s, w);
-	if (s->loss_seen && s->recovery < REC_FAST)
-		utcp__enter_fast(s, w);
+	utcp__losses(s, w);
 	if (s->recovery == REC_CWR && !s->out_bytes)
 		leave(s); /* nobody else will come to end it */
 	if (s->recovery <= REC_DISORDER) {

@@ -31,6 +31,7 @@ note_sent(utcp_sock_t *s, struct utcp__seg *seg)
 	const struct utcp__cc_mod *mod = s->cc_mod;
 
 	seg->sent_ns = s->u->now_ns;
+	seg->order = s->busy->sent_order++;
 	seg->unit = s->mss;
 	if (seg->times < UINT8_MAX)
 		seg->times++;

@@ -204,6 +204,108 @@ a_lost_retransmission_goes_again(void **state)
 	tt_end(&t);
 }
 
+/* New data left first, then, in the same instant of the clock, what was lost: the
+   first says nothing of the second. */
+static void
+equal_times_are_no_order(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	begin(&t);
+	tt_write(&t, 40 * M);
+	assert_int_equal(tt_skip(&t), 10);
+	tt_run(&t, RTT);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(3));
+	seg_is(&t, 11);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(4));
+	seg_is(&t, 12);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(5));
+	seg_is(&t, 1);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(11));
+	tt_skip(&t);
+	tt_run(&t, RTT);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(13));
+	tt_skip(&t);
+	tt_in(&t, ". 1:1(0) ack %u", AT(13));
+	assert_int_equal(tt_counter(&t, UTCP_CTR_RETRANS_SEGS), 1);
+	assert_int_equal(tt_info(&t).recovery, 0);
+	tt_end(&t);
+}
+
+/* RFC 5681 section 4.3: then the window is lowered again; but once for all that
+   was sent again in the same round trip. */
+static void
+lost_retransmissions_lower_the_window_again(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	begin(&t);
+	tt_write(&t, 40 * M);
+	assert_int_equal(tt_skip(&t), 10);
+	tt_run(&t, RTT);
+	/* 1 and 2 of 1 to 10 are lost, and so are they when sent again. */
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(3), AT(9));
+	seg_is(&t, 1);
+	seg_is(&t, 2);
+	tt_skip(&t); /* new data */
+	assert_int_equal(tt_info(&t).ssthresh_bytes, 5 * M);
+	tt_run(&t, MSEC);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(3), AT(11));
+	tt_skip(&t);
+	assert_int_equal(tt_info(&t).ssthresh_bytes, 5 * M);
+	tt_run(&t, RTT);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(3), AT(12));
+	seg_is(&t, 1);
+	tt_skip(&t);
+	assert_int_equal(tt_info(&t).ssthresh_bytes, 5 * M / 2);
+	assert_int_equal(tt_info(&t).recovery, 3);
+	/* 1 arrives now, 2 is found to be lost again with it. */
+	tt_run(&t, RTT);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(2), AT(3), AT(13));
+	tt_skip(&t);
+	assert_int_equal(tt_info(&t).ssthresh_bytes, 5 * M / 2);
+	tt_run(&t, RTT);
+	tt_in(&t, ". 1:1(0) ack %u", t.s->snd_nxt - t.s->iss);
+	assert_int_equal(tt_info(&t).recovery, 0);
+	assert_int_equal(tt_info(&t).cwnd_bytes, 5 * M / 2);
+	assert_int_equal(tt_counter(&t, UTCP_CTR_TIMEOUTS), 0);
+	tt_end(&t);
+}
+
+/* Of what a timeout sent again: it is no more slow start. */
+static void
+lost_after_a_timeout_ends_slow_start(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	begin(&t);
+	tt_write(&t, 10 * M);
+	assert_int_equal(tt_skip(&t), 10);
+	tt_run(&t, 4 * SEC / 10); /* a probe and the timeout */
+	while (tt_info(&t).recovery != 4)
+		tt_run(&t, 10 * MSEC);
+	tt_skip(&t);
+	tt_run(&t, RTT);
+	tt_in(&t, ". 1:1(0) ack %u", AT(2));
+	seg_is(&t, 2);
+	seg_is(&t, 3);
+	assert_int_equal(tt_info(&t).ssthresh_bytes, 5 * M);
+	/* 2 is lost again. */
+	tt_run(&t, RTT);
+	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(2), AT(3), AT(4));
+	seg_is(&t, 2);
+	assert_int_equal(tt_info(&t).recovery, 3);
+	assert_int_equal(tt_info(&t).ssthresh_bytes, 2 * M);
+	tt_run(&t, RTT);
+	tt_skip(&t);
+	tt_in(&t, ". 1:1(0) ack %u", t.s->snd_nxt - t.s->iss);
+	assert_int_equal(tt_info(&t).recovery, 0);
+	tt_end(&t);
+}
+
 /* ---- tail loss probes (section 7) ------------------------------------------- */
 
 static void
@@ -338,6 +440,9 @@ main(void)
 		cmocka_unit_test(reordering_is_learnt_from_an_undo),
 		cmocka_unit_test(dsacks_make_the_window_longer),
 		cmocka_unit_test(a_lost_retransmission_goes_again),
+		cmocka_unit_test(equal_times_are_no_order),
+		cmocka_unit_test(lost_retransmissions_lower_the_window_again),
+		cmocka_unit_test(lost_after_a_timeout_ends_slow_start),
 		cmocka_unit_test(a_probe_sends_the_last_again),
 		cmocka_unit_test(a_probe_prefers_new_data),
 		cmocka_unit_test(a_single_segment_waits_for_the_delayed_ack),
