@@ -131,7 +131,8 @@ resend(utcp_sock_t *s, struct utcp__out *o, struct utcp__seg *seg)
 		return utcp__segment_syn(s, o);
 	if (seg->flags & SEG_FIN)
 		out.flags |= TH_FIN;
-	if (data && utcp__ofs_of(s, seg->seq) + data == s->end_ofs)
+	if (out.gso_size ||
+	    (data && utcp__ofs_of(s, seg->seq) + data == s->end_ofs))
 		out.flags |= TH_PSH;
 	err = utcp__segment(s, o, &out);
 	if (err < 0)
@@ -299,8 +300,12 @@ send_data(utcp_sock_t *s, struct utcp__out *o, uint32_t n, uint32_t full,
 			s->snd_sml = s->snd_una;
 		s->busy->progress_ns = s->u->now_ns;
 	}
-	if (n && (last || (UNLIKELY(s->busy->eor != NULL) &&
-			   s->busy->eor->next->ofs == end_ofs)))
+	/* With what was written last, a record's end (RFC 9293 section 3.9.1.2),
+	   and on several segments at once, which the receiver need not hold for
+	   more to join. */
+	if (out.gso_size ||
+	    (n && (last || (UNLIKELY(s->busy->eor != NULL) &&
+			    s->busy->eor->next->ofs == end_ofs))))
 		out.flags |= TH_PSH;
 	if (last && fin_waits(s) && window_from(s, s->snd_nxt) > n) {
 		out.flags |= TH_FIN;
