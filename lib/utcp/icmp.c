@@ -14,11 +14,6 @@
 #include "tcp_syn.h"
 #include "udp.h"
 
-#define PROTO_ICMP 1
-#define PROTO_TCP 6
-#define PROTO_UDP 17
-#define PROTO_ICMP6 58
-
 #define EXT_MAX 8
 #define QUOTE4_MAX 548	/* RFC 1812 section 4.3.2.3: 576 in all */
 #define QUOTE6_MAX 1232 /* RFC 4443 section 2.4 (c): 1280 in all */

@@ -11,12 +11,7 @@
 #include "udp.h"
 
 #define PROTO_HOPOPTS 0
-#define PROTO_ICMP 1
-#define PROTO_TCP 6
-#define PROTO_UDP 17
 #define PROTO_ROUTING 43
-#define PROTO_FRAGMENT 44
-#define PROTO_ICMP6 58
 #define PROTO_NONE 59
 #define PROTO_DSTOPTS 60
 
@@ -158,14 +153,6 @@ utcp__csum_good(const struct utcp__in *in, uint8_t proto)
 
 /* ---- to the transports ------------------------------------------------------ */
 
-static bool
-to_many(const struct utcp__key *k)
-{
-	if (k->family == 6)
-		return k->laddr[0] == 0xff;
-	return k->laddr[0] >= 224;
-}
-
 static void
 tcp(utcp_t *u, struct utcp__in *in)
 {
@@ -174,7 +161,7 @@ tcp(utcp_t *u, struct utcp__in *in)
 		return;
 	}
 	/* RFC 9293 section 3.9.2.3: connections are of two. */
-	if (to_many(&in->key)) {
+	if (utcp__is_many(in->key.laddr, in->key.family)) {
 		COUNT(u, DROP_CLOSED);
 		return;
 	}
@@ -370,7 +357,7 @@ options6(utcp_t *u, struct utcp__in *in, uint32_t len)
 		case 0:
 			break;
 		case 3:
-			if (to_many(&in->key))
+			if (utcp__is_many(in->key.laddr, in->key.family))
 				return false;
 			/* fall through */
 		case 2:

@@ -5,11 +5,6 @@
  */
 #include "stack.h"
 
-#define PROTO_TCP 6
-#define PROTO_UDP 17
-#define PROTO_ICMP 1
-#define PROTO_FRAGMENT 44
-
 #define IP_DF 0x4000
 #define IP_MF 0x2000
 

@@ -12,7 +12,6 @@
 /* RFC 6056 section 3.2, without those that services have by custom. */
 #define EPHEMERAL_FIRST 10240u
 #define EPHEMERAL_NUM (65536u - EPHEMERAL_FIRST)
-#define PROTO_TCP 6
 #define CHAINS_FIRST 256u
 #define CHAINS_MAX 16384u
 
@@ -36,14 +35,6 @@ utcp__ports_deinit(utcp_t *u)
 	UTCP_ASSERT(u->num_ports == 0);
 	utcp__free(u, u->ports, (u->port_mask + 1ul) * sizeof(*u->ports));
 	u->ports = NULL;
-}
-
-static bool
-wildcard(const utcp_addr_t *a)
-{
-	static const uint8_t any[16];
-
-	return memcmp(a->addr, any, 16) == 0;
 }
 
 static struct utcp__link *
@@ -108,11 +99,11 @@ static bool
 overlap(const struct utcp__port *p, const utcp_addr_t *a, bool v6only)
 {
 	if (p->addr.family == a->family)
-		return wildcard(&p->addr) || wildcard(a) ||
+		return utcp__is_any(&p->addr) || utcp__is_any(a) ||
 		       memcmp(p->addr.addr, a->addr, 16) == 0;
 	if (p->addr.family == 6)
-		return wildcard(&p->addr) && !p->v6only;
-	return wildcard(a) && !v6only;
+		return utcp__is_any(&p->addr) && !p->v6only;
+	return utcp__is_any(a) && !v6only;
 }
 
 /*

@@ -14,8 +14,6 @@
 #include "tcp_output.h"
 #include "tcp_syn.h"
 
-#define PROTO_TCP 6
-
 /* ---- beginning and end --------------------------------------------------- */
 
 static utcp_sock_t *
@@ -192,27 +190,19 @@ static void
 send_rst(utcp_sock_t *s, uint32_t seq, uint8_t flags)
 {
 	utcp_t *u = s->u;
-	uint8_t th[32] = { 0 };
-	uint32_t bytes = 20;
+	struct utcp__bare rst = {
+		.seq = seq,
+		.ack = flags & TH_ACK ? s->rcv_nxt : 0,
+		.flags = flags,
+		.tos = (uint8_t)(OPT(s, DSCP) << 2),
+		.ttl = (uint8_t)OPT(s, TTL),
+		.opts.ts_val = utcp__ts_now(u, s->ts_ofs),
+		.opts.ts_ecr = s->ts_recent,
+	};
 
-	if (s->negotiated & UTCP_GOT_TIMESTAMPS) { /* RFC 7323 section 3.2 */
-		struct utcp__opt_out op = {
-			.opts = TO_TS,
-			.ts_val = utcp__ts_now(u, s->ts_ofs),
-			.ts_ecr = s->ts_recent,
-		};
-
-		bytes += utcp__tcp_options(th + 20, &op);
-	}
-	memcpy(th, &s->ent.key.lport_be, 2);
-	memcpy(th + 2, &s->ent.key.rport_be, 2);
-	put32(th + 4, seq);
-	if (flags & TH_ACK)
-		put32(th + 8, s->rcv_nxt);
-	th[12] = (uint8_t)(bytes / 4 << 4);
-	th[13] = flags;
-	if (utcp__ctl(u, &s->ent.key, PROTO_TCP, th, bytes, 16,
-		      (uint8_t)(OPT(s, DSCP) << 2), (uint8_t)OPT(s, TTL)) == 0)
+	if (s->negotiated & UTCP_GOT_TIMESTAMPS) /* RFC 7323 section 3.2 */
+		rst.opts.opts = TO_TS;
+	if (utcp__ctl_tcp(u, &s->ent.key, &rst) == 0)
 		COUNT(u, RESETS_OUT);
 }
 
@@ -272,7 +262,7 @@ utcp__conn_init(utcp_sock_t *s)
 
 	s->pmtu = (uint16_t)(mtu < 65535 ? mtu : 65535);
 	/* RFC 9293 section 3.7.1: without the option. */
-	s->peer_mss = k->family == 4 ? 536 : 1220;
+	s->peer_mss = utcp__default_mss(k->family);
 	s->ts_ofs = utcp__ts_offset(u, k);
 	s->rto_ns = (uint64_t)OPT(s, INITRTO_NS);
 	s->reordering = 3;

@@ -7,16 +7,6 @@
 #include "tcp_input.h"
 #include "tcp_syn.h"
 
-#define PROTO_TCP 6
-
-static bool
-wildcard(const utcp_addr_t *a)
-{
-	static const uint8_t any[16];
-
-	return memcmp(a->addr, any, a->family == 4 ? 4 : 16) == 0;
-}
-
 /* Copies an address, what is behind an IPv4 address zeroed. */
 static int
 take_addr(const utcp_sock_t *s, const utcp_addr_t *from, utcp_addr_t *to)
@@ -33,15 +23,6 @@ take_addr(const utcp_sock_t *s, const utcp_addr_t *from, utcp_addr_t *to)
 	return 0;
 }
 
-static bool
-to_many(const utcp_addr_t *a)
-{
-	if (a->family == 6)
-		return a->addr[0] == 0xff;
-	/* Multicast, reserved and the limited broadcast. */
-	return a->addr[0] >= 224;
-}
-
 int
 utcp_bind(utcp_sock_t *s, const utcp_addr_t *local)
 {
@@ -55,7 +36,7 @@ utcp_bind(utcp_sock_t *s, const utcp_addr_t *local)
 		return r;
 	if (s->port || s->state != UTCP_CLOSED || s->dead)
 		return -EINVAL;
-	if (to_many(&a))
+	if (utcp__is_many(a.addr, a.family))
 		return -EADDRNOTAVAIL;
 	r = utcp__port_take(s->u, &a, PROTO_TCP, OPT(s, V6ONLY),
 			    OPT(s, REUSEADDR), &s->port);
@@ -128,7 +109,7 @@ source_addr(const utcp_sock_t *s, struct utcp__key *k)
 	const utcp_t *u = s->u;
 	unsigned int i;
 
-	if (s->port && !wildcard(&s->port->addr)) {
+	if (s->port && !utcp__is_any(&s->port->addr)) {
 		memcpy(k->laddr, s->port->addr.addr, 16);
 		return 0;
 	}
@@ -184,7 +165,7 @@ utcp_connect(utcp_sock_t *s, const utcp_addr_t *peer)
 		r = take_addr(s, peer, &a);
 	if (r)
 		return r;
-	if (!a.port_be || wildcard(&a) || to_many(&a))
+	if (!a.port_be || utcp__is_any(&a) || utcp__is_many(a.addr, a.family))
 		return -EINVAL;
 	memcpy(k.raddr, a.addr, 16);
 	k.rport_be = a.port_be;

@@ -239,9 +239,8 @@ utcp__replace_ent(utcp_t *u, struct utcp__ent *from, struct utcp__ent *to)
 static int
 fit(const struct utcp__port *p, const struct utcp__key *k)
 {
-	static const uint8_t any[16];
 	size_t bytes = k->family == 4 ? 4 : 16;
-	bool wild = memcmp(p->addr.addr, any, 16) == 0;
+	bool wild = utcp__is_any(&p->addr);
 
 	if (p->addr.port_be != k->lport_be)
 		return 0;

@@ -125,7 +125,7 @@ utcp__cookie_send(utcp_sock_t *l, const struct utcp__seg_in *seg, bool ecn)
 
 	say(l, &said);
 	if ((seg->opts & TO_MSS) == 0)
-		mss = k->family == 4 ? 536 : 1220;
+		mss = utcp__default_mss(k->family);
 	while (size > 0 && sizes[size] > mss)
 		size--;
 	both = seg->opts & said.offered;

@@ -28,7 +28,7 @@ utcp__tcp_input(utcp_t *u, struct utcp__in *in)
 		COUNT(u, DROP_HEADER);
 		return;
 	}
-	if (!in->csum_ok && !utcp__csum_good(in, 6)) {
+	if (!in->csum_ok && !utcp__csum_good(in, PROTO_TCP)) {
 		COUNT(u, DROP_CSUM);
 		return;
 	}
@@ -58,25 +58,19 @@ utcp__tcp_input(utcp_t *u, struct utcp__in *in)
 void
 utcp__tcp_refuse(utcp_t *u, const struct utcp__seg_in *seg)
 {
-	uint8_t h[20] = { 0 };
-	uint32_t end = seg->seq + seg->len;
+	struct utcp__bare rst = { .flags = TH_RST, .ttl = 64 };
 
 	/* Section 3.5.2: a reset answers no reset. */
 	if ((seg->flags & TH_RST) != 0 || !utcp__allow_answer(u))
 		return;
-	memcpy(h, &seg->in->key.lport_be, 2);
-	memcpy(h + 2, &seg->in->key.rport_be, 2);
-	h[12] = 5 << 4;
 	if ((seg->flags & TH_ACK) != 0) {
-		put32(h + 4, seg->ack);
-		h[13] = TH_RST;
+		rst.seq = seg->ack;
 	} else {
-		end += (seg->flags & TH_SYN) != 0;
-		end += (seg->flags & TH_FIN) != 0;
-		put32(h + 8, end);
-		h[13] = TH_RST | TH_ACK;
+		rst.flags |= TH_ACK;
+		rst.ack = seg->seq + seg->len + ((seg->flags & TH_SYN) != 0) +
+			  ((seg->flags & TH_FIN) != 0);
 	}
-	if (utcp__ctl(u, &seg->in->key, 6, h, sizeof(h), 16, 0, 64) == 0)
+	if (utcp__ctl_tcp(u, &seg->in->key, &rst) == 0)
 		COUNT(u, RESETS_OUT);
 }
 

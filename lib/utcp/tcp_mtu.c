@@ -51,7 +51,7 @@ family_of(const utcp_sock_t *s)
 static inline uint32_t
 headers_of(const utcp_sock_t *s)
 {
-	return family_of(s) == 4 ? 40 : 60;
+	return utcp__header_bytes(family_of(s));
 }
 
 /* The interface's, and no more than the peer can take at all. */
@@ -63,7 +63,7 @@ limit_of(const utcp_sock_t *s)
 
 	/* RFC 9293 section 3.7.1 */
 	if (peer == 0)
-		peer = family_of(s) == 4 ? 536 : 1220;
+		peer = utcp__default_mss(family_of(s));
 	peer += headers_of(s);
 	return peer < limit ? peer : limit;
 }

@@ -69,7 +69,7 @@ utcp__negotiate(utcp_sock_t *s, const struct utcp__seg_in *seg,
 		uint16_t offered)
 {
 	uint16_t both = seg->opts & offered;
-	uint16_t dflt = s->ent.key.family == 4 ? 536 : 1220;
+	uint16_t dflt = utcp__default_mss(s->ent.key.family);
 
 	/* RFC 9293 section 3.7.1 (MUST-15) */
 	s->peer_mss = (seg->opts & TO_MSS) != 0 ? seg->mss : dflt;

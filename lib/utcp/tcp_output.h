@@ -31,7 +31,7 @@ utcp__ofs_of(const utcp_sock_t *s, uint32_t seq)
 {
 	/* The SYN counts one, as long as it is not acknowledged. */
 	return s->una_ofs + (seq - s->snd_una) -
-	       (s->una_ofs == 0 && s->snd_una == s->iss && seq != s->iss);
+	       (utcp__syn_unacked(s) && seq != s->iss);
 }
 
 /* tcp_segment.c: one segment, into the caller's buffers. */

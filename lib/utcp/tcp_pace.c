@@ -3,9 +3,6 @@
 #include "cc.h"
 #include "tcp_output.h"
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-
 #define UNPACED_SEGS 10 /* an initial window leaves as it is (RFC 6928) */
 #define BURST_MIN_SEGS 2
 #define LATE_NS MSEC /* of a timer, which is made up for */

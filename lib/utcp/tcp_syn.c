@@ -112,20 +112,18 @@ send_synack(const struct utcp__syn *syn, bool ecn)
 void
 utcp__synack_send(utcp_sock_t *l, const struct utcp__synack *a)
 {
-	uint8_t h[60] = { 0 };
-	uint32_t bytes = 20 + utcp__tcp_options(h + 20, &a->opts);
+	const struct utcp__bare synack = {
+		.seq = a->iss,
+		.ack = a->irs + 1,
+		.wnd = a->wnd,
+		/* RFC 3168 section 6.1.1 */
+		.flags = TH_SYN | TH_ACK | (a->ecn ? TH_ECE : 0),
+		.tos = (uint8_t)(OPT(l, DSCP) << 2),
+		.ttl = (uint8_t)OPT(l, TTL),
+		.opts = a->opts,
+	};
 
-	memcpy(h, &a->key->lport_be, 2);
-	memcpy(h + 2, &a->key->rport_be, 2);
-	put32(h + 4, a->iss);
-	put32(h + 8, a->irs + 1);
-	h[12] = (uint8_t)(bytes << 2);
-	h[13] = TH_SYN | TH_ACK;
-	if (a->ecn) /* RFC 3168 section 6.1.1 */
-		h[13] |= TH_ECE;
-	put16(h + 14, a->wnd);
-	utcp__ctl(l->u, a->key, 6, h, bytes, 16, (uint8_t)(OPT(l, DSCP) << 2),
-		  (uint8_t)OPT(l, TTL));
+	utcp__ctl_tcp(l->u, a->key, &synack);
 }
 
 static bool
@@ -336,9 +334,9 @@ syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
 	syn->wnd_said = said.wnd;
 	syn->wscale_said = said.wscale;
 	syn->opts = (uint8_t)(seg->opts & said.offered);
-	syn->mss = (seg->opts & TO_MSS) != 0  ? seg->mss
-		   : seg->in->key.family == 4 ? 536
-					      : 1220;
+	syn->mss = (seg->opts & TO_MSS) != 0
+		       ? seg->mss
+		       : utcp__default_mss(seg->in->key.family);
 	syn->wnd = (uint16_t)seg->wnd;
 	syn->wscale = seg->wscale;
 	syn->ts_recent = (seg->opts & TO_TS) != 0 ? seg->ts_val : 0;
@@ -438,29 +436,22 @@ static void
 syn_ack_odd(struct utcp__syn *syn)
 {
 	utcp_t *u = syn->listener->u;
-	struct utcp__opt_out o = { 0 };
-	uint8_t h[60] = { 0 };
-	uint32_t bytes = 20;
+	unsigned int scale = syn->opts & TO_WSCALE ? syn->wscale_said : 0;
+	const struct utcp__bare ack = {
+		.seq = syn->iss + 1,
+		.ack = syn->irs + 1,
+		.wnd = (uint16_t)(syn->wnd_said >> scale),
+		.flags = TH_ACK,
+		.ttl = 64,
+		.opts.opts = syn->opts & TO_TS,
+		.opts.ts_val = utcp__ts_now(u, syn->ts_ofs),
+		.opts.ts_ecr = syn->ts_recent,
+	};
 
 	if (utcp__odd_often(u, &syn->odd_ns) || !utcp__allow_challenge(u))
 		return;
 	COUNT(u, CHALLENGE_ACKS);
-	memcpy(h, &syn->ent.key.lport_be, 2);
-	memcpy(h + 2, &syn->ent.key.rport_be, 2);
-	put32(h + 4, syn->iss + 1);
-	put32(h + 8, syn->irs + 1);
-	if ((syn->opts & TO_TS) != 0) {
-		o.opts = TO_TS;
-		o.ts_val = utcp__ts_now(u, syn->ts_ofs);
-		o.ts_ecr = syn->ts_recent;
-		bytes += utcp__tcp_options(h + 20, &o);
-	}
-	h[12] = (uint8_t)(bytes << 2);
-	h[13] = TH_ACK;
-	put16(h + 14,
-	      (uint32_t)syn->wnd_said >>
-		  ((syn->opts & TO_WSCALE) != 0 ? syn->wscale_said : 0));
-	utcp__ctl(u, &syn->ent.key, 6, h, bytes, 16, 0, 64);
+	utcp__ctl_tcp(u, &syn->ent.key, &ack);
 }
 
 /* First to fourth of 3.10.7.4: sequence number, RST, SYN. True: go on. */

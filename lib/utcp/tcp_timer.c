@@ -6,21 +6,12 @@
 #include "tcp_output.h"
 #include "tcp_syn.h"
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-
 #define R1 2		 /* RFC 9293 section 3.8.3: doubt the path */
 #define ORPHAN_RETRIES 8 /* nobody waits for the outcome */
 #define BACKOFF_MAX 30
 #define RTO_FALLBACK (3 * SEC) /* RFC 6298 section 5.7 */
 
 /* ---- retransmission ---------------------------------------------------------- */
-
-static bool
-syn_unacked(const utcp_sock_t *s)
-{
-	return s->una_ofs == 0 && s->snd_una == s->iss;
-}
 
 /* The timeout as it is now, with backoff (RFC 6298 section 5.5). */
 static uint64_t
@@ -31,7 +22,7 @@ rto_now(const utcp_sock_t *s)
 
 	/* No sample from the handshake: it was sent more than once, or there
 	   was none. Section 5.7. */
-	if (!s->srtt_ns && !syn_unacked(s))
+	if (!s->srtt_ns && !utcp__syn_unacked(s))
 		rto = MAX(rto, RTO_FALLBACK);
 	if (s->backoff >= BACKOFF_MAX || rto > most >> s->backoff)
 		return most;
@@ -114,7 +105,7 @@ static void
 rexmt_timeout(utcp_sock_t *s)
 {
 	COUNT(s->u, TIMEOUTS);
-	if (syn_unacked(s)) {
+	if (utcp__syn_unacked(s)) {
 		syn_timeout(s);
 		return;
 	}

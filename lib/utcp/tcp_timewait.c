@@ -65,24 +65,19 @@ utcp__timewait_timer(utcp_t *u)
 static void
 send_ack(utcp_t *u, const struct utcp__tw *tw)
 {
-	uint8_t h[60] = { 0 };
-	struct utcp__opt_out o = { 0 };
-	uint32_t bytes = 20;
+	const struct utcp__bare ack = {
+		.seq = tw->snd_nxt,
+		.ack = tw->rcv_nxt,
+		.wnd = (uint16_t)tw->rcv_wnd,
+		.flags = TH_ACK,
+		.tos = tw->tos,
+		.ttl = tw->ttl,
+		.opts.opts = tw->ts ? TO_TS : 0,
+		.opts.ts_val = utcp__ts_now(u, tw->ts_ofs),
+		.opts.ts_ecr = tw->ts_recent,
+	};
 
-	memcpy(h, &tw->ent.key.lport_be, 2);
-	memcpy(h + 2, &tw->ent.key.rport_be, 2);
-	put32(h + 4, tw->snd_nxt);
-	put32(h + 8, tw->rcv_nxt);
-	if (tw->ts) {
-		o.opts = TO_TS;
-		o.ts_val = utcp__ts_now(u, tw->ts_ofs);
-		o.ts_ecr = tw->ts_recent;
-		bytes += utcp__tcp_options(h + 20, &o);
-	}
-	h[12] = (uint8_t)(bytes << 2);
-	h[13] = TH_ACK;
-	put16(h + 14, tw->rcv_wnd);
-	utcp__ctl(u, &tw->ent.key, 6, h, bytes, 16, tw->tos, tw->ttl);
+	utcp__ctl_tcp(u, &tw->ent.key, &ack);
 }
 
 /* What of s stays. */

@@ -5,18 +5,8 @@
 #include "sockbuf.h"
 #include "tcp_output.h"
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-
 #define MSS_LEAST 48u	 /* of what a peer may ask for */
 #define MAXSEG_LEAST 88u /* with all options a segment still carries 48 */
-
-/* Headers of IP and TCP without options. */
-static uint32_t
-header_bytes(uint8_t family)
-{
-	return family == 4 ? 40 : 60;
-}
 
 int
 utcp__wscale_offer(const struct utcp__opts *opts)
@@ -50,7 +40,7 @@ uint16_t
 utcp__mss_offer(const utcp_t *u, const struct utcp__opts *opts, uint8_t family)
 {
 	/* RFC 6691: fixed headers only. */
-	uint32_t mss = utcp__link_mtu(u, family) - header_bytes(family);
+	uint32_t mss = utcp__link_mtu(u, family) - utcp__header_bytes(family);
 
 	mss = MIN(mss, own_limit(opts));
 	return (uint16_t)MIN(mss, 65535u);
@@ -61,9 +51,9 @@ utcp__set_mss(utcp_sock_t *s)
 {
 	uint8_t family = s->ent.key.family;
 	uint32_t pmtu = s->pmtu ? s->pmtu : utcp__link_mtu(s->u, family);
-	uint32_t mss = pmtu - header_bytes(family);
+	uint32_t mss = pmtu - utcp__header_bytes(family);
 	/* Who did not say can take the default: RFC 9293 section 3.7.1. */
-	uint32_t peer = s->peer_mss ? s->peer_mss : family == 4 ? 536 : 1220;
+	uint32_t peer = s->peer_mss ? s->peer_mss : utcp__default_mss(family);
 
 	/* Less is an attack on our time more than a network. */
 	mss = MIN(mss, MAX(peer, MSS_LEAST));

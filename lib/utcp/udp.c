@@ -8,8 +8,6 @@
  */
 #include "udp.h"
 
-#define PROTO_UDP 17
-
 static inline uint32_t
 cost_of(const struct udp_rx *r)
 {

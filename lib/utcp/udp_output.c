@@ -6,7 +6,6 @@
 #include "tcp_output.h"
 #include "udp.h"
 
-#define PROTO_UDP 17
 #define UDP_HEAD 8
 #define TURN 16	 /* packets of one socket, before the next has its turn */
 #define MIN4 552 /* a path so narrow gets no DF: see tcp_mtu.c */

@@ -6,8 +6,6 @@
 #include "tcp_output.h"
 #include "udp.h"
 
-#define PROTO_UDP 17
-
 #define RCVBUF_DFLT (1u << 20)
 #define SNDBUF_DFLT (1u << 20)
 #define DGRAM_MAX4 65507 /* 65535 less the headers */
@@ -66,14 +64,6 @@ utcp__udp_destroy_all(utcp_t *u)
 		utcp_udp_close(CONTAINER(u->udps.next, utcp_udp_t, all));
 }
 
-static bool
-is_wildcard(const utcp_addr_t *a)
-{
-	static const uint8_t zeros[16];
-
-	return memcmp(a->addr, zeros, 16) == 0;
-}
-
 /* An address as others compare it: IPv4 with zeros behind. */
 static utcp_addr_t
 canon(const utcp_addr_t *a)
@@ -128,7 +118,7 @@ speaks(const utcp_udp_t *s, uint8_t family)
 	if (family == s->family)
 		return true;
 	return s->family == 6 && family == 4 && !s->v6only &&
-	       is_wildcard(&s->local);
+	       utcp__is_any(&s->local);
 }
 
 /* The source of what goes to `family`. -EADDRNOTAVAIL: there is none. */
@@ -139,18 +129,18 @@ source(const utcp_udp_t *s, uint8_t family, const utcp_addr_t *wish,
 	const utcp_t *u = s->u;
 	unsigned int i;
 
-	if (wish != NULL && wish->family != 0 && !is_wildcard(wish)) {
+	if (wish != NULL && wish->family != 0 && !utcp__is_any(wish)) {
 		utcp_addr_t w = canon(wish);
 
 		if (w.family != family ||
 		    (w.port_be != 0 && w.port_be != s->local.port_be) ||
-		    (!is_wildcard(&s->local) &&
+		    (!utcp__is_any(&s->local) &&
 		     memcmp(w.addr, s->local.addr, 16) != 0))
 			return -EINVAL;
 		memcpy(addr, w.addr, 16);
 		return 0;
 	}
-	if (!is_wildcard(&s->local)) {
+	if (!utcp__is_any(&s->local)) {
 		memcpy(addr, s->local.addr, 16);
 		return 0;
 	}
@@ -177,7 +167,7 @@ utcp_udp_connect(utcp_udp_t *s, const utcp_addr_t *peer)
 	}
 	if (!speaks(s, peer->family))
 		return -EAFNOSUPPORT;
-	if (peer->port_be == 0 || is_wildcard(peer))
+	if (peer->port_be == 0 || utcp__is_any(peer))
 		return -EINVAL;
 	r = source(s, peer->family, NULL, src);
 	if (r == 0)
@@ -203,7 +193,7 @@ prepare(utcp_udp_t *s, const utcp_dgram_t *d, struct utcp__key *k)
 		return -EDESTADDRREQ;
 	if (!speaks(s, peer->family))
 		return -EAFNOSUPPORT;
-	if (peer->port_be == 0 || is_wildcard(peer))
+	if (peer->port_be == 0 || utcp__is_any(peer))
 		return -EINVAL;
 	if (d->len > max)
 		return -EMSGSIZE;
@@ -293,7 +283,7 @@ utcp_udp_getsockname(const utcp_udp_t *s, utcp_addr_t *addr)
 	if (s == NULL || addr == NULL || s->port == NULL)
 		return -EINVAL;
 	*addr = s->local;
-	if (s->peer.family != 0 && is_wildcard(addr)) {
+	if (s->peer.family != 0 && utcp__is_any(addr)) {
 		if (source(s, s->peer.family, NULL, addr->addr) != 0)
 			return -EADDRNOTAVAIL;
 		addr->family = s->peer.family;

@@ -191,7 +191,6 @@ utcp_destroy(utcp_t *u)
 int
 utcp_address(utcp_t *u, const utcp_addr_t *addr, int add)
 {
-	static const uint8_t any[16];
 	const unsigned int max = sizeof(u->addrs) / sizeof(u->addrs[0]);
 	utcp_addr_t a = { 0 };
 	unsigned int i;
@@ -200,7 +199,7 @@ utcp_address(utcp_t *u, const utcp_addr_t *addr, int add)
 		return -EINVAL;
 	memcpy(a.addr, addr->addr, addr->family == 4 ? 4 : 16);
 	a.family = addr->family;
-	if (memcmp(a.addr, any, 16) == 0)
+	if (utcp__is_any(&a))
 		return -EINVAL;
 	for (i = 0; i < u->num_addrs; i++)
 		if (memcmp(&u->addrs[i], &a, sizeof(a)) == 0)
