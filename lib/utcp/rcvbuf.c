@@ -42,51 +42,43 @@ own(utcp_t *u, struct utcp__rblk *b, size_t room)
 	return 0;
 }
 
-/* A block that owns a copy of seg's data. NULL. */
-static struct utcp__rblk *
-rblk_copy(utcp_t *u, const struct utcp__seg_in *seg)
+bool
+utcp__rblk_append(struct utcp__rblk *b, const struct utcp__seg_in *seg)
 {
-	struct utcp__rblk *b = NULL;
 	unsigned int i;
 
-	if (u->buffered_bytes + seg->len <= u->cfg.max_bytes)
+	if (b->data + b->len != b->own + b->own_len ||
+	    b->room - b->own_len < seg->len)
+		return false;
+	for (i = 0; i < seg->num_parts; i++) {
+		memcpy(b->own + b->own_len, seg->part[i].data,
+		       seg->part[i].len);
+		b->own_len += (uint32_t)seg->part[i].len;
+	}
+	b->len += seg->len;
+	return true;
+}
+
+struct utcp__rblk *
+utcp__rblk_new(utcp_t *u, const struct utcp__seg_in *seg, uint32_t room)
+{
+	struct utcp__rblk *b = NULL;
+
+	if (u->buffered_bytes + room <= u->cfg.max_bytes)
 		b = utcp__pool_get(u, UTCP__POOL_RBLK);
-	if (!b || own(u, b, seg->len)) {
+	if (!b || own(u, b, room)) {
 		if (b)
 			utcp__pool_put(u, UTCP__POOL_RBLK, b);
-		COUNT(u, DROP_NOMEM);
 		return NULL;
 	}
 	link_init(&b->link);
-	for (i = 0; i < seg->num_parts; i++) {
-		memcpy(b->own + b->len, seg->part[i].data, seg->part[i].len);
-		b->len += (uint32_t)seg->part[i].len;
-	}
-	UTCP_ASSERT(b->len == seg->len);
 	b->data = b->own;
-	b->own_len = b->len;
 	b->seq = seg->seq;
+	(void)utcp__rblk_append(b, seg);
 	return b;
 }
 
 /* ---- in ---------------------------------------------------------------------- */
-
-/* A round trip as a receiver sees it: the time a whole window takes. */
-static void
-measure_rtt(utcp_sock_t *s)
-{
-	uint64_t now = s->u->now_ns, took = now - s->busy->rcv_rtt_at_ns;
-
-	if (s->busy->rcv_rtt_at_ns && seq_lt(s->rcv_nxt, s->busy->rcv_rtt_seq))
-		return;
-	if (s->busy->rcv_rtt_at_ns && took)
-		s->busy->rcv_rtt_ns = s->busy->rcv_rtt_ns &&
-					      s->busy->rcv_rtt_ns < took
-					  ? (7 * s->busy->rcv_rtt_ns + took) / 8
-					  : took;
-	s->busy->rcv_rtt_at_ns = now ? now : 1;
-	s->busy->rcv_rtt_seq = s->rcv_adv;
-}
 
 /* n bytes more are in order. */
 static void
@@ -94,7 +86,6 @@ arrived(utcp_sock_t *s, uint32_t n)
 {
 	s->rcv_nxt += n;
 	s->bytes_received += n;
-	measure_rtt(s);
 	s->rcvq_bytes += n;
 	s->told &= (uint8_t)~UTCP_IN; /* more is news */
 	utcp__wake(s);
@@ -150,9 +141,11 @@ utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg)
 		arrived(s, seg->len);
 		return 0;
 	}
-	b = rblk_copy(s->u, seg);
-	if (!b)
+	b = utcp__rblk_new(s->u, seg, seg->len);
+	if (!b) {
+		COUNT(s->u, DROP_NOMEM);
 		return -ENOMEM;
+	}
 	utcp__rcv_append_blk(s, b);
 	return 0;
 }

@@ -41,6 +41,13 @@ uint32_t utcp__snd_record(utcp_sock_t *s, uint32_t unsent);
 int utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg);
 /* Moves a block of the reassembly queue, in order now, behind the queue. */
 void utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b);
+/* A block with a copy of seg, and room for so many bytes in all. NULL: over a
+   limit. */
+struct utcp__rblk *utcp__rblk_new(utcp_t *u, const struct utcp__seg_in *seg,
+				  uint32_t room);
+/* Copies seg, which follows b, into the room behind b's data. False: it does
+   not fit there. */
+bool utcp__rblk_append(struct utcp__rblk *b, const struct utcp__seg_in *seg);
 void utcp__rblk_free(utcp_t *u, struct utcp__rblk *b);
 /* Bytes of memory that b takes, all told. */
 static inline uint32_t

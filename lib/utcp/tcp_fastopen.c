@@ -100,8 +100,6 @@ utcp__fastopen_prepare(utcp_sock_t *s)
 	const struct utcp__key *k = &s->ent.key;
 	struct utcp__host *h = utcp__host(s->u, k->raddr, k->family, false);
 
-	if (OPT(s, FASTOPEN_CONNECT) == 0)
-		return false;
 	/* Section 4.1.3.1: a path that swallowed such a SYN. */
 	if (h != NULL && h->fastopen_bad_ns > s->u->now_ns)
 		return false;

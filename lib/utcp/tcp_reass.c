@@ -218,47 +218,6 @@ make_room(utcp_sock_t *s, uint32_t end, uint32_t bytes)
 	return true;
 }
 
-/* Into the room behind b's data, which seg follows. */
-static bool
-append_to(struct utcp__rblk *b, const struct utcp__seg_in *seg)
-{
-	if (b->own == NULL || b->data + b->len != b->own + b->own_len ||
-	    b->room - b->own_len < seg->len)
-		return false;
-	for (unsigned int i = 0; i < seg->num_parts; i++) {
-		memcpy(b->own + b->own_len, seg->part[i].data,
-		       seg->part[i].len);
-		b->own_len += (uint32_t)seg->part[i].len;
-	}
-	b->len += seg->len;
-	return true;
-}
-
-/* A block with a copy of seg, and room for more. NULL: over a limit. */
-static struct utcp__rblk *
-blk_new(utcp_t *u, const struct utcp__seg_in *seg, uint32_t room)
-{
-	struct utcp__rblk *b;
-
-	if (u->buffered_bytes + room > u->cfg.max_bytes)
-		return NULL;
-	b = utcp__pool_get(u, UTCP__POOL_RBLK);
-	if (b == NULL)
-		return NULL;
-	b->own = utcp__alloc_raw(u, room);
-	if (b->own == NULL) {
-		utcp__pool_put(u, UTCP__POOL_RBLK, b);
-		return NULL;
-	}
-	link_init(&b->link);
-	b->room = room;
-	u->buffered_bytes += room;
-	b->data = b->own;
-	b->seq = seg->seq;
-	(void)append_to(b, seg);
-	return b;
-}
-
 /*
  * Puts seg, which overlaps nothing, behind `prev` (the list's head: first).
  * Returns the block that has it; NULL: no room, no memory.
@@ -271,7 +230,7 @@ put(utcp_sock_t *s, struct utcp__link *prev, const struct utcp__seg_in *seg)
 	struct utcp__rblk *b = NULL;
 	uint32_t run;
 
-	if (follows && append_to(blk_of(prev), seg))
+	if (follows && utcp__rblk_append(blk_of(prev), seg))
 		return blk_of(prev);
 	/* A run of segments goes on, mostly, and is to take few blocks; each
 	   has room for twice as much as the one before, so that not much is
@@ -280,12 +239,12 @@ put(utcp_sock_t *s, struct utcp__link *prev, const struct utcp__seg_in *seg)
 		run = 2 * (blk_of(prev)->room);
 		run = run < RUN_BYTES ? run : RUN_BYTES;
 		if (seg->len < run && room_for(s, run))
-			b = blk_new(s->u, seg, run);
+			b = utcp__rblk_new(s->u, seg, run);
 	}
 	if (b == NULL) {
 		if (!make_room(s, seg->seq + seg->len, seg->len))
 			return NULL;
-		b = blk_new(s->u, seg, seg->len);
+		b = utcp__rblk_new(s->u, seg, seg->len);
 	}
 	if (b == NULL) {
 		COUNT(s->u, DROP_NOMEM);
