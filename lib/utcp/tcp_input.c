@@ -28,10 +28,6 @@ utcp__tcp_input(utcp_t *u, struct utcp__in *in)
 		COUNT(u, DROP_HEADER);
 		return;
 	}
-	if (!in->csum_ok && !utcp__csum_good(in, PROTO_TCP)) {
-		COUNT(u, DROP_CSUM);
-		return;
-	}
 	memcpy(&in->key.rport_be, in->l4, 2);
 	memcpy(&in->key.lport_be, in->l4 + 2, 2);
 	e = utcp__find(u, &in->key);
@@ -461,11 +457,6 @@ utcp__tcp_segment(utcp_sock_t *s, struct utcp__seg_in *seg)
 	}
 	if (LIKELY(fast_path(s, seg)))
 		return;
-	if (s->state == UTCP_CLOSED) {
-		COUNT(u, DROP_CLOSED);
-		utcp__tcp_refuse(u, seg);
-		return;
-	}
 	if (s->state == UTCP_SYN_SENT) {
 		note_segment(s);
 		utcp__syn_sent_input(s, seg);

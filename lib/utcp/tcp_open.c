@@ -93,6 +93,7 @@ utcp__negotiate(utcp_sock_t *s, const struct utcp__seg_in *seg,
 	}
 	negotiate_ecn(s, seg);
 	utcp__set_mss(s);
+	s->cc.cwnd = utcp__initial_window(s);
 }
 
 void

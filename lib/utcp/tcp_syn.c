@@ -353,8 +353,8 @@ syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
 }
 
 /* RFC 9293 section 3.10.7.2, third: a SYN. */
-static void
-take_syn(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
+void
+utcp__listen_syn(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 {
 	utcp_t *u = l->u;
 	uint32_t most = l->listen->backlog;
@@ -420,13 +420,7 @@ utcp__listen_input(utcp_sock_t *l, struct utcp__seg_in *seg)
 		COUNT(u, DROP_SOURCE);
 		return;
 	}
-	take_syn(l, seg, utcp__iss(u, k));
-}
-
-void
-utcp__listen_reopen(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
-{
-	take_syn(l, seg, iss);
+	utcp__listen_syn(l, seg, utcp__iss(u, k));
 }
 
 /* ---- SYN-RECEIVED ----------------------------------------------------------- */

@@ -60,9 +60,9 @@ void utcp__syn_say(const utcp_sock_t *l, struct utcp__said *said);
 /* Its SYN is acknowledged by seg: ESTABLISHED, into the accept queue. */
 void utcp__syn_open(utcp_sock_t *l, utcp_sock_t *s,
 		    const struct utcp__seg_in *seg);
-/* A SYN that may take a TIME-WAIT's place, whose successor begins at iss. */
-void utcp__listen_reopen(utcp_sock_t *listener, struct utcp__seg_in *seg,
-			 uint32_t iss);
+/* A good SYN: a half open connection, whose first sequence number is iss. */
+void utcp__listen_syn(utcp_sock_t *listener, struct utcp__seg_in *seg,
+		      uint32_t iss);
 
 /* ---- SYN cookies (tcp_cookie.c) ---- */
 
@@ -108,9 +108,9 @@ bool utcp__fastopen_accept(utcp_sock_t *listener, struct utcp__seg_in *seg,
 /* A Fast Open connection leaves SYN_RECEIVED (established, or sock_dead): the
    listener may take another. Harmless for any other socket. */
 void utcp__fastopen_done(utcp_sock_t *s);
-/* Client, before the SYN: s->cookie from what is known of the peer: [0] is the
-   length (0: ask for one) | 0x80 if by the experimental option; NULL: leave the
-   option out. True: data may go with the SYN. */
+/* Client with FASTOPEN_CONNECT, before the SYN: s->cookie from what is known of
+   the peer: [0] is the length (0: ask for one) | 0x80 if by the experimental
+   option; NULL: leave the option out. True: data may go with the SYN. */
 bool utcp__fastopen_prepare(utcp_sock_t *s);
 /* s->cookie freed: no option from now on. */
 void utcp__fastopen_forget(utcp_sock_t *s);
@@ -128,9 +128,9 @@ struct utcp__host {
 	uint8_t cookie_len;
 	bool cookie_exp;
 	uint16_t mss;
-	uint16_t pmtu; /* 0: unknown */
+	uint16_t pmtu;	  /* 0: unknown */
 	uint16_t unasked; /* cookie requests lost, one after the other */
-	uint64_t pmtu_ns;	  /* when it was learnt */
+	uint64_t pmtu_ns; /* when it was learnt */
 	uint64_t fastopen_bad_ns; /* not before; 0 */
 };
 /* NULL: not known (and add false), or no memory. */

@@ -170,7 +170,7 @@ reopen(utcp_t *u, struct utcp__tw *tw, struct utcp__seg_in *seg)
 	iss = tw->snd_nxt + ISS_STEP;
 	COUNT(u, TIMEWAIT_REUSED);
 	utcp__timewait_drop(u, tw);
-	utcp__listen_reopen(listener, seg, iss);
+	utcp__listen_syn(listener, seg, iss);
 	return true;
 }
 
