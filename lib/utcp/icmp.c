@@ -205,8 +205,7 @@ to_conn(utcp_sock_t *s, const struct told *t)
 	uint32_t seq = get32(t->l4 + 4);
 
 	/* RFC 5927 section 4.1: SND.UNA =< SEG.SEQ < SND.NXT */
-	if (s->state == UTCP_LISTEN || s->state == UTCP_CLOSED ||
-	    !seq_leq(s->snd_una, seq) || !seq_lt(seq, s->snd_nxt)) {
+	if (!seq_leq(s->snd_una, seq) || !seq_lt(seq, s->snd_nxt)) {
 		COUNT(s->u, DROP_WINDOW);
 		return;
 	}
@@ -259,8 +258,10 @@ to_udp(utcp_t *u, const struct told *t)
 		utcp__udp_error(s, t->err, t->hard);
 		return;
 	}
-	if (utcp__path_mtu_told(u, t->key.raddr, t->key.family, t->mtu) != 0)
-		utcp__udp_mtu(s, t->mtu);
+	/* Kept by peer; who does not want fragments has something to learn. */
+	if (utcp__path_mtu_told(u, t->key.raddr, t->key.family, t->mtu) != 0 &&
+	    s->pmtud == 2)
+		utcp__udp_error(s, EMSGSIZE, true);
 }
 
 void

@@ -197,16 +197,6 @@ utcp__udp_error(utcp_udp_t *s, int err, bool hard)
 	utcp__udp_wake(s);
 }
 
-void
-utcp__udp_mtu(utcp_udp_t *s, uint32_t mtu)
-{
-	/* The path's MTU is kept by peer; who does not want fragments has
-	   something to learn from it. */
-	(void)mtu;
-	if (s->pmtud == 2)
-		utcp__udp_error(s, EMSGSIZE, true);
-}
-
 /* Takes r out of the queue's middle. */
 static void
 lose(utcp_udp_t *s, struct udp_rx *r)

@@ -11,8 +11,6 @@
 
 void utcp__udp_input(utcp_t *u, struct utcp__in *in);
 void utcp__udp_error(utcp_udp_t *s, int err, bool hard);
-/* The `mtu` of the path to this peer was told (from icmp.c). */
-void utcp__udp_mtu(utcp_udp_t *s, uint32_t mtu);
 /* Whether s, found by k, takes packets of this remote end. */
 bool utcp__udp_takes(const utcp_udp_t *s, const struct utcp__key *k);
 /* Sends what is queued on all of u->udp_outq, in turns; returns true if there is

@@ -177,6 +177,14 @@ utcp_udp_connect(utcp_udp_t *s, const utcp_addr_t *peer)
 	return r;
 }
 
+/* Bytes of data that go to that address in one packet: RFC 1122 section 3.4's
+   GET_MAXSIZES. */
+static uint32_t
+path_room(utcp_t *u, const uint8_t *raddr, uint8_t family)
+{
+	return utcp__path_mtu(u, raddr, family) - (family == 4 ? 28 : 48);
+}
+
 /* Checks one; the key it goes under. */
 static int
 prepare(utcp_udp_t *s, const utcp_dgram_t *d, struct utcp__key *k)
@@ -211,8 +219,7 @@ prepare(utcp_udp_t *s, const utcp_dgram_t *d, struct utcp__key *k)
 		r = autobind(s);
 	k->lport_be = s->local.port_be;
 	if (r == 0 && s->pmtud == 2) {
-		room = utcp__path_mtu(s->u, k->raddr, k->family) -
-		       (k->family == 4 ? 28 : 48);
+		room = path_room(s->u, k->raddr, k->family);
 		if (d->gso_size != 0 && d->gso_size < d->len
 			? d->gso_size > room
 			: d->len > room)
@@ -288,6 +295,17 @@ utcp_udp_getsockname(const utcp_udp_t *s, utcp_addr_t *addr)
 			return -EADDRNOTAVAIL;
 		addr->family = s->peer.family;
 	}
+	return 0;
+}
+
+int
+utcp_udp_getpeername(const utcp_udp_t *s, utcp_addr_t *addr)
+{
+	if (s == NULL || addr == NULL)
+		return -EINVAL;
+	if (s->peer.family == 0)
+		return -ENOTCONN;
+	*addr = s->peer;
 	return 0;
 }
 
@@ -369,6 +387,11 @@ utcp_udp_get(utcp_udp_t *s, int opt, int64_t *value)
 		return 0;
 	case UTCP_OPT_SOFT_ERRORS:
 		*value = s->soft_errors;
+		return 0;
+	case UTCP_OPT_MAXSEG:
+		if (s->peer.family == 0)
+			return -ENOTCONN;
+		*value = path_room(s->u, s->peer.addr, s->peer.family);
 		return 0;
 	case UTCP_OPT_ERROR:
 		*value = -utcp__udp_take_error(s);

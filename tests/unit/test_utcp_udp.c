@@ -460,11 +460,16 @@ static void
 connected_hears_its_peer_only(void **state)
 {
 	struct ctx *c = *state;
-	utcp_addr_t a = them(4, 53), none = { 0 };
+	utcp_addr_t a = them(4, 53), none = { 0 }, b;
 	utcp_dgram_t d = { .data = data, .len = 5 }, r;
 
 	assert_int_equal(utcp_udp_send(c->s, &d, 1), -EDESTADDRREQ);
+	assert_int_equal(utcp_udp_getpeername(c->s, &b), -ENOTCONN);
 	assert_int_equal(utcp_udp_connect(c->s, &a), 0);
+	assert_int_equal(utcp_udp_getpeername(c->s, &b), 0);
+	assert_memory_equal(b.addr, a.addr, 16);
+	assert_int_equal(b.port_be, a.port_be);
+	assert_int_equal(b.family, 4);
 	send_one(c->s, &d);
 	assert_true(take(c->u, &g));
 	check_dgram(4, PORT, 53, data, 5);

@@ -393,9 +393,14 @@ the_path_tells_its_mtu(void **state)
 	/* Told to who does not want fragments. */
 	d.peer = them(4, 53);
 	assert_int_equal(utcp_udp_set(c->s, UTCP_OPT_PMTUD, 2), 0);
+	assert_int_equal(utcp_udp_get(c->s, UTCP_OPT_MAXSEG, &v), -ENOTCONN);
 	assert_int_equal(utcp_udp_connect(c->s, &d.peer), 0);
+	assert_int_equal(utcp_udp_get(c->s, UTCP_OPT_MAXSEG, &v), 0);
+	assert_int_equal(v, 1472);
 	mk_error(4, 3, 4, 1300, PORT, 53);
 	give_mk(c->u, &m);
+	assert_int_equal(utcp_udp_get(c->s, UTCP_OPT_MAXSEG, &v), 0);
+	assert_int_equal(v, 1272);
 	assert_int_equal(utcp_udp_get(c->s, UTCP_OPT_ERROR, &v), 0);
 	assert_int_equal(v, EMSGSIZE);
 	assert_int_equal(utcp_udp_send(c->s, &d, 1), -EMSGSIZE);

@@ -552,7 +552,9 @@ UTCP_EXTERN int utcp_udp_recv(utcp_udp_t *s, utcp_dgram_t *dgrams,
 			      unsigned int n);
 UTCP_EXTERN void utcp_udp_close(utcp_udp_t *s);
 UTCP_EXTERN uint32_t utcp_udp_poll(const utcp_udp_t *s);
+/* -EINVAL (not bound), -EADDRNOTAVAIL; -ENOTCONN. */
 UTCP_EXTERN int utcp_udp_getsockname(const utcp_udp_t *s, utcp_addr_t *addr);
+UTCP_EXTERN int utcp_udp_getpeername(const utcp_udp_t *s, utcp_addr_t *addr);
 UTCP_EXTERN void utcp_udp_set_user(utcp_udp_t *s, void *user);
 UTCP_EXTERN void *utcp_udp_user(const utcp_udp_t *s);
 /* UTCP_OPT_SNDBUF, RCVBUF (0: 1 MiB), DSCP (where dgram.tos has none), TTL,
@@ -560,7 +562,9 @@ UTCP_EXTERN void *utcp_udp_user(const utcp_udp_t *s);
    longer than the path takes goes in fragments; 2: it is refused, -EMSGSIZE,
    and a connected socket is told so by UTCP_ERR when the path gets narrower.
    SOFT_ERRORS, 0 at first: a connected socket is told also of ICMP errors that
-   may pass (no route, time exceeded), not only that nobody is there. */
+   may pass (no route, time exceeded), not only that nobody is there. MAXSEG can
+   be read of a connected one: bytes of the longest datagram that goes to its
+   peer in one packet, as far as the path is known; -ENOTCONN. */
 UTCP_EXTERN int utcp_udp_set(utcp_udp_t *s, int opt, int64_t value);
 UTCP_EXTERN int utcp_udp_get(utcp_udp_t *s, int opt, int64_t *value);
 
