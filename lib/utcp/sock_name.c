@@ -106,20 +106,10 @@ utcp_accept(utcp_sock_t *listener, utcp_sock_t **out)
 static int
 source_addr(const utcp_sock_t *s, struct utcp__key *k)
 {
-	const utcp_t *u = s->u;
-	unsigned int i;
-
-	if (s->port && !utcp__is_any(&s->port->addr)) {
-		memcpy(k->laddr, s->port->addr.addr, 16);
-		return 0;
-	}
-	for (i = 0; i < u->num_addrs; i++) {
-		if (u->addrs[i].family == k->family) {
-			memcpy(k->laddr, u->addrs[i].addr, 16);
-			return 0;
-		}
-	}
-	return -EADDRNOTAVAIL;
+	if (!s->port || utcp__is_any(&s->port->addr))
+		return utcp__source(s->u, k->family, k->laddr);
+	memcpy(k->laddr, s->port->addr.addr, 16);
+	return 0;
 }
 
 /* The tuple: unique, of the bound port or of one that is chosen. Returns as

@@ -26,7 +26,7 @@ void utcp__tm_set(utcp_sock_t *s, enum utcp__tm tm, uint64_t at_ns);
    utcp__tcp_timers, in a later instant than now). */
 void utcp__tm_rearm(utcp_sock_t *s);
 
-/* tcp_timer.c: what is due of this connection. It may be freed by this. */
+/* Runs what is due. The socket may be dead after it. */
 void utcp__tcp_timers(utcp_sock_t *s);
 
 void utcp__rto_restart(utcp_sock_t *s); /* data in flight: from now on */

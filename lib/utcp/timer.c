@@ -144,33 +144,3 @@ utcp__heap_deinit(utcp_t *u)
 	utcp__free(u, u->heap.slots, u->heap.room * sizeof(*u->heap.slots));
 	memset(&u->heap, 0, sizeof(u->heap));
 }
-
-/* ---- of a connection ------------------------------------------------------ */
-
-void
-utcp__tm_set(utcp_sock_t *s, enum utcp__tm tm, uint64_t at_ns)
-{
-	if (s->dead)
-		return;
-	s->due[tm] = at_ns;
-	if (at_ns < s->timer.at_ns)
-		utcp__timer_at(s->u, &s->timer, at_ns);
-}
-
-void
-utcp__tm_rearm(utcp_sock_t *s)
-{
-	uint64_t at = UTCP_NEVER;
-	unsigned int i;
-
-	if (s->dead)
-		return;
-	for (i = 0; i < UTCP__TM_MAX; i++)
-		if (s->due[i] < at)
-			at = s->due[i];
-	if (at == UTCP_NEVER)
-		return;
-	/* Time goes on, whatever a handler set. */
-	utcp__timer_at(s->u, &s->timer,
-		       at > s->u->now_ns ? at : s->u->now_ns + 1);
-}

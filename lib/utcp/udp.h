@@ -13,9 +13,8 @@ void utcp__udp_input(utcp_t *u, struct utcp__in *in);
 void utcp__udp_error(utcp_udp_t *s, int err, bool hard);
 /* Whether s, found by k, takes packets of this remote end. */
 bool utcp__udp_takes(const utcp_udp_t *s, const struct utcp__key *k);
-/* Sends what is queued on all of u->udp_outq, in turns; returns true if there is
-   more than room. */
-bool utcp__udp_flush(utcp_t *u, struct utcp__out *o);
+/* Sends what is queued on all of u->udp_outq, in turns, as far as room goes. */
+void utcp__udp_flush(utcp_t *u, struct utcp__out *o);
 void utcp__udp_retain(utcp_t *u);
 void utcp__udp_destroy_all(utcp_t *u);
 int utcp__udp_events(utcp_t *u, utcp_event_t *ev, unsigned int n);

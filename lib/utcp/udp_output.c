@@ -223,7 +223,7 @@ send_one(utcp_udp_t *s, struct utcp__out *o)
 	return r;
 }
 
-bool
+void
 utcp__udp_flush(utcp_t *u, struct utcp__out *o)
 {
 	while (!link_empty(&u->udp_outq)) {
@@ -235,12 +235,11 @@ utcp__udp_flush(utcp_t *u, struct utcp__out *o)
 			r = send_one(s, o);
 		/* Who could not send at all keeps the first place. */
 		if (r == FULL && i == 1)
-			return true;
+			return;
 		link_remove(&s->out);
 		if (r != EMPTY)
 			link_append(&u->udp_outq, &s->out);
 		if (r == FULL)
-			return true;
+			return;
 	}
-	return false;
 }

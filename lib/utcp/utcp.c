@@ -186,6 +186,20 @@ utcp_destroy(utcp_t *u)
 	utcp__free(&last, u, sizeof(*u));
 }
 
+int
+utcp__source(const utcp_t *u, uint8_t family, uint8_t *addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < u->num_addrs; i++) {
+		if (u->addrs[i].family == family) {
+			memcpy(addr, u->addrs[i].addr, 16);
+			return 0;
+		}
+	}
+	return -EADDRNOTAVAIL;
+}
+
 /* ---- the interface ------------------------------------------------------------- */
 
 int
@@ -307,16 +321,15 @@ utcp_now_ns(const utcp_t *u)
 
 /* ---- packets in ------------------------------------------------------------------- */
 
-/* Elements of the packet that begins here; 0: it goes on behind the last. */
+/* Elements of the packet that begins here. */
 static unsigned int
-elements(const utcp_pkt_t *p, unsigned int n)
+elements(const utcp_pkt_t *p)
 {
-	unsigned int i;
+	unsigned int n = 1;
 
-	for (i = 0; i < n; i++)
-		if (!(p[i].flags & UTCP_PKT_MORE))
-			return i + 1;
-	return 0;
+	while (p[n - 1].flags & UTCP_PKT_MORE)
+		n++;
+	return n;
 }
 
 int
@@ -338,7 +351,7 @@ utcp_input(utcp_t *u, const utcp_pkt_t *pkts, unsigned int n)
 		/* The headers of the next but one are on their way. */
 		if (i + 2 < n && pkts[i + 2].data)
 			__builtin_prefetch(pkts[i + 2].data + u->cfg.l2_bytes);
-		num = elements(pkts + i, n - i);
+		num = elements(pkts + i);
 		if (num > UTCP_PKT_PARTS_MAX) {
 			COUNT(u, IN_PKTS);
 			COUNT(u, DROP_HEADER);
@@ -416,7 +429,7 @@ utcp_output(utcp_t *u, utcp_pkt_t *pkts, unsigned int n)
 	if (!u->num_ctl || !utcp__ctl_output(u, &o)) {
 		tcp_flush(u, &o);
 		if (!link_empty(&u->udp_outq))
-			(void)utcp__udp_flush(u, &o);
+			utcp__udp_flush(u, &o);
 	}
 	utcp__leave(u);
 	return (int)o.used;
