@@ -12,6 +12,7 @@ import time
 
 import pytest
 from harness import (
+    FULL,
     KERNEL,
     MB,
     UTCP,
@@ -158,8 +159,11 @@ N = size(3 * MB, 40 * MB)
 
 
 @pytest.mark.parametrize("what", ["sequence-numbers", "timestamps"])
-@pytest.mark.parametrize("link", ["clean", "bad"])
-@pytest.mark.parametrize("role", ["client", "server"])
+@pytest.mark.parametrize(
+    ("role", "link"),
+    [("client", "clean"), ("server", "bad")]
+    + FULL * [("client", "bad"), ("server", "clean")],
+)
 def test_our_numbers_wrap_around(
     bench: Bench, watch: Watch, role: str, link: str, what: str
 ) -> None:
@@ -222,8 +226,10 @@ def repair(sock: socket.socket, option: int, value: int) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, _REPAIR_OFF)
 
 
-@pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
-@pytest.mark.parametrize("link", ["clean", "bad"])
+@pytest.mark.parametrize(
+    ("family", "link"),
+    [(4, "clean"), (6, "bad")] + FULL * [(4, "bad"), (6, "clean")],
+)
 @pytest.mark.parametrize("before", [1, 2, 10**6])
 def test_the_kernels_sequence_numbers_wrap_around(
     bench: Bench, watch: Watch, before: int, link: str, family: int

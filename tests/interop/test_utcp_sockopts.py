@@ -115,7 +115,7 @@ def test_a_forgotten_cork_holds_for_a_fifth_of_a_second(
 @pytest.mark.parametrize("n", [1, 4, 30])
 def test_the_initial_window(bench: Bench, watch: Watch, n: int) -> None:
     peer = bench.peer("--in", "delay=400ms")
-    peer.listen(4, 7000, "source", 60000, f"initcwnd={n}", "pacing=0")
+    peer.listen(4, 7000, "source", 2 * n * _FULL, f"initcwnd={n}", "pacing=0")
     sock = bench.connect(4, 7000)
     recv_pattern(sock)
     data = watch.data()
@@ -444,13 +444,13 @@ def test_fast_open_without_cookies_by_us(bench: Bench, watch: Watch) -> None:
     listener = bench.listener(4)
     listener.setsockopt(socket.IPPROTO_TCP, _TCP_FASTOPEN, 100)
     peer = bench.peer()
-    peer.connect(4, listener.getsockname()[1], "source", 500,
+    peer.connect(4, listener.getsockname()[1], "source", 400,
                  "fastopen_connect=1", "fastopen_nocookie=1")  # fmt: skip
     sock = bench.accept(listener)
-    assert recv_pattern(sock) == 500
+    assert recv_pattern(sock) == 400
     sock.close()
     assert "fastopen" in peer.event("end", "client")["negotiated"]
-    assert [s.size for s in watch.segs() if s.flags == SYN] == [500]
+    assert [s.size for s in watch.segs() if s.flags == SYN] == [400]
 
 
 def recv_all(sock: socket.socket) -> bytes:

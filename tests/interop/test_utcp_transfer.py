@@ -144,7 +144,7 @@ def test_one_byte_at_a_time(bench: Bench) -> None:
 @pytest.mark.parametrize("buffer", ["deep", "shallow"])
 def test_congestion_control_fills_the_link(bench: Bench, cc: str, buffer: str) -> None:
     """100 Mb/s, 10 ms round trip: 125 kB are one bandwidth-delay product."""
-    n = size(12 * MB, 200 * MB)
+    n = size(8 * MB, 200 * MB)
     queue = {"deep": 250000, "shallow": 40000}[buffer]
     peer = bench.peer(
         "--cc", cc, "--out", f"rate=100m,delay=5ms,queue={queue}", "--in", "delay=5ms"
