@@ -93,25 +93,27 @@ meaning4(const uint8_t *icmp, struct told *t)
 static bool
 meaning6(const uint8_t *icmp, struct told *t)
 {
+	t->err = EPROTO;
 	switch (icmp[0]) {
 	case 1:
 		if (icmp[1] >= sizeof(unreachable6) / sizeof(*unreachable6))
-			return false;
+			return true;
 		t->err = unreachable6[icmp[1]].err;
 		t->hard = unreachable6[icmp[1]].hard;
 		return true;
 	case 2:
+		t->err = 0;
 		t->mtu = get32(icmp + 4);
 		return t->mtu != 0;
 	case 3:
 		t->err = EHOSTUNREACH;
 		return true;
 	case 4:
-		t->err = EPROTO;
 		t->hard = icmp[1] == 1; /* next header unknown: no TCP there */
 		return true;
 	default:
-		return false;
+		/* RFC 4443 section 2.4 (a): unknown errors are passed up. */
+		return icmp[0] < 128;
 	}
 }
 

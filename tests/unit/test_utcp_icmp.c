@@ -189,6 +189,7 @@ static const struct icmp errors[] = {
 	{ 6, 1, 3, EHOSTUNREACH, false },  { 6, 1, 4, ECONNREFUSED, true },
 	{ 6, 1, 5, EACCES, true },	   { 6, 3, 0, EHOSTUNREACH, false },
 	{ 6, 4, 0, EPROTO, false },	   { 6, 4, 1, EPROTO, true },
+	{ 6, 127, 0, EPROTO, false },
 };
 #define NUM_ERRORS (sizeof(errors) / sizeof(*errors))
 
@@ -284,6 +285,45 @@ progress_forgets_it(void **state)
 	}
 	assert_int_equal(state_of(c), UTCP_CLOSED);
 	assert_int_equal(error_of(c), ETIMEDOUT);
+}
+
+static uint32_t
+cwnd_of(const struct ctx *c)
+{
+	utcp_info_t i = { .size = sizeof(i) };
+
+	assert_int_equal(utcp_info(c->s, &i), 0);
+	return i.cwnd_bytes;
+}
+
+/* RFC 6633 section 3, and what is no error */
+static void
+source_quench_is_nothing(void **state)
+{
+	static const struct {
+		int family;
+		uint8_t type, code;
+	} cases[] = {
+		{ 4, 4, 0 },  { 4, 5, 1 },   { 4, 8, 0 },   { 4, 3, 16 },
+		{ 4, 13, 0 }, { 6, 128, 0 }, { 6, 135, 0 }, { 6, 255, 0 },
+	};
+	struct ctx *c = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		uint32_t cwnd;
+
+		start(c, cases[i].family);
+		give_error(c, cases[i].type, cases[i].code, c->iss);
+		assert_int_equal(state_of(c), UTCP_SYN_SENT);
+		stop(c);
+		establish(c, cases[i].family);
+		cwnd = cwnd_of(c);
+		give_error(c, cases[i].type, cases[i].code, c->una);
+		assert_int_equal(ctr(c->u, UTCP_CTR_DROP_PROTO), 1);
+		assert_int_equal(cwnd_of(c), cwnd);
+		assert_false(take(c->u, &g));
+		stop(c);
+	}
 }
 
 static void
@@ -579,6 +619,7 @@ main(void)
 		T(soft_ones_say_why_it_timed_out),
 		T(none_ends_what_is_open),
 		T(progress_forgets_it),
+		T(source_quench_is_nothing),
 		T(only_what_is_in_flight_counts),
 		T(half_open_ones_end_listeners_do_not),
 		T(what_never_worked_is_believed_at_once),
