@@ -386,8 +386,35 @@ sock_fin(utcp_sock_t *s)
 	utcp__want_output(s);
 }
 
-void
-utcp_close(utcp_sock_t *s)
+/* RFC 9293 section 3.10.4 */
+static void
+end_in_order(utcp_sock_t *s)
+{
+	switch (s->state) {
+	case UTCP_CLOSED:
+	case UTCP_LISTEN:
+	case UTCP_SYN_SENT: /* there is nobody to tell */
+		utcp__sock_dead(s, 0);
+		return;
+	default:
+		break;
+	}
+	if (s->rcvq_bytes) { /* RFC 2525 section 2.17 */
+		send_rst(s, s->snd_nxt, TH_RST | TH_ACK);
+		utcp__sock_dead(s, 0);
+	} else if (OPT(s, LINGER) == 0) {
+		utcp__sock_abort(s, 0);
+	} else {
+		sock_fin(s);
+		/* From now on it waits no longer than for an orphan. */
+		if (s->state == UTCP_FIN_WAIT_2)
+			utcp__set_state(s, UTCP_FIN_WAIT_2);
+	}
+}
+
+/* The user is done with it. */
+static void
+let_go(utcp_sock_t *s, bool in_order)
 {
 	utcp_t *u;
 
@@ -398,44 +425,23 @@ utcp_close(utcp_sock_t *s)
 	if (s->listen)
 		listener_end(s);
 	disown(s);
-	switch (s->dead ? UTCP_TIME_WAIT : s->state) {
-	case UTCP_TIME_WAIT: /* all is done */
-		break;
-	case UTCP_CLOSED:
-	case UTCP_LISTEN:
-	case UTCP_SYN_SENT: /* RFC 9293 section 3.10.4: nobody to tell */
-		utcp__sock_dead(s, 0);
-		break;
-	default:
-		if (s->rcvq_bytes) { /* RFC 2525 section 2.17 */
-			send_rst(s, s->snd_nxt, TH_RST | TH_ACK);
-			utcp__sock_dead(s, 0);
-		} else if (OPT(s, LINGER) == 0) {
-			utcp__sock_abort(s, 0);
-		} else {
-			sock_fin(s);
-			if (s->state == UTCP_FIN_WAIT_2)
-				utcp__set_state(s, UTCP_FIN_WAIT_2);
-		}
-	}
+	if (!s->dead && in_order)
+		end_in_order(s);
+	else if (!s->dead)
+		utcp__sock_abort(s, 0);
 	utcp__leave(u);
+}
+
+void
+utcp_close(utcp_sock_t *s)
+{
+	let_go(s, true);
 }
 
 void
 utcp_abort(utcp_sock_t *s)
 {
-	utcp_t *u;
-
-	if (!s || s->orphan)
-		return;
-	u = s->u;
-	utcp__enter(u);
-	if (s->listen)
-		listener_end(s);
-	disown(s);
-	if (!s->dead)
-		utcp__sock_abort(s, 0);
-	utcp__leave(u);
+	let_go(s, false);
 }
 
 int

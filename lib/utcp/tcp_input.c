@@ -106,13 +106,6 @@ utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg)
 		utcp__ack_soon(s);
 }
 
-/* Window still open for the peer. */
-static inline uint32_t
-rcv_wnd(const utcp_sock_t *s)
-{
-	return seq_lt(s->rcv_nxt, s->rcv_adv) ? s->rcv_adv - s->rcv_nxt : 0;
-}
-
 /* RFC 7323 section 5.3, R1 and R3. True: go on. */
 static bool
 check_timestamp(utcp_sock_t *s, const struct utcp__seg_in *seg)
@@ -176,7 +169,7 @@ check_sequence(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	end += (seg->flags & TH_SYN) != 0;
 	end += (seg->flags & TH_FIN) != 0;
 	if (LIKELY(seq_leq(s->rcv_acked, end) &&
-		   seq_leq(seg->seq, s->rcv_nxt + rcv_wnd(s))))
+		   seq_leq(seg->seq, s->rcv_nxt + utcp__offered(s))))
 		return true;
 	if ((seg->flags & TH_RST) != 0) {
 		COUNT(s->u, DROP_WINDOW);
@@ -212,7 +205,7 @@ take_reset(utcp_sock_t *s, const struct utcp__seg_in *seg)
 
 	if (seg->seq != s->rcv_nxt) {
 		if (seq_lt(s->rcv_nxt, seg->seq) &&
-		    seq_lt(seg->seq, s->rcv_nxt + rcv_wnd(s)))
+		    seq_lt(seg->seq, s->rcv_nxt + utcp__offered(s)))
 			challenge(s);
 		else
 			COUNT(u, DROP_WINDOW);
@@ -422,7 +415,7 @@ fast_path(utcp_sock_t *s, struct utcp__seg_in *seg)
 
 	if ((seg->flags & ~TH_PSH) != TH_ACK || seg->seq != s->rcv_nxt ||
 	    s->state != UTCP_ESTABLISHED || seg->opts != ts ||
-	    seg->len > rcv_wnd(s) || seq_lt(seg->ack, s->snd_una) ||
+	    seg->len > utcp__offered(s) || seq_lt(seg->ack, s->snd_una) ||
 	    seq_lt(s->snd_nxt, seg->ack) || !link_empty(&s->busy->reass) ||
 	    s->fin_ofo || s->orphan || (seg->in->tos & 3) == 3)
 		return false;

@@ -248,8 +248,7 @@ run(utcp_sock_t *s, enum utcp__tm tm)
 		utcp__want_output(s);
 		break;
 	case UTCP__TM_DELACK:
-		s->ack_now = true;
-		utcp__want_output(s);
+		utcp__ack_soon(s);
 		break;
 	case UTCP__TM_KEEP:
 		keep_timeout(s);

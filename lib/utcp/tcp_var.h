@@ -268,6 +268,13 @@ utcp__syn_unacked(const utcp_sock_t *s)
 	return s->una_ofs == 0 && s->snd_una == s->iss;
 }
 
+/* Bytes of the window that the peer still has from us. */
+static inline uint32_t
+utcp__offered(const utcp_sock_t *s)
+{
+	return seq_lt(s->rcv_nxt, s->rcv_adv) ? s->rcv_adv - s->rcv_nxt : 0;
+}
+
 /* RFC 6675's pipe, in bytes. */
 static inline uint32_t
 utcp__inflight(const utcp_sock_t *s)

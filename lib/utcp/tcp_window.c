@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What we offer: receive window, segment size, window scale. */
-#include "cc.h"
 #include "sock.h"
 #include "sockbuf.h"
+#include "tcp_loss.h"
 #include "tcp_output.h"
 
 #define MSS_LEAST 48u	 /* of what a peer may ask for */
@@ -62,23 +62,13 @@ utcp__set_mss(utcp_sock_t *s)
 	if (s->mss == mss)
 		return;
 	s->mss = (uint16_t)mss;
-	if (s->cc_mod && s->cc_mod->ops.event) {
-		s->cc_mod->ops.event(utcp__cc_view(s), UTCP_CC_MSS);
-		utcp__cc_taken(s);
-	}
-}
-
-/* Bytes of the window that the peer still has from us. */
-static uint32_t
-offered(const utcp_sock_t *s)
-{
-	return seq_lt(s->rcv_nxt, s->rcv_adv) ? s->rcv_adv - s->rcv_nxt : 0;
+	utcp__cc_event(s, UTCP_CC_MSS);
 }
 
 uint32_t
 utcp__rcv_window(utcp_sock_t *s)
 {
-	uint32_t unit = 1u << s->rcv_wscale, now = offered(s), step, up;
+	uint32_t unit = 1u << s->rcv_wscale, now = utcp__offered(s), step, up;
 	uint32_t most = 65535u << s->rcv_wscale;
 	uint32_t space = utcp__rcv_space(s);
 
@@ -113,7 +103,7 @@ utcp__window_update(utcp_sock_t *s)
 	default:
 		return; /* nothing more will come */
 	}
-	now = offered(s);
+	now = utcp__offered(s);
 	/* Only one who is running short needs to be told; the rest goes with
 	   the acknowledgements. */
 	if (now >= s->rcvbuf / 2)
@@ -122,8 +112,6 @@ utcp__window_update(utcp_sock_t *s)
 	if (wnd <= now)
 		return;
 	if (wnd - now >= s->rcvbuf / 2 ||
-	    (wnd - now >= 2u * s->rcv_mss && wnd >= 2 * now)) {
-		s->ack_now = true;
-		utcp__want_output(s);
-	}
+	    (wnd - now >= 2u * s->rcv_mss && wnd >= 2 * now))
+		utcp__ack_soon(s);
 }

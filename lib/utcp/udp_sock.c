@@ -126,9 +126,6 @@ static int
 source(const utcp_udp_t *s, uint8_t family, const utcp_addr_t *wish,
        uint8_t *addr)
 {
-	const utcp_t *u = s->u;
-	unsigned int i;
-
 	if (wish != NULL && wish->family != 0 && !utcp__is_any(wish)) {
 		utcp_addr_t w = canon(wish);
 
@@ -140,17 +137,10 @@ source(const utcp_udp_t *s, uint8_t family, const utcp_addr_t *wish,
 		memcpy(addr, w.addr, 16);
 		return 0;
 	}
-	if (!utcp__is_any(&s->local)) {
-		memcpy(addr, s->local.addr, 16);
-		return 0;
-	}
-	for (i = 0; i < u->num_addrs; i++) {
-		if (u->addrs[i].family == family) {
-			memcpy(addr, u->addrs[i].addr, 16);
-			return 0;
-		}
-	}
-	return -EADDRNOTAVAIL;
+	if (utcp__is_any(&s->local))
+		return utcp__source(s->u, family, addr);
+	memcpy(addr, s->local.addr, 16);
+	return 0;
 }
 
 int
