@@ -147,7 +147,7 @@ def test_fast_open_with_loss(bench: Bench) -> None:
     bench.sysctl(tcp_fastopen=3)
     peer = bench.peer("--in", "loss=0.15,dup=0.1", "--out", "loss=0.15,dup=0.1")
     peer.listen(4, 7000, "echo", "fastopen=100", "initrto_ns=100ms")
-    for _ in range(8):
+    for _ in range(5):
         sock = kernel_fastopen(bench, 4, bytes(pattern(0, 300)))
         sock.shutdown(socket.SHUT_WR)
         assert recv_pattern(sock) == 300
@@ -340,7 +340,7 @@ def test_a_black_hole_for_what_we_send(bench: Bench, family: int, mtu: int) -> N
 
 
 def test_a_black_hole_for_what_the_kernel_sends(bench: Bench) -> None:
-    bench.sysctl(tcp_mtu_probing=1)
+    bench.sysctl(tcp_mtu_probing=1, tcp_retries1=1)  # doubts after one timeout
     peer = bench.peer("--in", "mtu=1200")
     peer.listen(4, 7000, "sink")
     sock = bench.connect(4, 7000, 60)

@@ -27,7 +27,7 @@ from harness import (
 from watch import SYN, Seg, Watch
 
 _FIRST = int(os.environ.get("INTEROP_SEED", "1"))
-_COUNT = int(os.environ.get("INTEROP_SEEDS", "1" if _FIRST > 1 else "24"))
+_COUNT = int(os.environ.get("INTEROP_SEEDS", "1" if _FIRST > 1 else "16"))
 
 # Of ours; None is the default.
 SETTINGS: dict[str, list[str | None]] = {
