@@ -2,67 +2,7 @@
 /*
  * Fragments, in any order, overlapping, missing, too many.
  */
-#include "utcp_pkt.h"
-
-#define PORT 7000
-
-struct ctx {
-	utcp_t *u;
-	utcp_udp_t *s; /* both families, any address */
-};
-
-static struct mk m;
-static struct got g;
-
-static int
-setup(void **state)
-{
-	struct ctx *c = calloc(1, sizeof(*c));
-	utcp_addr_t a = any(6, PORT);
-
-	assert_non_null(c);
-	pkt_seed = 1;
-	c->u = stack_new(NULL);
-	assert_int_equal(utcp_udp_open(c->u, 6, &c->s), 0);
-	assert_int_equal(utcp_udp_bind(c->s, &a), 0);
-	*state = c;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct ctx *c = *state;
-
-	utcp_destroy(c->u);
-	free(c);
-	return 0;
-}
-
-/* The next datagram; NULL: none. */
-static const utcp_dgram_t *
-next(struct ctx *c)
-{
-	static utcp_dgram_t d;
-
-	return utcp_udp_recv(c->s, &d, 1) == 1 ? &d : NULL;
-}
-
-static void
-expect(struct ctx *c, size_t len, uint8_t first)
-{
-	const utcp_dgram_t *d = next(c);
-
-	assert_non_null(d);
-	assert_int_equal(d->len, len);
-	assert_true(data_right(d->data, len, first));
-}
-
-static void
-expect_none(struct ctx *c)
-{
-	assert_null(next(c));
-}
+#include "utcp_udp.h"
 
 static void
 give_frag(struct ctx *c, uint32_t id, size_t from, size_t to, bool more)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * utcp_udp.h: a stack with a UDP socket, for tests of those.
+ * utcp_udp.h: a stack with a UDP socket, for tests of those and of IP.
  */
 #ifndef UTCP_UDP_TEST_H
 #define UTCP_UDP_TEST_H
@@ -22,7 +22,7 @@ fill(void)
 
 struct ctx {
 	utcp_t *u;
-	utcp_udp_t *s;
+	utcp_udp_t *s; /* both families, any address */
 	uint64_t base; /* memory before */
 };
 
@@ -69,6 +69,31 @@ teardown(void **state)
 	utcp_destroy(c->u);
 	free(c);
 	return 0;
+}
+
+/* What came to the socket; NULL: nothing. */
+static inline const utcp_dgram_t *
+next(struct ctx *c)
+{
+	static utcp_dgram_t d;
+
+	return utcp_udp_recv(c->s, &d, 1) == 1 ? &d : NULL;
+}
+
+static inline void
+expect(struct ctx *c, size_t len, uint8_t first)
+{
+	const utcp_dgram_t *d = next(c);
+
+	assert_non_null(d);
+	assert_int_equal(d->len, len);
+	assert_true(data_right(d->data, len, first));
+}
+
+static inline void
+expect_none(struct ctx *c)
+{
+	assert_null(next(c));
 }
 
 static inline utcp_dgram_t
