@@ -390,6 +390,8 @@ info_sent(const utcp_sock_t *s, utcp_info_t *i)
 	i->sndbuf_limited_ns = ns[2];
 	i->snd_nxt = s->snd_nxt;
 	i->snd_una = s->snd_una;
+	i->last_sent_ms = (uint32_t)((s->u->now_ns - s->last_snd_ns) / MSEC);
+	i->probes = s->persist ? s->retries : s->probes;
 }
 
 static void
@@ -400,6 +402,11 @@ info_received(const utcp_sock_t *s, utcp_info_t *i)
 	i->unread_bytes = s->rcvq_bytes;
 	i->bytes_received = s->bytes_received;
 	i->rcv_nxt = s->rcv_nxt;
+	i->last_heard_ms = (uint32_t)((s->u->now_ns - s->last_rcv_ns) / MSEC);
+	i->last_data_ms = UINT32_MAX;
+	if (s->last_data_ms != 0) /* made odd, so a millisecond ahead */
+		i->last_data_ms = (uint32_t)(s->u->now_ns / MSEC + 1) -
+				  s->last_data_ms;
 }
 
 int

@@ -840,6 +840,14 @@ info_tells_what_happened(void **state)
 	assert_int_equal(i.bytes_received, 100000);
 	assert_int_equal(i.unread_bytes, 100000);
 	assert_int_equal(i.rcv_mss, 1448);
+	pair_run(&p, 500 * MSEC);
+	assert_int_equal(utcp_info(s, &i), 0);
+	assert_in_range(i.last_data_ms, 500, 520);
+	assert_in_range(i.last_heard_ms, 500, 520);
+	assert_int_equal(utcp_info(c, &i), 0);
+	assert_in_range(i.last_sent_ms, 500, 520);
+	assert_int_equal(i.last_data_ms, UINT32_MAX);
+	assert_int_equal(i.probes, 0);
 	i.size = 0;
 	assert_int_equal(utcp_info(s, &i), -EINVAL);
 	i.size = sizeof(i) + 1;

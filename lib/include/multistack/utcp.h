@@ -518,6 +518,10 @@ typedef struct utcp_info_s {
 	uint32_t snd_nxt, snd_una, rcv_nxt; /* sequence numbers */
 	uint32_t dsack_dups;
 	char cc[16];
+	/* How long ago, modulo 2^32: data was sent; any segment came; data came
+	   (UINT32_MAX: none yet). */
+	uint32_t last_sent_ms, last_heard_ms, last_data_ms;
+	uint32_t probes; /* keepalives, window probes without an answer */
 } utcp_info_t;
 /* -EINVAL: size 0 or larger than any known. */
 UTCP_EXTERN int utcp_info(const utcp_sock_t *s, utcp_info_t *info);
