@@ -765,21 +765,128 @@ data_after_close(void **state)
 	}
 }
 
-/* The reset's error tells in which state it came. */
+/*
+ * How a connection ends, as its user sees it: the level, what reads return, one
+ * after the other, and then two writes. An error is told once.
+ */
 static void
-reset_errors(void **state)
+endings(void **state)
 {
-	int64_t error;
-	struct tt t;
+	static const uint32_t dead = UTCP_IN | UTCP_RDHUP | UTCP_HUP;
+	static const struct {
+		const char *in[2];
+		bool shut, asks; /* our side; the user for the error */
+		uint64_t wait_ns;
+		uint32_t ready;
+		int error, reads[3], writes[2];
+	} cases[] = {
+		{ { "R 11:11(0)" },
+		  false,
+		  false,
+		  0,
+		  dead | UTCP_ERR,
+		  ECONNRESET,
+		  { -ECONNRESET, 0, 0 },
+		  { -EPIPE, -EPIPE } },
+		/* what came before is there still */
+		{ { "P. 11:14(3) ack 11", "R 14:14(0)" },
+		  false,
+		  false,
+		  0,
+		  dead | UTCP_ERR,
+		  ECONNRESET,
+		  { 3, -ECONNRESET, 0 },
+		  { -EPIPE, -EPIPE } },
+		/* who asks for it has it */
+		{ { "R 11:11(0)" },
+		  false,
+		  true,
+		  0,
+		  dead | UTCP_ERR,
+		  ECONNRESET,
+		  { 0, 0, 0 },
+		  { -EPIPE, -EPIPE } },
+		/* the peer had said all */
+		{ { "F. 11:11(0) ack 11", "R 12:12(0)" },
+		  false,
+		  false,
+		  0,
+		  dead | UTCP_ERR,
+		  EPIPE,
+		  { -EPIPE, 0, 0 },
+		  { -EPIPE, -EPIPE } },
+		{ { "F. 11:11(0) ack 11" },
+		  false,
+		  false,
+		  0,
+		  UTCP_IN | UTCP_RDHUP | UTCP_OUT,
+		  0,
+		  { 0, 0, 0 },
+		  { 1, 1 } },
+		{ { NULL },
+		  true,
+		  false,
+		  0,
+		  0,
+		  0,
+		  { -EAGAIN, -EAGAIN, -EAGAIN },
+		  { -EPIPE, -EPIPE } },
+		{ { "P. 11:14(3) ack 12" },
+		  true,
+		  false,
+		  0,
+		  UTCP_IN,
+		  0,
+		  { 3, -EAGAIN, -EAGAIN },
+		  { -EPIPE, -EPIPE } },
+		/* both have: no error */
+		{ { "F. 11:11(0) ack 12" },
+		  true,
+		  false,
+		  0,
+		  dead,
+		  0,
+		  { 0, 0, 0 },
+		  { -EPIPE, -EPIPE } },
+		/* the FIN is never answered */
+		{ { NULL },
+		  true,
+		  false,
+		  3600 * SEC,
+		  dead | UTCP_ERR,
+		  ETIMEDOUT,
+		  { -ETIMEDOUT, 0, 0 },
+		  { -EPIPE, -EPIPE } },
+	};
 
 	(void)state;
-	open_slow(&t, TT_OPTS);
-	tt_in(&t, "F. 11:11(0) ack 11");
-	tt_expect(&t, ". 11:11(0) ack 12");
-	tt_in(&t, "R 12:12(0)");
-	assert_int_equal(utcp_get(t.s, UTCP_OPT_ERROR, &error), 0);
-	assert_int_equal(error, EPIPE);
-	tt_end(&t);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int64_t error = 0;
+		struct tt t;
+		char b[8];
+
+		open_slow(&t, TT_OPTS);
+		if (cases[i].shut)
+			utcp_shutdown(t.s, UTCP_SHUT_WR);
+		tt_skip(&t);
+		for (int k = 0; k < 2 && cases[i].in[k] != NULL; k++)
+			tt_in(&t, "%s", cases[i].in[k]);
+		tt_run(&t, cases[i].wait_ns);
+		tt_skip(&t);
+		assert_int_equal(utcp_poll(t.s), cases[i].ready);
+		if (cases[i].asks) {
+			utcp_get(t.s, UTCP_OPT_ERROR, &error);
+			assert_int_equal(error, cases[i].error);
+		}
+		for (int k = 0; k < 3; k++)
+			assert_int_equal(utcp_read(t.s, b, sizeof(b), 0),
+					 cases[i].reads[k]);
+		for (int k = 0; k < 2; k++)
+			assert_int_equal(utcp_write(t.s, "x", 1, 0),
+					 cases[i].writes[k]);
+		t.no_pattern = true;
+		tt_end(&t);
+	}
 }
 
 /* ---- ECN (RFC 3168 section 6.1.3) --------------------------------------------------------------- */
@@ -875,7 +982,7 @@ main(void)
 		cmocka_unit_test(fin_out_of_order),
 		cmocka_unit_test(data_after_fin),
 		cmocka_unit_test(data_after_close),
-		cmocka_unit_test(reset_errors),
+		cmocka_unit_test(endings),
 		cmocka_unit_test(ecn_receiver),
 		cmocka_unit_test(ttl_min),
 	};
