@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* tcp_util.c: see tcp_util.h. */
+/* tcp_util.c: the stack, its time and its sockets; see tcp_util.h. */
 #include "tcp_text.h"
 
 #define LOG_LINES (sizeof(((struct tt *)0)->log) / 220)
@@ -7,8 +7,8 @@
 
 /* ---- failures ------------------------------------------------------------- */
 
-static void __attribute__((format(printf, 2, 3)))
-note(struct tt *t, const char *fmt, ...)
+void
+tt__note(struct tt *t, const char *fmt, ...)
 {
 	uint64_t us = (t->now_ns - t->begin_ns) / 1000;
 	char *to = t->log[t->log_at++ % LOG_LINES];
@@ -21,8 +21,8 @@ note(struct tt *t, const char *fmt, ...)
 	va_end(ap);
 }
 
-static const char *
-when(const struct tt *t, uint64_t at_ns)
+const char *
+tt__when(const struct tt *t, uint64_t at_ns)
 {
 	static char texts[4][40];
 	static unsigned int turn;
@@ -36,8 +36,8 @@ when(const struct tt *t, uint64_t at_ns)
 	return to;
 }
 
-static void __attribute__((noreturn, format(printf, 4, 5)))
-failed(struct tt *t, const char *file, int line, const char *fmt, ...)
+void
+tt__failed(struct tt *t, const char *file, int line, const char *fmt, ...)
 {
 	unsigned int i = t->log_at > LOG_LINES ? t->log_at - LOG_LINES : 0;
 	char msg[1200];
@@ -48,7 +48,7 @@ failed(struct tt *t, const char *file, int line, const char *fmt, ...)
 	va_end(ap);
 	print_error("%s:%d: %s\n", file, line, msg);
 	print_error("the last segments, at %s (< to the stack, > from it):\n",
-		    when(t, t->now_ns));
+		    tt__when(t, t->now_ns));
 	for (; i < t->log_at; i++)
 		print_error("    %s\n", t->log[i % LOG_LINES]);
 	_fail(file, line);
@@ -104,18 +104,18 @@ took(struct tt *t, struct tt_pkt *pkt, bool partial)
 	pkt->proto = pkt->bytes[pkt->bytes[0] >> 4 == 4 ? 9 : 6];
 	pkt->seg.at_ns = t->now_ns;
 	if (pkt->proto != 6) {
-		note(t, "> protocol %u, %u bytes", pkt->proto, pkt->len);
+		tt__note(t, "> protocol %u, %u bytes", pkt->proto, pkt->len);
 		return;
 	}
 	p = tt__decode(t, &pkt->seg, pkt->bytes, pkt->len, partial, &why);
 	if (p == NULL)
-		failed(t, __FILE__, __LINE__, "the stack sent a bad packet: %s",
-		       why);
-	note(t, "> %s", tt_text(&pkt->seg));
+		tt__failed(t, __FILE__, __LINE__,
+			   "the stack sent a bad packet: %s", why);
+	tt__note(t, "> %s", tt_text(&pkt->seg));
 	if (!t->no_pattern && !is_pattern(&pkt->seg))
-		failed(t, __FILE__, __LINE__,
-		       "data sent is not what was written: %s",
-		       tt_text(&pkt->seg));
+		tt__failed(t, __FILE__, __LINE__,
+			   "data sent is not what was written: %s",
+			   tt_text(&pkt->seg));
 	if ((pkt->seg.flags & TH_RST) != 0)
 		return;
 	end = pkt->seg.seq + pkt->seg.len + ((pkt->seg.flags & TH_SYN) != 0) +
@@ -134,24 +134,25 @@ collect(struct tt *t, const utcp_pkt_t *el, unsigned int n)
 
 	for (i = 0; i < n; i = j) {
 		if (t->out_num == TT_QUEUE)
-			failed(t, __FILE__, __LINE__,
-			       "%u packets left that nobody expected",
-			       TT_QUEUE);
+			tt__failed(t, __FILE__, __LINE__,
+				   "%u packets left that nobody expected",
+				   TT_QUEUE);
 		pkt = &t->out[(t->out_first + t->out_num++) % TT_QUEUE];
 		free(pkt->bytes);
 		memset(pkt, 0, sizeof(*pkt));
 		pkt->bytes = malloc(TT_BYTES_MAX + 4096);
 		for (j = i, len = 0; j < n; j++) {
 			if (len + el[j].len > TT_BYTES_MAX)
-				failed(t, __FILE__, __LINE__,
-				       "packet too long");
+				tt__failed(t, __FILE__, __LINE__,
+					   "packet too long");
 			memcpy(pkt->bytes + len, el[j].data, el[j].len);
 			len += el[j].len;
 			if ((el[j].flags & UTCP_PKT_MORE) == 0)
 				break;
 		}
 		if (j++ == n)
-			failed(t, __FILE__, __LINE__, "packet without an end");
+			tt__failed(t, __FILE__, __LINE__,
+				   "packet without an end");
 		pkt->len = len - t->cfg.l2_bytes;
 		memmove(pkt->bytes, pkt->bytes + t->cfg.l2_bytes, pkt->len);
 		pkt->seg.gso_size = el[i].gso_type != 0 ? el[i].gso_size : 0;
@@ -160,8 +161,8 @@ collect(struct tt *t, const utcp_pkt_t *el, unsigned int n)
 }
 
 /* Has the stack send what it wants to send now. */
-static void
-drain(struct tt *t)
+void
+tt__drain(struct tt *t)
 {
 	static uint8_t bufs[UTCP_PKT_PARTS_MAX][2048];
 	utcp_pkt_t el[UTCP_PKT_PARTS_MAX];
@@ -177,20 +178,20 @@ drain(struct tt *t)
 		}
 		n = utcp_output(t->u, el, UTCP_PKT_PARTS_MAX);
 		if (n < 0)
-			failed(t, __FILE__, __LINE__, "utcp_output: %d", n);
+			tt__failed(t, __FILE__, __LINE__, "utcp_output: %d", n);
 		collect(t, el, (unsigned int)n);
 	} while (n > 0);
 }
 
 /* Time to target, or to when the first packet leaves if first is true. */
-static void
-go(struct tt *t, uint64_t target, bool first)
+void
+tt__go(struct tt *t, uint64_t target, bool first)
 {
 	unsigned int spins = 0;
 	uint64_t next;
 
 	for (;;) {
-		drain(t);
+		tt__drain(t);
 		if (first && t->out_num > 0)
 			return;
 		next = utcp_next_ns(t->u);
@@ -200,19 +201,20 @@ go(struct tt *t, uint64_t target, bool first)
 			t->now_ns = next;
 			spins = 0;
 		} else if (++spins > SPINS_MAX) {
-			failed(t, __FILE__, __LINE__,
-			       "utcp_next_ns stays at %s, and nothing is sent",
-			       when(t, next));
+			tt__failed(
+			    t, __FILE__, __LINE__,
+			    "utcp_next_ns stays at %s, and nothing is sent",
+			    tt__when(t, next));
 		}
 	}
 	t->now_ns = target;
-	drain(t);
+	tt__drain(t);
 }
 
 void
 tt_run(struct tt *t, uint64_t ns)
 {
-	go(t, t->now_ns + ns, false);
+	tt__go(t, t->now_ns + ns, false);
 }
 
 unsigned int
@@ -220,7 +222,7 @@ tt_skip(struct tt *t)
 {
 	unsigned int n;
 
-	drain(t);
+	tt__drain(t);
 	n = t->out_num;
 	t->out_num = 0;
 	return n;
@@ -232,7 +234,7 @@ tt_next_pkt(struct tt *t)
 	struct tt_pkt *pkt;
 
 	if (t->out_num == 0)
-		drain(t);
+		tt__drain(t);
 	if (t->out_num == 0)
 		return NULL;
 	pkt = &t->out[t->out_first];
@@ -272,12 +274,12 @@ tt__init(struct tt *t, int family, const utcp_config_t *cfg, const char *file,
 	t->now_ns = t->begin_ns = t->cfg.now_ns;
 	err = utcp_create(&t->u, &t->cfg);
 	if (err != 0)
-		failed(t, file, line, "utcp_create: %d", err);
+		tt__failed(t, file, line, "utcp_create: %d", err);
 	memcpy(a.addr, family == 4 ? "\12\0\0\1" : "\xfd\0\0\0", 4);
 	a.addr[15] = family == 6;
 	err = utcp_address(t->u, &a, 1);
 	if (err != 0)
-		failed(t, file, line, "utcp_address: %d", err);
+		tt__failed(t, file, line, "utcp_address: %d", err);
 	t->p = &t->peer0;
 	tt_peer(t, 2, 40000, 0);
 }
@@ -304,8 +306,8 @@ tt_peer(struct tt *t, unsigned int n, uint16_t port, uint16_t stack_port)
 	return p;
 }
 
-static void
-release_held(struct tt *t)
+void
+tt__release_held(struct tt *t)
 {
 	while (t->num_held > 0)
 		free(t->held[--t->num_held]);
@@ -320,7 +322,7 @@ tt__end(struct tt *t, const char *file, int line)
 	utcp_close(t->s);
 	utcp_close(t->listener);
 	utcp_destroy(t->u);
-	release_held(t);
+	tt__release_held(t);
 	for (i = 0; i < TT_QUEUE; i++)
 		free(t->out[i].bytes);
 	while ((p = t->peer0.next) != NULL) {
@@ -328,8 +330,8 @@ tt__end(struct tt *t, const char *file, int line)
 		free(p);
 	}
 	if (t->mem != 0)
-		failed(t, file, line, "%lld bytes of memory are not back",
-		       (long long)t->mem);
+		tt__failed(t, file, line, "%lld bytes of memory are not back",
+			   (long long)t->mem);
 }
 
 void
@@ -338,7 +340,7 @@ tt__open(struct tt *t, const char *file, int line)
 	int err = utcp_open(t->u, t->family, &t->s);
 
 	if (err != 0)
-		failed(t, file, line, "utcp_open: %d", err);
+		tt__failed(t, file, line, "utcp_open: %d", err);
 }
 
 void
@@ -354,7 +356,7 @@ tt__listen(struct tt *t, const char *file, int line)
 	if (err == 0)
 		err = utcp_listen(t->listener, 128);
 	if (err != 0)
-		failed(t, file, line, "no listener: %d", err);
+		tt__failed(t, file, line, "no listener: %d", err);
 }
 
 void
@@ -370,7 +372,7 @@ tt__passive(struct tt *t, const char *opts, const char *file, int line)
 	tt__in(t, NULL, file, line, ". 1:1(0) ack 1");
 	err = utcp_accept(t->listener, &t->s);
 	if (err != 0)
-		failed(t, file, line, "utcp_accept: %d", err);
+		tt__failed(t, file, line, "utcp_accept: %d", err);
 	tt__state(t, UTCP_ESTABLISHED, file, line);
 }
 
@@ -388,223 +390,11 @@ tt__active(struct tt *t, const char *opts, const char *file, int line)
 	put16(&a.port_be, 80);
 	err = utcp_connect(t->s, &a);
 	if (err != -EINPROGRESS)
-		failed(t, file, line, "utcp_connect: %d", err);
+		tt__failed(t, file, line, "utcp_connect: %d", err);
 	tt__expect(t, 0, 0, file, line, "S 0:0(0)");
 	tt__in(t, NULL, file, line, "S. 0:0(0) ack 1 <%s>", opts);
 	tt__expect(t, 0, 0, file, line, ". 1:1(0) ack 1");
 	tt__state(t, UTCP_ESTABLISHED, file, line);
-}
-
-/* ---- packets in ----------------------------------------------------------------------- */
-
-/* What was not said. */
-static void
-fill_in(struct tt *t, struct tt_seg *seg)
-{
-	struct tt_peer *p = t->p;
-
-	if (seg->ecn < 0)
-		seg->ecn = p->ecn;
-	if (seg->ttl < 0)
-		seg->ttl = 64;
-	if (seg->has_win != TT_IS)
-		seg->win = p->win;
-	if (seg->has_ack != TT_IS && (seg->flags & TH_ACK) != 0) {
-		seg->has_ack = TT_IS;
-		seg->ack = p->seen_end;
-	}
-	if ((seg->flags & TH_SYN) != 0) {
-		/* What the stack answers with is not known yet. */
-		p->ts = seg->ts == TT_IS;
-		if (p->ts)
-			p->ts_ofs = seg->ts_val -
-				    (uint32_t)((t->now_ns - t->begin_ns) /
-					       MSEC);
-	} else if (p->ts && seg->ts == TT_NO && !seg->no_ts && p->ts_known &&
-		   (seg->flags & TH_RST) == 0) {
-		seg->ts = TT_IS;
-		seg->has_opts = true;
-		seg->ts_val = (uint32_t)((t->now_ns - t->begin_ns) / MSEC) +
-			      p->ts_ofs;
-		seg->ts_ecr = p->ts_last;
-	}
-}
-
-void
-tt__in_raw(struct tt *t, const void *bytes, uint32_t len, const char *file,
-	   int line)
-{
-	/* of exactly its size, so that a sanitizer sees reads past it */
-	uint8_t *mem = calloc(1, t->cfg.l2_bytes + len);
-	utcp_pkt_t pkt = { .data = mem, .len = t->cfg.l2_bytes + len };
-	int err;
-
-	memcpy(mem + t->cfg.l2_bytes, bytes, len);
-	utcp_advance(t->u, t->now_ns);
-	err = utcp_input(t->u, &pkt, 1);
-	if (t->num_held == sizeof(t->held) / sizeof(t->held[0]))
-		failed(t, file, line, "too many packets held");
-	t->held[t->num_held++] = mem;
-	if (!t->keep) {
-		utcp_retain(t->u);
-		release_held(t);
-	}
-	if (err != 0)
-		failed(t, file, line, "utcp_input: %d", err);
-	if (!t->batch)
-		drain(t);
-}
-
-static struct tt_seg
-parsed(struct tt *t, const char *text, const char *file, int line)
-{
-	struct tt_seg seg;
-	const char *wrong = tt__parse(&seg, text);
-
-	if (wrong != NULL)
-		failed(t, file, line, "\"%s\": %s", text, wrong);
-	return seg;
-}
-
-void
-tt__in(struct tt *t, const void *data, const char *file, int line,
-       const char *fmt, ...)
-{
-	static uint8_t bytes[TT_BYTES_MAX + 200];
-	struct tt_seg seg;
-	char text[500];
-	uint32_t len;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	drain(t);
-	seg = parsed(t, text, file, line);
-	fill_in(t, &seg);
-	note(t, "< %s", tt_text(&seg));
-	len = tt__bytes(t, t->p, &seg, data, bytes);
-	tt__in_raw(t, bytes, len, file, line);
-}
-
-uint32_t
-tt_build(struct tt *t, uint8_t *to, const char *text)
-{
-	struct tt_seg seg = parsed(t, text, __FILE__, __LINE__);
-
-	fill_in(t, &seg);
-	return tt__bytes(t, t->p, &seg, NULL, to);
-}
-
-void
-tt__icmp(struct tt *t, uint8_t type, uint8_t code, uint32_t mtu, uint32_t seq,
-	 const char *file, int line)
-{
-	uint8_t b[128] = { 0 }, *in, *icmp;
-	uint32_t hdr = t->family == 4 ? 20 : 40, sum = 0, len, i;
-
-	len = hdr + 8 + hdr + 8;
-	icmp = b + hdr;
-	in = icmp + 8;
-	if (t->family == 4) {
-		memcpy(b, "\x45\0\0\0\0\0\0\0\100\1\0\0\12\0\0\376\12\0\0\1",
-		       20);
-		put16(b + 2, len);
-		memcpy(in, "\x45\0\5\334\0\0\100\0\100\6\0\0\12\0\0\1", 16);
-		memcpy(in + 16, t->p->addr, 4);
-		put16(icmp + 6, mtu);
-		for (i = 0; i < 20; i += 2)
-			sum += get16(b + i);
-		sum = (sum & 0xffff) + (sum >> 16);
-		put16(b + 10, ~sum);
-		sum = 0;
-	} else {
-		memcpy(b, "\x60\0\0\0\0\0\72\100\xfd", 9);
-		put16(b + 4, len - 40);
-		b[23] = 254;
-		b[24] = 0xfd;
-		b[39] = 1;
-		memcpy(in, "\x60\0\0\0\5\264\6\100\xfd", 9);
-		in[23] = 1;
-		memcpy(in + 24, t->p->addr, 16);
-		put32(icmp + 4, mtu);
-		for (i = 8; i < 40; i += 2)
-			sum += get16(b + i);
-		sum += 58 + len - 40;
-	}
-	icmp[0] = type;
-	icmp[1] = code;
-	put16(in + hdr, t->p->stack_port);
-	put16(in + hdr + 2, t->p->port);
-	put32(in + hdr + 4, t->p->iss + seq);
-	for (i = hdr; i < len; i += 2)
-		sum += get16(b + i);
-	while (sum >> 16 != 0)
-		sum = (sum & 0xffff) + (sum >> 16);
-	put16(icmp + 2, ~sum);
-	note(t, "< ICMP type %u code %u mtu %u about seq %u", type, code, mtu,
-	     seq);
-	tt__in_raw(t, b, len, file, line);
-}
-
-/* ---- packets out ------------------------------------------------------------------------ */
-
-static void
-check_time(struct tt *t, const struct tt_seg *got, int mode, uint64_t from,
-	   uint64_t ns, const char *text, const char *file, int line)
-{
-	uint64_t want = mode == 1 ? from + ns : t->now_ns;
-	uint64_t off = got->at_ns > want ? got->at_ns - want
-					 : want - got->at_ns;
-
-	if (mode == 2 ? got->at_ns > from + ns : off > t->slack_ns)
-		failed(t, file, line, "expected: %s at %s\n  it came at %s: %s",
-		       text, when(t, want), when(t, got->at_ns), tt_text(got));
-}
-
-void
-tt__expect(struct tt *t, int mode, uint64_t ns, const char *file, int line,
-	   const char *fmt, ...)
-{
-	uint64_t from = t->now_ns;
-	struct tt_seg want, *got;
-	const char *differs;
-	char text[500];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	want = parsed(t, text, file, line);
-	drain(t);
-	if (t->out_num == 0 && mode != 0)
-		go(t, from + ns + t->slack_ns, true);
-	if (t->out_num > 0 && t->out[t->out_first].proto != 6)
-		failed(t, file, line,
-		       "expected: %s\n  came: a packet of protocol %u", text,
-		       t->out[t->out_first].proto);
-	got = tt_next(t);
-	if (got == NULL)
-		failed(t, file, line,
-		       "expected: %s\n  came: nothing (next timer at %s)", text,
-		       when(t, utcp_next_ns(t->u)));
-	differs = tt__differs(&want, got);
-	if (differs != NULL)
-		failed(t, file, line, "expected: %s\n  came:     %s\n  %s",
-		       text, tt_text(got), differs);
-	check_time(t, got, mode, from, ns, text, file, line);
-}
-
-void
-tt__quiet(struct tt *t, uint64_t ns, const char *file, int line)
-{
-	go(t, t->now_ns + ns, true);
-	if (t->out_num > 0)
-		failed(t, file, line, "expected: nothing\n  came at %s: %s",
-		       when(t, t->out[t->out_first].seg.at_ns),
-		       t->out[t->out_first].proto == 6
-			   ? tt_text(&t->out[t->out_first].seg)
-			   : "a packet of another protocol");
 }
 
 /* ---- the socket --------------------------------------------------------------------------- */
@@ -620,9 +410,9 @@ tt__write(struct tt *t, uint32_t len, const char *file, int line)
 		b[i] = tt_byte(t->wrote + i);
 	n = utcp_write(t->s, b, len, 0);
 	free(b);
-	note(t, "write %u: %d", len, (int)n);
+	tt__note(t, "write %u: %d", len, (int)n);
 	if (n != (ssize_t)len)
-		failed(t, file, line, "utcp_write of %u: %d", len, (int)n);
+		tt__failed(t, file, line, "utcp_write of %u: %d", len, (int)n);
 	t->wrote += len;
 }
 
@@ -633,13 +423,13 @@ tt__read(struct tt *t, uint32_t len, const char *file, int line)
 	ssize_t n = utcp_read(t->s, b, len, 0);
 	uint32_t i;
 
-	note(t, "read %u: %d", len, (int)n);
+	tt__note(t, "read %u: %d", len, (int)n);
 	if (n != (ssize_t)len)
-		failed(t, file, line, "utcp_read of %u: %d", len, (int)n);
+		tt__failed(t, file, line, "utcp_read of %u: %d", len, (int)n);
 	for (i = 0; i < len; i++, t->read++)
 		if (b[i] != tt_byte(t->read))
-			failed(t, file, line, "byte %llu read is wrong",
-			       (unsigned long long)t->read);
+			tt__failed(t, file, line, "byte %llu read is wrong",
+				   (unsigned long long)t->read);
 	free(b);
 }
 
@@ -649,10 +439,10 @@ tt__read_is(struct tt *t, ssize_t ret, const char *file, int line)
 	uint8_t b[1];
 	ssize_t n = utcp_read(t->s, b, 1, 0);
 
-	note(t, "read 1: %d", (int)n);
+	tt__note(t, "read 1: %d", (int)n);
 	if (n != ret)
-		failed(t, file, line, "utcp_read: %d, expected %d", (int)n,
-		       (int)ret);
+		tt__failed(t, file, line, "utcp_read: %d, expected %d", (int)n,
+			   (int)ret);
 }
 
 utcp_info_t
@@ -662,7 +452,7 @@ tt_info(struct tt *t)
 	int err = utcp_info(t->s, &info);
 
 	if (err != 0)
-		failed(t, __FILE__, __LINE__, "utcp_info: %d", err);
+		tt__failed(t, __FILE__, __LINE__, "utcp_info: %d", err);
 	return info;
 }
 
@@ -686,8 +476,8 @@ tt__state(struct tt *t, enum utcp_state state, const char *file, int line)
 	unsigned int is = tt_info(t).state;
 
 	if (is != state)
-		failed(t, file, line, "state is %s, expected %s", names[is],
-		       names[state]);
+		tt__failed(t, file, line, "state is %s, expected %s", names[is],
+			   names[state]);
 }
 
 void
@@ -697,7 +487,7 @@ tt__ready(struct tt *t, uint32_t has, uint32_t has_not, const char *file,
 	uint32_t is = utcp_poll(t->s);
 
 	if ((is & has) != has || (is & has_not) != 0)
-		failed(t, file, line,
-		       "ready is 0x%x, expected 0x%x and not 0x%x", is, has,
-		       has_not);
+		tt__failed(t, file, line,
+			   "ready is 0x%x, expected 0x%x and not 0x%x", is, has,
+			   has_not);
 }
