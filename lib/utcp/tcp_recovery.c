@@ -415,19 +415,37 @@ utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 
 /* ---- path MTU ------------------------------------------------------------------------ */
 
+/* Whether seg, and what is before it, goes again as new segments. */
+static bool
+is_joinable(const utcp_sock_t *s, const struct utcp__seg *seg)
+{
+	return seg->unit > s->mss &&
+	       (seg->flags & (SEG_LOST | SEG_RETRANS | SEG_SYN)) == SEG_LOST;
+}
+
 void
 utcp__mtu_resend(utcp_sock_t *s)
 {
-	struct utcp__link *l;
-	struct utcp__seg *seg;
+	struct utcp__seg *seg, *before = NULL, *next;
 	uint32_t unit;
 
-	for (l = s->busy->segs.next; l != &s->busy->segs; l = l->next) {
-		seg = CONTAINER(l, struct utcp__seg, link);
+	if (link_empty(&s->busy->segs))
+		return;
+	for (seg = utcp__first_seg(s); seg; seg = next) {
+		next = utcp__next_seg(s, seg);
 		/* A record of several may have been cut small enough. */
 		unit = seg->len < seg->unit ? seg->len : seg->unit;
 		if (unit > s->mss)
 			utcp__mark_lost(s, seg, false);
+		/* Neighbours are cut anew, not each into a full segment and a
+		   crumb. */
+		if (before && is_joinable(s, before) && is_joinable(s, seg)) {
+			before->len += seg->len;
+			before->flags |= seg->flags & (SEG_FIN | SEG_EVER);
+			utcp__seg_free(s, seg);
+		} else {
+			before = seg;
+		}
 	}
 	utcp__want_output(s);
 }
