@@ -20,8 +20,8 @@ struct utcp__hystart {
 /* A slow start begins (at the start of the connection; after a timeout RFC
    9406 section 4.3 does without). */
 void utcp__hystart_reset(struct utcp__hystart *h);
-/* An ACK below ssthresh, of n bytes to grow by: raises cwnd, or sets ssthresh to it. Returns bytes left
-   over beyond ssthresh. */
+/* An ACK below ssthresh, of n bytes to grow by: raises cwnd, or sets ssthresh to
+   it. Returns bytes left over beyond ssthresh. */
 uint32_t utcp__hystart_ack(struct utcp__hystart *h, utcp_cc_t *cc,
 			   const utcp_ack_t *ack, uint32_t n);
 

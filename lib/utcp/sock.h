@@ -8,12 +8,29 @@
 
 #include "stack.h"
 
-/* Something begins: it has a block of its own. false: no memory. */
-bool utcp__rouse(utcp_sock_t *s);
-/* It needs none any more. */
-void utcp__rest(utcp_sock_t *s);
-/* Blocks that are not needed any more go back. */
-void utcp__settle(utcp_t *u);
+/* ---- sock.c ---- */
+
+/* Public calls that may end sockets or buffers begin and end with these; at the
+   end of the outermost `done` hooks run and u->dead is freed. */
+static inline void
+utcp__enter(utcp_t *u)
+{
+	u->depth++;
+}
+void utcp__leave(utcp_t *u);
+
+/* What a connection begins with; its key is set. */
+void utcp__conn_init(utcp_sock_t *s);
+/* A connection from a listener, SYN_RECEIVED, in the table in the place of the
+   half open one if there is one; not yet in the accept queue. NULL: out of
+   memory. */
+utcp_sock_t *utcp__sock_accepted(utcp_sock_t *listener,
+				 const struct utcp__key *k);
+/* It is ESTABLISHED (or a Fast Open one): into the accept queue. */
+void utcp__sock_queue(utcp_sock_t *listener, utcp_sock_t *s);
+/* utcp_destroy: it ends silently, whoever holds it. */
+void utcp__sock_destroy(utcp_sock_t *s);
+
 /* Changes the state; to CLOSED only by utcp__sock_dead. */
 void utcp__set_state(utcp_sock_t *s, enum utcp_state state);
 /*
@@ -33,39 +50,34 @@ void utcp__sock_abort(utcp_sock_t *s, int error);
    3.10.7.1, RFC 5961 section 3.2), whatever of ours it has not seen. */
 void utcp__sock_refuse(utcp_sock_t *s, const struct utcp__seg_in *seg);
 
-/* Public calls that may end sockets or buffers begin and end with these; at the
-   end of the outermost `done` hooks run and u->dead is freed. */
-static inline void
-utcp__enter(utcp_t *u)
-{
-	u->depth++;
-}
-void utcp__leave(utcp_t *u);
-
-/* utcp_destroy: it ends silently, whoever holds it. */
-void utcp__sock_destroy(utcp_sock_t *s);
-/* What a connection begins with; its key is set. */
-void utcp__conn_init(utcp_sock_t *s);
 /* Its readiness may have changed: has utcp_events tell it. */
 void utcp__wake(utcp_sock_t *s);
 /* It has, or may have, something to send. */
 void utcp__want_output(utcp_sock_t *s);
-
 static inline void
 utcp__ack_soon(utcp_sock_t *s)
 {
 	s->ack_now = true;
 	utcp__want_output(s);
 }
-/* A connection accepted from a listener: hashed in place of `syn` (or new,
-   NULL), SYN_RECEIVED, sequence numbers and options from seg and syn, not yet
-   in the accept queue. NULL: out of memory. (tcp_syn.c uses it) */
-utcp_sock_t *utcp__sock_accepted(utcp_sock_t *listener,
-				 const struct utcp__key *k);
-/* It is ESTABLISHED (or a Fast Open one): into the accept queue. */
-void utcp__sock_queue(utcp_sock_t *listener, utcp_sock_t *s);
+
+/* ---- at rest or not (sock_busy.c) ---- */
+
+/* Something begins: it has a block of its own. false: no memory. */
+bool utcp__rouse(utcp_sock_t *s);
+/* It needs none any more. */
+void utcp__rest(utcp_sock_t *s);
+/* Blocks that are not needed any more go back. */
+void utcp__settle(utcp_t *u);
+
+/* ---- options (sockopt.c) ---- */
+
+/* Defaults into u->dflt. */
+int utcp__opts_init(utcp_t *u);
+/* 0, -ENOPROTOOPT, -EINVAL (out of range). */
+int utcp__opt_check(int opt, int64_t value);
 void utcp__opts_put(utcp_t *u, struct utcp__opts *o);
-/* s's options, not shared with another (sockopt.c). NULL: out of memory. */
+/* s's options, not shared with another. NULL: out of memory. */
 struct utcp__opts *utcp__opts_own(utcp_sock_t *s);
 static inline struct utcp__opts *
 utcp__opts_get(struct utcp__opts *o)
@@ -73,10 +85,5 @@ utcp__opts_get(struct utcp__opts *o)
 	o->refs++;
 	return o;
 }
-
-/* sockopt.c: 0, -ENOPROTOOPT, -EINVAL (out of range). */
-int utcp__opt_check(int opt, int64_t value);
-/* Defaults into u->dflt. */
-int utcp__opts_init(utcp_t *u);
 
 #endif /* UTCP_SOCK_H */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tcp_output.h: a segment leaves: what may (tcp_output.c), when (tcp_pace.c), how
- * large (tcp_window.c, tcp_mtu.c), its bytes (tcp_segment.c).
+ * tcp_output.h: a segment leaves.
  */
 #ifndef UTCP_TCP_OUTPUT_H
 #define UTCP_TCP_OUTPUT_H
 
 #include "stack.h"
+
+/* ---- what may leave (tcp_output.c) ---- */
 
 /*
  * Sends what the socket may send now. Returns true if it wants to go on when
@@ -14,17 +15,6 @@
  * now, timers are set.
  */
 bool utcp__tcp_output(utcp_sock_t *s, struct utcp__out *o);
-/* Our window as it would be offered now, bytes, silly window avoided. */
-uint32_t utcp__rcv_window(utcp_sock_t *s);
-/* The application has read: an update is worth a segment (RFC 9293 3.8.6.2.2). */
-void utcp__window_update(utcp_sock_t *s);
-/* mss from pmtu, peer_mss, MAXSEG; tells the congestion control. */
-void utcp__set_mss(utcp_sock_t *s);
-/* The window scale to offer, by RCVBUF_MAX or RCVBUF; -1: none. */
-int utcp__wscale_offer(const struct utcp__opts *opts);
-/* The MSS option's value, by the interface's MTU and MAXSEG. */
-uint16_t utcp__mss_offer(const utcp_t *u, const struct utcp__opts *opts,
-			 uint8_t family);
 /* Stream offset of seq, which is snd_una or later. */
 static inline uint64_t
 utcp__ofs_of(const utcp_sock_t *s, uint32_t seq)
@@ -34,24 +24,8 @@ utcp__ofs_of(const utcp_sock_t *s, uint32_t seq)
 	       (utcp__syn_unacked(s) && seq != s->iss);
 }
 
-/* tcp_segment.c: one segment, into the caller's buffers. */
-struct utcp__seg_out {
-	uint32_t seq, len; /* data bytes */
-	uint16_t flags;	   /* TH_* */
-	uint16_t gso_size; /* 0: one segment */
-	bool ect;	   /* ECN-capable: new data only (RFC 3168 6.1.5) */
-	bool fresh;	   /* sent for the first time: utcp__seg_sent */
-	uint16_t mark;	   /* with these SEG_* */
-};
-/* Bytes of options on the next segment, SACK blocks included. */
-uint32_t utcp__opts_now(const utcp_sock_t *s);
-/* Writes one. -ENOBUFS (no room), -ENOMEM: nothing has happened. */
-int utcp__segment(utcp_sock_t *s, struct utcp__out *o,
-		  const struct utcp__seg_out *seg);
-/* SYN or SYN-ACK, first or again; likewise. */
-int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
+/* ---- how fast (tcp_pace.c) ---- */
 
-/* tcp_pace.c */
 /* cwnd, round trip or options have changed: what follows for the pace. */
 void utcp__pace_update(utcp_sock_t *s);
 /* Whether the next packet has to wait for its time (PACE is set then). */
@@ -74,14 +48,46 @@ void utcp__limit_times(const utcp_sock_t *s, uint64_t ns[3]);
 uint32_t utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o,
 			   uint32_t mss);
 
+/* ---- one segment, into the caller's buffers (tcp_segment.c) ---- */
+
 /* Bytes of options on every segment. */
 static inline uint32_t
 utcp__opt_bytes(const utcp_sock_t *s)
 {
 	return s->negotiated & UTCP_GOT_TIMESTAMPS ? 12 : 0;
 }
+struct utcp__seg_out {
+	uint32_t seq, len; /* data bytes */
+	uint16_t flags;	   /* TH_* */
+	uint16_t gso_size; /* 0: one segment */
+	bool ect;	   /* ECN-capable: new data only (RFC 3168 6.1.5) */
+	bool fresh;	   /* sent for the first time: utcp__seg_sent */
+	uint16_t mark;	   /* with these SEG_* */
+};
+/* Bytes of options on the next segment, SACK blocks included. */
+uint32_t utcp__opts_now(const utcp_sock_t *s);
+/* Writes one. -ENOBUFS (no room), -ENOMEM: nothing has happened. */
+int utcp__segment(utcp_sock_t *s, struct utcp__out *o,
+		  const struct utcp__seg_out *seg);
+/* SYN or SYN-ACK, first or again; likewise. */
+int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
 
-/* tcp_mtu.c */
+/* ---- what we offer (tcp_window.c) ---- */
+
+/* Our window as it would be offered now, bytes, silly window avoided. */
+uint32_t utcp__rcv_window(utcp_sock_t *s);
+/* The application has read: an update is worth a segment (RFC 9293 3.8.6.2.2). */
+void utcp__window_update(utcp_sock_t *s);
+/* mss from pmtu, peer_mss, MAXSEG; tells the congestion control. */
+void utcp__set_mss(utcp_sock_t *s);
+/* The window scale to offer, by RCVBUF_MAX or RCVBUF; -1: none. */
+int utcp__wscale_offer(const struct utcp__opts *opts);
+/* The MSS option's value, by the interface's MTU and MAXSEG. */
+uint16_t utcp__mss_offer(const utcp_t *u, const struct utcp__opts *opts,
+			 uint8_t family);
+
+/* ---- how large (tcp_mtu.c) ---- */
+
 /* The interface's; there is no IPv6 over less than 1280 (RFC 8200 section 5). */
 static inline uint32_t
 utcp__link_mtu(const utcp_t *u, uint8_t family)

@@ -343,11 +343,10 @@ utcp__reass_insert(utcp_sock_t *s, struct utcp__seg_in *seg)
 	sack_add(s, at, start, end);
 }
 
-bool
+void
 utcp__reass_deliver(utcp_sock_t *s)
 {
 	struct utcp__rblk *b;
-	bool moved = false;
 
 	while (!link_empty(&s->busy->reass)) {
 		b = blk_of(s->busy->reass.next);
@@ -357,10 +356,8 @@ utcp__reass_deliver(utcp_sock_t *s)
 		s->busy->reass_bytes -= utcp__rblk_cost(b);
 		s->busy->reass_blks--;
 		utcp__rcv_append_blk(s, b);
-		moved = true;
 	}
 	sacks_trim(s);
-	return moved;
 }
 
 void

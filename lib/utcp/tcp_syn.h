@@ -66,7 +66,7 @@ void utcp__listen_syn(utcp_sock_t *listener, struct utcp__seg_in *seg,
 
 /* ---- SYN cookies (tcp_cookie.c) ---- */
 
-/* tcp_cookie.c: a SYN-ACK with a cookie, for which nothing is kept. */
+/* A SYN-ACK with a cookie, for which nothing is kept. */
 void utcp__cookie_send(utcp_sock_t *l, const struct utcp__seg_in *seg,
 		       bool ecn);
 /* Whether cookies of l may still come back; whether seg's ACK is one; makes a
@@ -87,7 +87,7 @@ struct utcp__tw {
 	uint8_t tos, ttl;
 };
 
-/* tcp_timewait.c: s goes to TIME-WAIT: becomes a utcp__tw and is dead (told
+/* s goes to TIME-WAIT: becomes a utcp__tw and is dead (told
    without error). */
 void utcp__timewait_enter(utcp_sock_t *s);
 void utcp__timewait_input(struct utcp__tw *tw, struct utcp__seg_in *seg);
@@ -122,7 +122,7 @@ void utcp__fastopen_timeout(utcp_sock_t *s);
 
 /* ---- peers (tcp_hosts.c) ---- */
 
-/* What is known of the peer (tcp_hosts.c); bounded, least recently used. */
+/* What is known of the peer; bounded, least recently used. */
 struct utcp__host {
 	uint8_t cookie[16];
 	uint8_t cookie_len;
