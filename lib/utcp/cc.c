@@ -9,7 +9,7 @@
 
 #define PRIV_MAX 1024
 
-/* ---- the registry --------------------------------------------------------------- */
+/* ---- the registry ------------------------------------------------------ */
 
 static bool
 ops_good(const utcp_cc_ops_t *ops)
@@ -87,7 +87,7 @@ utcp__cc_deinit(utcp_t *u)
 	}
 }
 
-/* ---- of a connection ---------------------------------------------------------------- */
+/* ---- of a connection --------------------------------------------------- */
 
 /* RFC 6928 section 2, with the option's number of segments. */
 uint32_t

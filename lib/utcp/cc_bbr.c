@@ -33,7 +33,7 @@ enter(struct bbr *b, enum bbr_state state)
 	b->cwnd_gain = gains[state].cwnd;
 }
 
-/* ---- probing for bandwidth (section 5.3.3) ------------------------------------- */
+/* ---- probing for bandwidth (section 5.3.3) ----------------------------- */
 
 static void
 start_down(struct bbr *b, const utcp_cc_t *cc)
@@ -202,7 +202,7 @@ update_cycle(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	}
 }
 
-/* ---- probing for the round trip (section 5.3.4) --------------------------------- */
+/* ---- probing for the round trip (section 5.3.4) ------------------------ */
 
 static uint32_t
 probe_rtt_cwnd(const struct bbr *b, const utcp_cc_t *cc)
@@ -270,7 +270,7 @@ check_probe_rtt(struct bbr *b, utcp_cc_t *cc, const utcp_ack_t *ack)
 		b->idle_restart = false;
 }
 
-/* ---- what is set (section 5.6) ------------------------------------------------------ */
+/* ---- what is set (section 5.6) ----------------------------------------- */
 
 static void
 set_pacing(struct bbr *b, utcp_cc_t *cc)
@@ -328,7 +328,7 @@ first_pacing(struct bbr *b, utcp_cc_t *cc)
 				     1e9 / (double)rtt);
 }
 
-/* ---- hooks --------------------------------------------------------------------------- */
+/* ---- hooks ------------------------------------------------------------- */
 
 static int
 bbr_init(utcp_cc_t *cc)

@@ -13,7 +13,7 @@
 #define HEADROOM 0.15
 #define EXTRA_ROUNDS 5 /* of each of two buckets */
 
-/* ---- rounds ----------------------------------------------------------------------- */
+/* ---- rounds ------------------------------------------------------------ */
 
 void
 bbr_start_round(struct bbr *b, const utcp_cc_t *cc)
@@ -32,7 +32,7 @@ update_round(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	}
 }
 
-/* ---- products of bandwidth and delay ---------------------------------------------- */
+/* ---- products of bandwidth and delay ----------------------------------- */
 
 uint32_t
 bbr_bdp(const struct bbr *b, const utcp_cc_t *cc, uint64_t bw, double gain)
@@ -80,7 +80,7 @@ bbr_target(const struct bbr *b, const utcp_cc_t *cc)
 	return bdp < cc->cwnd ? bdp : cc->cwnd;
 }
 
-/* ---- bandwidth --------------------------------------------------------------------- */
+/* ---- bandwidth --------------------------------------------------------- */
 
 void
 bbr_reset_full_bw(struct bbr *b, uint64_t bw)
@@ -153,7 +153,7 @@ congestion_signals(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	}
 }
 
-/* ---- the pipe is full -------------------------------------------------------------- */
+/* ---- the pipe is full -------------------------------------------------- */
 
 static void
 check_full_bw(struct bbr *b, const utcp_ack_t *ack)
@@ -187,7 +187,7 @@ check_startup_loss(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	}
 }
 
-/* ---- aggregation -------------------------------------------------------------------- */
+/* ---- aggregation ------------------------------------------------------- */
 
 static void
 update_aggregation(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
@@ -215,7 +215,7 @@ update_aggregation(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 		b->extra[1] = extra;
 }
 
-/* ---- all of it -------------------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------- */
 
 void
 bbr_model_ack(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)

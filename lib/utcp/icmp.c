@@ -308,7 +308,7 @@ utcp__icmp_input(utcp_t *u, struct utcp__in *in, int version)
 		COUNT(u, DROP_PROTO);
 }
 
-/* ---- ours ------------------------------------------------------------------- */
+/* ---- ours -------------------------------------------------------------- */
 
 /* As much of the packet as `max` bytes hold. Returns how many. */
 static uint32_t

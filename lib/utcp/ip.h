@@ -16,7 +16,7 @@
 #define PROTO_FRAGMENT 44
 #define PROTO_ICMP6 58
 
-/* ---- it came ---- */
+/* ---- it came ----------------------------------------------------------- */
 
 struct utcp__in {
 	struct utcp__key key; /* as the receiver sees it: laddr is the
@@ -66,7 +66,7 @@ void utcp__icmp_error(utcp_t *u, const struct utcp__in *in, uint8_t type4,
 void utcp__icmp_send(utcp_t *u, const struct utcp__in *in, uint8_t type,
 		     uint8_t code, uint32_t rest);
 
-/* ---- checksums (in_cksum.c) ---- */
+/* ---- checksums (in_cksum.c) -------------------------------------------- */
 
 /* Adds len bytes at p to a one's complement sum (RFC 1071) of 16-bit words in
    memory order; every piece but the last of one sum has an even length. */
@@ -88,7 +88,7 @@ utcp__sum_fold(uint64_t sum)
 uint64_t utcp__sum_pseudo(const struct utcp__key *k, uint8_t proto,
 			  uint32_t l4_bytes);
 
-/* ---- it leaves ---- */
+/* ---- it leaves --------------------------------------------------------- */
 
 /* The caller's buffers, and the packet that is being written into them. */
 struct utcp__out {

@@ -24,7 +24,7 @@
 #define OPT4_LSRR 131
 #define OPT4_SSRR 137
 
-/* ---- the parts of a packet ------------------------------------------------ */
+/* ---- the parts of a packet --------------------------------------------- */
 
 /* Leaves the first `bytes` from part[0] on. */
 static void
@@ -151,7 +151,7 @@ utcp__csum_good(const struct utcp__in *in, uint8_t proto)
 	return utcp__sum_fold(sum) == 0xffff;
 }
 
-/* ---- to the transports ------------------------------------------------------ */
+/* ---- to the transports ------------------------------------------------- */
 
 static void
 tcp(utcp_t *u, struct utcp__in *in)
@@ -209,7 +209,7 @@ count_ce(utcp_t *u, const struct utcp__in *in)
 		COUNT(u, ECN_CE);
 }
 
-/* ---- IPv4 --------------------------------------------------------------------- */
+/* ---- IPv4 -------------------------------------------------------------- */
 
 static bool
 bad_source4(const uint8_t *src, const uint8_t *dst)
@@ -316,7 +316,7 @@ ip4_input(utcp_t *u, struct utcp__in *in, uint32_t avail)
 	utcp__ip_upper(u, in, ip[9], true);
 }
 
-/* ---- IPv6 --------------------------------------------------------------------- */
+/* ---- IPv6 -------------------------------------------------------------- */
 
 static bool
 bad_source6(const uint8_t *src, const uint8_t *dst)
@@ -507,7 +507,7 @@ ip6_input(utcp_t *u, struct utcp__in *in, uint32_t avail)
 	utcp__ip_upper(u, in, ip[6], false);
 }
 
-/* ---- a packet ------------------------------------------------------------------- */
+/* ---- a packet ---------------------------------------------------------- */
 
 void
 utcp__ip_input(utcp_t *u, const utcp_pkt_t *pkt, unsigned int n)

@@ -8,7 +8,7 @@
 #include "tcp_loss.h"
 #include "tcp_syn.h"
 
-/* ---- memory ------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------ */
 
 void *
 utcp__alloc(utcp_t *u, size_t bytes)
@@ -226,7 +226,7 @@ utcp__pool_put(utcp_t *u, enum utcp__pool_id id, void *obj)
 }
 #endif
 
-/* ---- randomness: ChaCha20 (RFC 8439) with the seed for a key --------------- */
+/* ---- randomness: ChaCha20 (RFC 8439) with the seed for a key ----------- */
 
 static inline uint32_t
 rotl32(uint32_t v, int n)
@@ -296,7 +296,7 @@ utcp__random(utcp_t *u)
 	return v;
 }
 
-/* ---- SipHash-2-4 (Aumasson, Bernstein) ---------------------------------------- */
+/* ---- SipHash-2-4 (Aumasson, Bernstein) --------------------------------- */
 
 struct sip {
 	uint64_t v0, v1, v2, v3;

@@ -78,7 +78,7 @@ utcp__rblk_new(utcp_t *u, const struct utcp__seg_in *seg, uint32_t room)
 	return b;
 }
 
-/* ---- in ---------------------------------------------------------------------- */
+/* ---- in ---------------------------------------------------------------- */
 
 /* n bytes more are in order. */
 static void
@@ -297,7 +297,7 @@ utcp__rcv_drop(utcp_sock_t *s)
 	utcp__reass_drop(s);
 }
 
-/* ---- sizes --------------------------------------------------------------------- */
+/* ---- sizes ------------------------------------------------------------- */
 
 uint32_t
 utcp__rcv_space(const utcp_sock_t *s)
@@ -352,7 +352,7 @@ rcv_tune(utcp_sock_t *s)
 	s->busy->rcvq_ns = now ? now : 1;
 }
 
-/* ---- calls ----------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------- */
 
 /* What to return when there is nothing to read: 0 at the end. */
 static int

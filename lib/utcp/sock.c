@@ -14,7 +14,7 @@
 #include "tcp_output.h"
 #include "tcp_syn.h"
 
-/* ---- beginning and end --------------------------------------------------- */
+/* ---- beginning and end ------------------------------------------------- */
 
 static utcp_sock_t *
 sock_new(utcp_t *u, int family, struct utcp__opts *opts)
@@ -184,7 +184,7 @@ utcp__set_state(utcp_sock_t *s, enum utcp_state state)
 			     s->u->now_ns + (uint64_t)OPT(s, FIN_TIMEOUT_NS));
 }
 
-/* ---- resets ----------------------------------------------------------------- */
+/* ---- resets ------------------------------------------------------------ */
 
 static void
 send_rst(utcp_sock_t *s, uint32_t seq, uint8_t flags)
@@ -230,7 +230,7 @@ utcp__sock_refuse(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	utcp__sock_dead(s, ECONNRESET);
 }
 
-/* ---- what the other rooms tell ------------------------------------------------ */
+/* ---- what the other rooms tell ----------------------------------------- */
 
 void
 utcp__wake(utcp_sock_t *s)
@@ -312,7 +312,7 @@ utcp__sock_queue(utcp_sock_t *listener, utcp_sock_t *s)
 	utcp__wake(listener);
 }
 
-/* ---- calls: from open to close ------------------------------------------------- */
+/* ---- calls: from open to close ----------------------------------------- */
 
 int
 utcp_open(utcp_t *u, int family, utcp_sock_t **out)
@@ -462,7 +462,7 @@ utcp_shutdown(utcp_sock_t *s, int how)
 	return 0;
 }
 
-/* ---- readiness ------------------------------------------------------------------- */
+/* ---- readiness --------------------------------------------------------- */
 
 static bool
 can_write(const utcp_sock_t *s)

@@ -8,7 +8,7 @@
 
 #include "stack.h"
 
-/* ---- sock.c ---- */
+/* ---- sock.c ------------------------------------------------------------ */
 
 /* Public calls that may end sockets or buffers begin and end with these; at the
    end of the outermost `done` hooks run and u->dead is freed. */
@@ -61,7 +61,7 @@ utcp__ack_soon(utcp_sock_t *s)
 	utcp__want_output(s);
 }
 
-/* ---- at rest or not (sock_busy.c) ---- */
+/* ---- at rest or not (sock_busy.c) -------------------------------------- */
 
 /* Something begins: it has a block of its own. false: no memory. */
 bool utcp__rouse(utcp_sock_t *s);
@@ -70,7 +70,7 @@ void utcp__rest(utcp_sock_t *s);
 /* Blocks that are not needed any more go back. */
 void utcp__settle(utcp_t *u);
 
-/* ---- options (sockopt.c) ---- */
+/* ---- options (sockopt.c) ----------------------------------------------- */
 
 /* Defaults into u->dflt. */
 int utcp__opts_init(utcp_t *u);

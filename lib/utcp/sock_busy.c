@@ -7,7 +7,7 @@
 #include "sock.h"
 #include "tcp_loss.h"
 
-/* ---- at rest and roused ------------------------------------------------------ */
+/* ---- at rest and roused ------------------------------------------------ */
 
 /* So many may keep their block though they rest: for connections in use the
    memory is not worth the work. */

@@ -44,7 +44,7 @@ utcp__bufs_init(utcp_sock_t *s)
 	s->rcvbuf = (uint32_t)rcv;
 }
 
-/* ---- for output and acknowledgements --------------------------------------- */
+/* ---- for output and acknowledgements ----------------------------------- */
 
 void
 utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len, struct utcp__out *o)
@@ -74,7 +74,7 @@ utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len, struct utcp__out *o)
 		s->busy->snd_cur = b;
 }
 
-/* ---- records ----------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------- */
 
 /* Those that end at upto or before are of no use any more. */
 static void
@@ -130,7 +130,7 @@ utcp__snd_record(utcp_sock_t *s, uint32_t unsent)
 	return (uint32_t)(s->busy->eor->next->ofs - ofs);
 }
 
-/* ---- their end ---------------------------------------------------------------- */
+/* ---- their end --------------------------------------------------------- */
 
 /* A buffer is done with. Hooks run at the end of the public call. */
 static void
@@ -228,7 +228,7 @@ utcp__snd_unsent(const utcp_sock_t *s)
 	return all - sent < 1u << 30 ? (uint32_t)(all - sent) : 1u << 30;
 }
 
-/* ---- calls --------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------- */
 
 int
 utcp__take_error(utcp_sock_t *s)

@@ -94,7 +94,7 @@ utcp__opt_check(int opt, int64_t value)
 	return 0;
 }
 
-/* ---- sets --------------------------------------------------------------------- */
+/* ---- sets -------------------------------------------------------------- */
 
 #define CHAINS 32
 
@@ -209,7 +209,7 @@ change(utcp_sock_t *s, unsigned int opt, int64_t value)
 	return 0;
 }
 
-/* ---- calls ----------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------- */
 
 static bool
 is_conn(const utcp_sock_t *s)
@@ -351,7 +351,7 @@ utcp_get(utcp_sock_t *s, int opt, int64_t *value)
 	return 0;
 }
 
-/* ---- what is told about a connection ---------------------------------------------- */
+/* ---- what is told about a connection ----------------------------------- */
 
 static void
 info_sent(const utcp_sock_t *s, utcp_info_t *i)

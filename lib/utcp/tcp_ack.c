@@ -11,7 +11,7 @@
 #define MIN_RTT_WINDOW (300 * SEC)
 #define CWND_MAX (1u << 30)
 
-/* ---- round trip time ----------------------------------------------------------- */
+/* ---- round trip time --------------------------------------------------- */
 
 /*
  * RFC 6298 section 2. With a sample for each ACK the variance would be forgotten
@@ -95,7 +95,7 @@ take_rtt(utcp_sock_t *s, struct utcp__ackwork *w)
 	s->backoff = 0; /* RFC 6298 section 5.7's rule ends: Karn */
 }
 
-/* ---- an acknowledgement ----------------------------------------------------------- */
+/* ---- an acknowledgement ------------------------------------------------ */
 
 /* Takes n bytes of seg, from its front, out of all counts. */
 static void
@@ -256,7 +256,7 @@ utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *in, bool wnd_changed,
 	return phantom > 0;
 }
 
-/* ---- what may be sent -------------------------------------------------------------- */
+/* ---- what may be sent -------------------------------------------------- */
 
 uint32_t
 utcp__cwnd_room(utcp_sock_t *s)

@@ -11,7 +11,7 @@
 
 #define QUICK_ACKS 16
 
-/* ---- when to acknowledge -------------------------------------------------- */
+/* ---- when to acknowledge ----------------------------------------------- */
 
 static uint32_t
 now_ms(const utcp_sock_t *s)
@@ -146,7 +146,7 @@ utcp__tcp_data_fast(utcp_sock_t *s, struct utcp__seg_in *seg)
 	schedule_ack(s, quick);
 }
 
-/* ---- the slow way ------------------------------------------------------------ */
+/* ---- the slow way ------------------------------------------------------ */
 
 /* Eighth: the FIN, at rcv_nxt. The socket may be dead after it. */
 static void

@@ -92,7 +92,7 @@ utcp__fastopen_done(utcp_sock_t *s)
 		l->listen->num_fastopen--;
 }
 
-/* ---- client -------------------------------------------------------------- */
+/* ---- client ------------------------------------------------------------ */
 
 bool
 utcp__fastopen_prepare(utcp_sock_t *s)

@@ -7,7 +7,7 @@
 
 #include "stack.h"
 
-/* ---- tcp_input.c ---- */
+/* ---- tcp_input.c ------------------------------------------------------- */
 
 void utcp__tcp_input(utcp_t *u, struct utcp__in *in);
 /* RFC 9293 section 3.10.7.2 on, for a socket: seg is parsed and verified. The
@@ -23,7 +23,7 @@ void utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg);
 /* A reset for a segment that is nobody's (section 3.10.7.1), rate limited. */
 void utcp__tcp_refuse(utcp_t *u, const struct utcp__seg_in *seg);
 
-/* ---- a connection opens (tcp_open.c) ---- */
+/* ---- a connection opens (tcp_open.c) ----------------------------------- */
 
 /* In SYN-SENT (RFC 9293 section 3.10.7.3). */
 void utcp__syn_sent_input(utcp_sock_t *s, struct utcp__seg_in *seg);
@@ -37,7 +37,7 @@ void utcp__established(utcp_sock_t *s);
 uint32_t utcp__iss(utcp_t *u, const struct utcp__key *k);
 uint32_t utcp__ts_offset(utcp_t *u, const struct utcp__key *k);
 
-/* ---- in order (tcp_data.c) ---- */
+/* ---- in order (tcp_data.c) --------------------------------------------- */
 
 /* Data and FIN of seg, which may begin before or behind rcv_nxt and reach out of
    the window (RFC 9293 section 3.10.7.4, seventh and eighth). Schedules the
@@ -46,7 +46,7 @@ void utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg);
 /* The same for in-order data that fits into the window, nothing missing. */
 void utcp__tcp_data_fast(utcp_sock_t *s, struct utcp__seg_in *seg);
 
-/* ---- out of order (tcp_reass.c) ---- */
+/* ---- out of order (tcp_reass.c) ---------------------------------------- */
 
 /* Data out of order in; what is in order now goes to the receive buffer. */
 void utcp__reass_insert(utcp_sock_t *s, struct utcp__seg_in *seg);

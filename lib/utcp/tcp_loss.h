@@ -75,7 +75,7 @@ void utcp__mtu_resend(utcp_sock_t *s);
 /* A round trip of rtt_ns: srtt, rttvar, rto. */
 void utcp__rtt_sample(utcp_sock_t *s, uint64_t rtt_ns);
 
-/* ---- among these files, and cc.c ---- */
+/* ---- among these files, and cc.c --------------------------------------- */
 
 #define DUPTHRESH 3u
 #define REORDERING_MAX 300u

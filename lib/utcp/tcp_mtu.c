@@ -268,7 +268,7 @@ utcp__mtu_changed(utcp_sock_t *s)
 	s->probe_at_ns = s->u->now_ns;
 }
 
-/* ---- probing ------------------------------------------------------------------ */
+/* ---- probing ----------------------------------------------------------- */
 
 /* IP bytes to try next: the top first, which a path that is as it was before
    takes; then the common size nearest to the middle; else the middle. */

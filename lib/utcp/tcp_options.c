@@ -305,7 +305,7 @@ utcp__tcp_options(uint8_t *to, const struct utcp__opt_out *o)
 	return (unsigned int)(p - to);
 }
 
-/* ---- what we offer ------------------------------------------------------ */
+/* ---- what we offer ----------------------------------------------------- */
 
 uint16_t
 utcp__offer(const struct utcp__opts *o)

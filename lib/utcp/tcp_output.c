@@ -81,7 +81,7 @@ send_bare(utcp_sock_t *s, struct utcp__out *o, uint32_t seq)
 	return utcp__segment(s, o, &seg);
 }
 
-/* ---- SYN ------------------------------------------------------------------------ */
+/* ---- SYN --------------------------------------------------------------- */
 
 /* The SYN is not acknowledged yet. HOLD_NOT: data may follow. */
 static enum hold
@@ -107,7 +107,7 @@ send_syn(utcp_sock_t *s, struct utcp__out *o)
 	return s->state != UTCP_SYN_SENT && s->passive ? HOLD_NOT : HOLD_NAGLE;
 }
 
-/* ---- again ------------------------------------------------------------------------ */
+/* ---- again ------------------------------------------------------------- */
 
 static uint32_t
 data_bytes(const struct utcp__seg *seg)
@@ -201,7 +201,7 @@ send_lost(utcp_sock_t *s, struct utcp__out *o)
 	return HOLD_NOT;
 }
 
-/* ---- new data ------------------------------------------------------------------------ */
+/* ---- new data ---------------------------------------------------------- */
 
 /* Whether a last segment that is not full has to wait for more data, or for
    acknowledgements. */
@@ -455,7 +455,7 @@ send_probe(utcp_sock_t *s, struct utcp__out *o)
 	return HOLD_NOT;
 }
 
-/* ---- afterwards ---------------------------------------------------------------------------- */
+/* ---- afterwards -------------------------------------------------------- */
 
 /* What the congestion control is to know: was it the window that held us? */
 static void

@@ -7,7 +7,7 @@
 
 #include "stack.h"
 
-/* ---- what may leave (tcp_output.c) ---- */
+/* ---- what may leave (tcp_output.c) ------------------------------------- */
 
 /*
  * Sends what the socket may send now. Returns true if it wants to go on when
@@ -24,7 +24,7 @@ utcp__ofs_of(const utcp_sock_t *s, uint32_t seq)
 	       (utcp__syn_unacked(s) && seq != s->iss);
 }
 
-/* ---- how fast (tcp_pace.c) ---- */
+/* ---- how fast (tcp_pace.c) --------------------------------------------- */
 
 /* cwnd, round trip or options have changed: what follows for the pace. */
 void utcp__pace_update(utcp_sock_t *s);
@@ -48,7 +48,7 @@ void utcp__limit_times(const utcp_sock_t *s, uint64_t ns[3]);
 uint32_t utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o,
 			   uint32_t mss);
 
-/* ---- one segment, into the caller's buffers (tcp_segment.c) ---- */
+/* ---- one segment, into the caller's buffers (tcp_segment.c) ------------ */
 
 /* Bytes of options on every segment. */
 static inline uint32_t
@@ -72,7 +72,7 @@ int utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 /* SYN or SYN-ACK, first or again; likewise. */
 int utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o);
 
-/* ---- what we offer (tcp_window.c) ---- */
+/* ---- what we offer (tcp_window.c) -------------------------------------- */
 
 /* Our window as it would be offered now, bytes, silly window avoided. */
 uint32_t utcp__rcv_window(utcp_sock_t *s);
@@ -86,7 +86,7 @@ int utcp__wscale_offer(const struct utcp__opts *opts);
 uint16_t utcp__mss_offer(const utcp_t *u, const struct utcp__opts *opts,
 			 uint8_t family);
 
-/* ---- how large (tcp_mtu.c) ---- */
+/* ---- how large (tcp_mtu.c) --------------------------------------------- */
 
 /* The interface's; there is no IPv6 over less than 1280 (RFC 8200 section 5). */
 static inline uint32_t

@@ -155,7 +155,7 @@ utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o, uint32_t mss)
 	return bytes < mss ? mss : bytes - bytes % mss;
 }
 
-/* ---- what held it up --------------------------------------------------------- */
+/* ---- what held it up --------------------------------------------------- */
 
 #define LIMIT_SHIFT 14
 

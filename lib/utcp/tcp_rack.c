@@ -139,7 +139,7 @@ utcp__rack_timeout(utcp_sock_t *s)
 	utcp__want_output(s);
 }
 
-/* ---- tail loss probes (section 7) -------------------------------------------- */
+/* ---- tail loss probes (section 7) -------------------------------------- */
 
 void
 utcp__tlp_schedule(utcp_sock_t *s)

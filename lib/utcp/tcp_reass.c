@@ -26,7 +26,7 @@ blk_end(const struct utcp__rblk *b)
 	return b->seq + b->len;
 }
 
-/* ---- SACK blocks -------------------------------------------------------- */
+/* ---- SACK blocks ------------------------------------------------------- */
 
 static bool
 sacks_ready(utcp_sock_t *s)
@@ -172,7 +172,7 @@ utcp__sack_report(utcp_sock_t *s, struct utcp__sackblk *to, unsigned int max)
 	return n;
 }
 
-/* ---- the queue ------------------------------------------------------------ */
+/* ---- the queue --------------------------------------------------------- */
 
 static void
 blk_free(utcp_sock_t *s, struct utcp__rblk *b)

@@ -10,7 +10,7 @@
 
 #define BACKOFF_MAX 16
 
-/* ---- slowing down ------------------------------------------------------------- */
+/* ---- slowing down ------------------------------------------------------ */
 
 /* acked, sacked: what the ACK that caused it brought. */
 static void
@@ -140,7 +140,7 @@ utcp__prr(utcp_sock_t *s, uint32_t delivered, bool safe)
 		s->cc.cwnd = mss;
 }
 
-/* ---- it is over ---------------------------------------------------------------- */
+/* ---- it is over -------------------------------------------------------- */
 
 static void
 leave(utcp_sock_t *s)
@@ -212,7 +212,7 @@ all_dsacked(utcp_sock_t *s, const struct utcp__ackwork *w)
 	return s->busy->undo_retrans <= 0;
 }
 
-/* ---- timeouts -------------------------------------------------------------------- */
+/* ---- timeouts ---------------------------------------------------------- */
 
 void
 utcp__loss_timeout(utcp_sock_t *s)
@@ -314,7 +314,7 @@ loss_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 		leave(s);
 }
 
-/* ---- fast recovery ----------------------------------------------------------------- */
+/* ---- fast recovery ----------------------------------------------------- */
 
 static void
 fast_ack(utcp_sock_t *s, struct utcp__ackwork *w)
@@ -413,7 +413,7 @@ utcp__recovery_ack(utcp_sock_t *s, struct utcp__ackwork *w)
 	}
 }
 
-/* ---- path MTU ------------------------------------------------------------------------ */
+/* ---- path MTU ---------------------------------------------------------- */
 
 /* Whether seg, and what is before it, goes again as new segments. */
 static bool

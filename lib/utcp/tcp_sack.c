@@ -17,7 +17,7 @@ seg_end(const struct utcp__seg *seg)
 	return seg->seq + seg->len;
 }
 
-/* ---- what is lost --------------------------------------------------------------------- */
+/* ---- what is lost ------------------------------------------------------ */
 
 void
 utcp__mark_lost(utcp_sock_t *s, struct utcp__seg *seg, bool blame)
@@ -148,7 +148,7 @@ utcp__sack_mark(utcp_sock_t *s)
 	}
 }
 
-/* ---- SACK blocks -------------------------------------------------------------------------- */
+/* ---- SACK blocks ------------------------------------------------------- */
 
 void
 utcp__seg_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
@@ -366,7 +366,7 @@ utcp__sack_blocks(utcp_sock_t *s, struct utcp__ackwork *w)
 	c->num = num;
 }
 
-/* ---- without SACK ----------------------------------------------------------------------------- */
+/* ---- without SACK ------------------------------------------------------ */
 
 /* At least one segment is what the duplicate ACKs wait for. */
 static void

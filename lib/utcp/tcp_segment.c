@@ -143,7 +143,7 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 	return 0;
 }
 
-/* ---- SYN ---------------------------------------------------------------------- */
+/* ---- SYN --------------------------------------------------------------- */
 
 /* Fast Open (RFC 7413 section 4.1.2): how many bytes of data may go with our
    SYN, before options are taken off. */

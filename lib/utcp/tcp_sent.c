@@ -6,7 +6,7 @@
 #include "sockbuf.h"
 #include "tcp_loss.h"
 
-/* ---- what is sent ------------------------------------------------------------- */
+/* ---- what is sent ------------------------------------------------------ */
 
 /* RFC 7661's question, as far as a sender has to know: was the window used? */
 static void
@@ -167,7 +167,7 @@ utcp__next_lost(utcp_sock_t *s)
 	return seg;
 }
 
-/* ---- its end ------------------------------------------------------------------------ */
+/* ---- its end ----------------------------------------------------------- */
 
 void
 utcp__seg_free(utcp_sock_t *s, struct utcp__seg *seg)

@@ -22,7 +22,7 @@ syn_of(struct utcp__link *l)
 	return CONTAINER(l, struct utcp__syn, link);
 }
 
-/* ---- the queue, its timer ------------------------------------------------ */
+/* ---- the queue, its timer ---------------------------------------------- */
 
 static uint64_t
 timeout_ns(const struct utcp__syn *syn)
@@ -132,7 +132,7 @@ accept_full(const utcp_sock_t *l)
 	return l->listen->num_accept >= l->listen->backlog;
 }
 
-/* ---- the connection is made ------------------------------------------------- */
+/* ---- the connection is made -------------------------------------------- */
 
 void
 utcp__syn_say(const utcp_sock_t *l, struct utcp__said *said)
@@ -241,7 +241,7 @@ complete(struct utcp__syn *syn, const struct utcp__seg_in *ack)
 	return s;
 }
 
-/* ---- time ---------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------- */
 
 /* True: syn waits on, with a new due_ns. */
 static bool
@@ -293,7 +293,7 @@ utcp__syn_timer(utcp_t *u)
 		utcp__timer_at(u, &u->syn_timer, next);
 }
 
-/* ---- LISTEN ----------------------------------------------------------------- */
+/* ---- LISTEN ------------------------------------------------------------ */
 
 static bool
 wants_ecn(const utcp_sock_t *l, const struct utcp__seg_in *seg)
@@ -423,7 +423,7 @@ utcp__listen_input(utcp_sock_t *l, struct utcp__seg_in *seg)
 	utcp__listen_syn(l, seg, utcp__iss(u, k));
 }
 
-/* ---- SYN-RECEIVED ----------------------------------------------------------- */
+/* ---- SYN-RECEIVED ------------------------------------------------------ */
 
 /* An ACK in answer to what does not fit (3.10.7.4, first; RFC 5961). */
 static void

@@ -9,7 +9,7 @@
 
 #include "stack.h"
 
-/* ---- half open (tcp_syn.c) ---- */
+/* ---- half open (tcp_syn.c) --------------------------------------------- */
 
 struct utcp__syn {
 	struct utcp__ent ent; /* UTCP__SYN */
@@ -64,7 +64,7 @@ void utcp__syn_open(utcp_sock_t *l, utcp_sock_t *s,
 void utcp__listen_syn(utcp_sock_t *listener, struct utcp__seg_in *seg,
 		      uint32_t iss);
 
-/* ---- SYN cookies (tcp_cookie.c) ---- */
+/* ---- SYN cookies (tcp_cookie.c) ---------------------------------------- */
 
 /* A SYN-ACK with a cookie, for which nothing is kept. */
 void utcp__cookie_send(utcp_sock_t *l, const struct utcp__seg_in *seg,
@@ -75,7 +75,7 @@ bool utcp__cookie_lately(const utcp_sock_t *l);
 bool utcp__cookie_good(utcp_sock_t *l, const struct utcp__seg_in *seg);
 void utcp__cookie_take(utcp_sock_t *l, struct utcp__seg_in *seg);
 
-/* ---- TIME-WAIT (tcp_timewait.c) ---- */
+/* ---- TIME-WAIT (tcp_timewait.c) ---------------------------------------- */
 
 struct utcp__tw {
 	struct utcp__ent ent;	 /* UTCP__TIMEWAIT */
@@ -97,7 +97,7 @@ void utcp__timewait_drop(utcp_t *u, struct utcp__tw *tw);
    *iss is to be used. */
 bool utcp__timewait_reuse(utcp_t *u, struct utcp__tw *tw, uint32_t *iss);
 
-/* ---- Fast Open (tcp_fastopen.c) ---- */
+/* ---- Fast Open (tcp_fastopen.c) ---------------------------------------- */
 
 void utcp__fastopen_cookie(utcp_t *u, const struct utcp__key *k,
 			   uint8_t cookie[8]);
@@ -120,7 +120,7 @@ void utcp__fastopen_synack(utcp_sock_t *s, const struct utcp__seg_in *seg);
    on (RFC 7413 section 4.1.3.1: and stay away from it for a while). */
 void utcp__fastopen_timeout(utcp_sock_t *s);
 
-/* ---- peers (tcp_hosts.c) ---- */
+/* ---- peers (tcp_hosts.c) ----------------------------------------------- */
 
 /* What is known of the peer; bounded, least recently used. */
 struct utcp__host {

@@ -11,7 +11,7 @@
 #define BACKOFF_MAX 30
 #define RTO_FALLBACK (3 * SEC) /* RFC 6298 section 5.7 */
 
-/* ---- retransmission ---------------------------------------------------------- */
+/* ---- retransmission ---------------------------------------------------- */
 
 /* The timeout as it is now, with backoff (RFC 6298 section 5.5). */
 static uint64_t
@@ -124,7 +124,7 @@ rexmt_timeout(utcp_sock_t *s)
 	utcp__want_output(s);
 }
 
-/* ---- zero window (RFC 9293 section 3.8.6.1) ------------------------------------ */
+/* ---- zero window (RFC 9293 section 3.8.6.1) ---------------------------- */
 
 /* Starts to probe: data waits, nothing is in flight, the window is shut. */
 void
@@ -172,7 +172,7 @@ persist_timeout(utcp_sock_t *s)
 	utcp__want_output(s);
 }
 
-/* ---- keepalive (RFC 9293 section 3.8.4) ------------------------------------------ */
+/* ---- keepalive (RFC 9293 section 3.8.4) -------------------------------- */
 
 void
 utcp__keep_restart(utcp_sock_t *s)
@@ -223,7 +223,7 @@ keep_timeout(utcp_sock_t *s)
 	utcp__want_output(s);
 }
 
-/* ---- all of them ------------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------- */
 
 static void
 run(utcp_sock_t *s, enum utcp__tm tm)

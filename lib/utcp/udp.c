@@ -42,7 +42,7 @@ utcp__udp_wake(utcp_udp_t *s)
 		link_append(&s->u->udp_ready, &s->ready);
 }
 
-/* ---- what comes ------------------------------------------------------------- */
+/* ---- what comes -------------------------------------------------------- */
 
 static bool
 same_addr(const uint8_t *a, const utcp_addr_t *b, uint8_t family)

@@ -24,7 +24,7 @@ offloads_ok(uint32_t offloads)
 	return !(offloads & gso) || (offloads & UTCP_OFFLOAD_CSUM);
 }
 
-/* ---- beginning and end ----------------------------------------------------- */
+/* ---- beginning and end ------------------------------------------------- */
 
 static int
 check_config(const utcp_config_t *c)
@@ -200,7 +200,7 @@ utcp__source(const utcp_t *u, uint8_t family, uint8_t *addr)
 	return -EADDRNOTAVAIL;
 }
 
-/* ---- the interface ------------------------------------------------------------- */
+/* ---- the interface ----------------------------------------------------- */
 
 int
 utcp_address(utcp_t *u, const utcp_addr_t *addr, int add)
@@ -262,7 +262,7 @@ utcp_set_mtu(utcp_t *u, uint32_t mtu)
 	return 0;
 }
 
-/* ---- time ---------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------- */
 
 static void
 timer_due(utcp_t *u, struct utcp__timer *t)
@@ -319,7 +319,7 @@ utcp_now_ns(const utcp_t *u)
 	return u ? u->now_ns : 0;
 }
 
-/* ---- packets in ------------------------------------------------------------------- */
+/* ---- packets in -------------------------------------------------------- */
 
 /* Elements of the packet that begins here. */
 static unsigned int
@@ -379,7 +379,7 @@ utcp_retain(utcp_t *u)
 	utcp__leave(u);
 }
 
-/* ---- packets out ---------------------------------------------------------------------- */
+/* ---- packets out ------------------------------------------------------- */
 
 /*
  * Sockets send in turns. One that has more to send goes to the end; one that
@@ -435,7 +435,7 @@ utcp_output(utcp_t *u, utcp_pkt_t *pkts, unsigned int n)
 	return (int)o.used;
 }
 
-/* ---- events and counters ------------------------------------------------------------------ */
+/* ---- events and counters ----------------------------------------------- */
 
 int
 utcp_events(utcp_t *u, utcp_event_t *events, unsigned int n)

@@ -3,7 +3,7 @@
    code with the stack but byte order. */
 #include "tcp_text.h"
 
-/* ---- segment to bytes --------------------------------------------------------- */
+/* ---- segment to bytes -------------------------------------------------- */
 
 static unsigned int
 put_options(const struct tt_peer *p, const struct tt_seg *s, uint8_t *to)
@@ -160,7 +160,7 @@ tt__bytes(struct tt *t, struct tt_peer *p, const struct tt_seg *seg,
 	return hdr + 20 + opts + seg->len;
 }
 
-/* ---- bytes to segment ------------------------------------------------------------ */
+/* ---- bytes to segment -------------------------------------------------- */
 
 static void
 get_option(struct tt_peer *p, struct tt_seg *s, const uint8_t *o,

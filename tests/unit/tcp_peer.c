@@ -2,7 +2,7 @@
 /* tcp_peer.c: what the peer says, and what it expects; see tcp_util.h. */
 #include "tcp_text.h"
 
-/* ---- packets in ----------------------------------------------------------------------- */
+/* ---- packets in -------------------------------------------------------- */
 
 /* What was not said. */
 static void
@@ -154,7 +154,7 @@ tt__icmp(struct tt *t, uint8_t type, uint8_t code, uint32_t mtu, uint32_t seq,
 	tt__in_raw(t, b, len, file, line);
 }
 
-/* ---- packets out ------------------------------------------------------------------------ */
+/* ---- packets out ------------------------------------------------------- */
 
 static void
 check_time(struct tt *t, const struct tt_seg *got, int mode, uint64_t from,

@@ -12,7 +12,7 @@ static const struct {
 		{ 'E', TH_ECE }, { 'W', TH_CWR }, { 'A', TH_AE } };
 static const char *const ecns[] = { "[noecn]", "[ect1]", "[ect0]", "[ce]" };
 
-/* ---- text to segment ------------------------------------------------------ */
+/* ---- text to segment --------------------------------------------------- */
 
 static bool
 word(const char **p, const char *w)
@@ -224,7 +224,7 @@ tt__parse(struct tt_seg *seg, const char *text)
 	return *p == '\0' ? NULL : "something behind its end";
 }
 
-/* ---- segment to text ------------------------------------------------------- */
+/* ---- segment to text --------------------------------------------------- */
 
 struct text {
 	char *to;
@@ -322,7 +322,7 @@ tt_text(const struct tt_seg *seg)
 	return text;
 }
 
-/* ---- two segments -------------------------------------------------------------------- */
+/* ---- two segments ------------------------------------------------------ */
 
 static bool
 is(enum tt_mode has, uint32_t want, enum tt_mode got_has, uint32_t got)

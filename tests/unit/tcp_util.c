@@ -5,7 +5,7 @@
 #define LOG_LINES (sizeof(((struct tt *)0)->log) / 220)
 #define SPINS_MAX 100
 
-/* ---- failures ------------------------------------------------------------- */
+/* ---- failures ---------------------------------------------------------- */
 
 void
 tt__note(struct tt *t, const char *fmt, ...)
@@ -55,7 +55,7 @@ tt__failed(struct tt *t, const char *file, int line, const char *fmt, ...)
 	abort();
 }
 
-/* ---- the stack's memory and its packets --------------------------------------- */
+/* ---- the stack's memory and its packets -------------------------------- */
 
 static void *
 tt_alloc(void *arg, size_t bytes)
@@ -251,7 +251,7 @@ tt_next(struct tt *t)
 	return pkt != NULL ? &pkt->seg : NULL;
 }
 
-/* ---- begin and end ---------------------------------------------------------------- */
+/* ---- begin and end ----------------------------------------------------- */
 
 void
 tt__init(struct tt *t, int family, const utcp_config_t *cfg, const char *file,
@@ -397,7 +397,7 @@ tt__active(struct tt *t, const char *opts, const char *file, int line)
 	tt__state(t, UTCP_ESTABLISHED, file, line);
 }
 
-/* ---- the socket --------------------------------------------------------------------------- */
+/* ---- the socket -------------------------------------------------------- */
 
 void
 tt__write(struct tt *t, uint32_t len, const char *file, int line)

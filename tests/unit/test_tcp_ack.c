@@ -38,7 +38,7 @@ round_trip(struct tt *t, uint64_t rtt)
 	tt_skip(t);
 }
 
-/* ---- round trip time: RFC 6298 section 2 ------------------------------------- */
+/* ---- round trip time: RFC 6298 section 2 ------------------------------- */
 
 static void
 the_first_sample_sets_all(void **state)
@@ -149,7 +149,7 @@ timestamps_tell_them_apart(void **state)
 	tt_end(&t);
 }
 
-/* ---- windows ------------------------------------------------------------------ */
+/* ---- windows ----------------------------------------------------------- */
 
 /* RFC 6928 section 2 */
 static void
@@ -242,7 +242,7 @@ a_rest_brings_the_window_back(void **state)
 	tt_end(&t);
 }
 
-/* ---- delivery rate ---------------------------------------------------------------- */
+/* ---- delivery rate ----------------------------------------------------- */
 
 static void
 the_rate_is_measured(void **state)
@@ -260,7 +260,7 @@ the_rate_is_measured(void **state)
 	tt_end(&t);
 }
 
-/* ---- the scoreboard ------------------------------------------------------------------ */
+/* ---- the scoreboard ---------------------------------------------------- */
 
 #define SEGS 40
 

@@ -7,7 +7,7 @@
 #define M 1000u
 #define RTT (100 * MSEC)
 
-/* ---- a control of our own ------------------------------------------------------- */
+/* ---- a control of our own ---------------------------------------------- */
 
 static struct {
 	unsigned int inits, releases, acks, asked, undos, events[8], sents;
@@ -288,7 +288,7 @@ hooks_are_asked_in_recovery(void **state)
 	tt_end(&t);
 }
 
-/* ---- the formulas -------------------------------------------------------------------- */
+/* ---- the formulas ------------------------------------------------------ */
 
 /* A control without a stack. */
 struct bench {
@@ -520,7 +520,7 @@ hystart_leaves_before_loss(void **state)
 	assert_true(b.cc.cwnd > before * 3 / 2);
 }
 
-/* ---- BBR over a pipe ---------------------------------------------------------------------- */
+/* ---- BBR over a pipe --------------------------------------------------- */
 
 /* A link of this rate and delay that queues without end: what is acknowledged in
    each millisecond, of what was sent a round trip ago. */

@@ -15,7 +15,7 @@ struct at {
 	uint32_t edge; /* the first number right of the window */
 };
 
-/* ---- the states ------------------------------------------------------------------ */
+/* ---- the states -------------------------------------------------------- */
 
 static void
 closed(struct at *a)
@@ -166,7 +166,7 @@ static const struct state {
 	{ "TIME-WAIT", time_wait, 'T' },
 };
 
-/* ---- the segments ------------------------------------------------------------------- */
+/* ---- the segments ------------------------------------------------------ */
 
 enum seq { NXT, INSIDE, LAST, RIGHT, BEYOND, AGAIN, OLD };
 enum ack { NONE, UNA, ALL, NEVER_SENT };

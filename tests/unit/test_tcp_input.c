@@ -24,7 +24,7 @@ open_slow(struct tt *t, const char *opts)
 	tt_none(t);
 }
 
-/* ---- acknowledging -------------------------------------------------------- */
+/* ---- acknowledging ----------------------------------------------------- */
 
 /* At the start each segment is acknowledged at once, sixteen of them. */
 static void
@@ -117,7 +117,7 @@ quickack_option(void **state)
 	tt_end(&t);
 }
 
-/* ---- first: the sequence number ----------------------------------------------- */
+/* ---- first: the sequence number ---------------------------------------- */
 
 static void
 sequence_numbers(void **state)
@@ -232,7 +232,7 @@ beyond_window(void **state)
 	tt_end(&t);
 }
 
-/* ---- second: RST (RFC 5961 section 3) -------------------------------------------- */
+/* ---- second: RST (RFC 5961 section 3) ---------------------------------- */
 
 static void
 resets(void **state)
@@ -272,7 +272,7 @@ resets(void **state)
 	}
 }
 
-/* ---- fourth: SYN (RFC 5961 section 4) ---------------------------------------------- */
+/* ---- fourth: SYN (RFC 5961 section 4) ---------------------------------- */
 
 static void
 syns(void **state)
@@ -358,7 +358,7 @@ ack_storm_between(void **state)
 	tt_end(&t);
 }
 
-/* ---- fifth: the window ---------------------------------------------------------------- */
+/* ---- fifth: the window ------------------------------------------------- */
 
 /* An older segment that comes later does not turn the window back. */
 static void
@@ -387,7 +387,7 @@ window_updates(void **state)
 	tt_end(&t);
 }
 
-/* ---- timestamps (RFC 7323) --------------------------------------------------------------- */
+/* ---- timestamps (RFC 7323) --------------------------------------------- */
 
 static void
 paws(void **state)
@@ -474,7 +474,7 @@ paws_duplicate(void **state)
 	tt_end(&t);
 }
 
-/* ---- SACKs of an ACK that others overtook ---------------------------------- */
+/* ---- SACKs of an ACK that others overtook ------------------------------ */
 
 static void
 old_sacks(void **state)
@@ -495,7 +495,7 @@ old_sacks(void **state)
 	tt_end(&t);
 }
 
-/* ---- limits ------------------------------------------------------------------ */
+/* ---- limits ------------------------------------------------------------ */
 
 /* More than max_bytes is not taken, not acknowledged, and comes again. */
 static void
@@ -586,7 +586,7 @@ fin_between(void **state)
 	tt_end(&t);
 }
 
-/* ---- eighth: FIN, and the end ---------------------------------------------------------------- */
+/* ---- eighth: FIN, and the end ------------------------------------------ */
 
 static void
 passive_close(void **state)
@@ -889,7 +889,7 @@ endings(void **state)
 	}
 }
 
-/* ---- ECN (RFC 3168 section 6.1.3) --------------------------------------------------------------- */
+/* ---- ECN (RFC 3168 section 6.1.3) -------------------------------------- */
 
 static void
 ecn_receiver(void **state)
@@ -926,7 +926,7 @@ ecn_receiver(void **state)
 	tt_end(&t);
 }
 
-/* ---- RFC 5082 ------------------------------------------------------------------------------------ */
+/* ---- RFC 5082 ---------------------------------------------------------- */
 
 static void
 ttl_min(void **state)

@@ -41,7 +41,7 @@ write_flags(struct tt *t, uint32_t len, int flags)
 	t->wrote += len;
 }
 
-/* ---- small segments ------------------------------------------------------- */
+/* ---- small segments ---------------------------------------------------- */
 
 static void
 nagle_waits_for_the_small_one_before(void **state)
@@ -279,7 +279,7 @@ fin_rides_on_the_last_data(void **state)
 	tt_end(&t);
 }
 
-/* ---- GSO, pacing ------------------------------------------------------------------ */
+/* ---- GSO, pacing ------------------------------------------------------- */
 
 static void
 begin_gso(struct tt *t, utcp_config_t *cfg)
@@ -389,7 +389,7 @@ rate_is_kept_after_the_first_ten(void **state)
 	tt_end(&t);
 }
 
-/* ---- flags and options ---------------------------------------------------------------- */
+/* ---- flags and options ------------------------------------------------- */
 
 static void
 ect_on_new_data_only(void **state)

@@ -306,7 +306,7 @@ lost_after_a_timeout_ends_slow_start(void **state)
 	tt_end(&t);
 }
 
-/* ---- tail loss probes (section 7) ------------------------------------------- */
+/* ---- tail loss probes (section 7) -------------------------------------- */
 
 static void
 a_probe_sends_the_last_again(void **state)

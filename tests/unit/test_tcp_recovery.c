@@ -52,7 +52,7 @@ seg_is(struct tt *t, unsigned int n)
 	tt_expect(t, ". %u:%u(%u)", AT(n), AT(n + 1), M);
 }
 
-/* ---- without SACK: RFC 6582, 3042 -------------------------------------------- */
+/* ---- without SACK: RFC 6582, 3042 -------------------------------------- */
 
 static void
 three_duplicates_resend_the_first(void **state)
@@ -170,7 +170,7 @@ no_second_recovery_for_the_same_window(void **state)
 	tt_end(&t);
 }
 
-/* ---- SACK ------------------------------------------------------------------------ */
+/* ---- SACK -------------------------------------------------------------- */
 
 static void
 sacks_resend_the_holes_only(void **state)
@@ -289,7 +289,7 @@ prr_sends_in_proportion(void **state)
 	tt_end(&t);
 }
 
-/* ---- timeouts --------------------------------------------------------------------- */
+/* ---- timeouts ---------------------------------------------------------- */
 
 static void
 a_timeout_begins_anew(void **state)
@@ -475,7 +475,7 @@ a_renege_is_survived(void **state)
 	tt_end(&t);
 }
 
-/* ---- ECN ------------------------------------------------------------------------- */
+/* ---- ECN --------------------------------------------------------------- */
 
 static void
 an_echo_counts_once_a_window(void **state)

@@ -36,7 +36,7 @@ connect_to(struct tt *t)
 	assert_int_equal(utcp_connect(t->s, &a), -EINPROGRESS);
 }
 
-/* ---- retransmission ----------------------------------------------------------- */
+/* ---- retransmission ---------------------------------------------------- */
 
 /* RFC 6298 section 5.5, and R2 of RFC 9293 section 3.8.3. */
 static void
@@ -224,7 +224,7 @@ orphan_gives_up_earlier(void **state)
 	tt_end(&t);
 }
 
-/* ---- acknowledgements ------------------------------------------------------------ */
+/* ---- acknowledgements -------------------------------------------------- */
 
 static void
 delayed_ack_leaves_by_itself(void **state)
@@ -247,7 +247,7 @@ delayed_ack_leaves_by_itself(void **state)
 	tt_end(&t);
 }
 
-/* ---- keepalive ---------------------------------------------------------------------- */
+/* ---- keepalive --------------------------------------------------------- */
 
 static void
 begin_keep(struct tt *t)
@@ -323,7 +323,7 @@ user_timeout_overrides_keepalive_count(void **state)
 	tt_end(&t);
 }
 
-/* ---- the end --------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------- */
 
 static void
 fin_wait_2_of_an_orphan_ends(void **state)

@@ -413,7 +413,7 @@ half_open_ones_end_listeners_do_not(void **state)
 	}
 }
 
-/* ---- RFC 5927 section 7: how long packets may be --------------------------------- */
+/* ---- RFC 5927 section 7: how long packets may be ----------------------- */
 
 static uint32_t
 pmtu_of(const struct ctx *c)

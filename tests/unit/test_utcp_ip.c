@@ -5,7 +5,7 @@
  */
 #include "utcp_udp.h"
 
-/* ---- whole packets -------------------------------------------------------------- */
+/* ---- whole packets ----------------------------------------------------- */
 
 static void
 what_comes_says_from_whom(void **state)
@@ -211,7 +211,7 @@ gro_is_taken_whole(void **state)
 	assert_int_equal(ctr(c->u, UTCP_CTR_UDP_IN), 6);
 }
 
-/* ---- bad headers ------------------------------------------------------------------ */
+/* ---- bad headers ------------------------------------------------------- */
 
 struct bad {
 	const char *what;
@@ -336,7 +336,7 @@ ipv4_options(void **state)
 	}
 }
 
-/* ---- IPv6 extension headers ---------------------------------------------------------- */
+/* ---- IPv6 extension headers -------------------------------------------- */
 
 struct ext {
 	const char *what;
@@ -516,7 +516,7 @@ unknown_protocols_are_told(void **state)
 	assert_memory_equal(g.b + 28, m.b, m.len);
 }
 
-/* ---- anything at all ----------------------------------------------------------------- */
+/* ---- anything at all --------------------------------------------------- */
 
 static void
 mutate(void)

@@ -255,7 +255,7 @@ info(const struct path *p)
 	return i;
 }
 
-/* ---- told -------------------------------------------------------------------- */
+/* ---- told -------------------------------------------------------------- */
 
 static void
 a_told_mtu_is_kept_to(void **state)
@@ -412,7 +412,7 @@ discovery_can_be_off(void **state)
 	end(&p);
 }
 
-/* ---- silent ------------------------------------------------------------------- */
+/* ---- silent ------------------------------------------------------------ */
 
 static void
 a_black_hole_is_found(void **state)
@@ -480,7 +480,7 @@ plain_loss_is_no_black_hole_for_long(void **state)
 	end(&p);
 }
 
-/* ---- up again ------------------------------------------------------------------- */
+/* ---- up again ---------------------------------------------------------- */
 
 static void
 it_is_raised_after_ten_minutes(void **state)

@@ -5,7 +5,7 @@
 
 enum { PORT = 80, NOBODY = 81 };
 
-/* ---- a socket in each state ------------------------------------------------ */
+/* ---- a socket in each state -------------------------------------------- */
 
 struct world {
 	struct pair p;
@@ -144,7 +144,7 @@ static const struct {
 	{ "ended", ended, UTCP_CLOSED },
 };
 
-/* ---- the calls ------------------------------------------------------------- */
+/* ---- the calls --------------------------------------------------------- */
 
 static intmax_t
 do_bind(struct world *w, utcp_sock_t *s)
@@ -382,7 +382,7 @@ static const struct {
 	{ "abort", do_abort, { ALL(0) } },
 };
 
-/* ---- each of them in each of those ------------------------------------------ */
+/* ---- each of them in each of those ------------------------------------- */
 
 static void
 world_begin(struct world *w)

@@ -262,7 +262,7 @@ ports_are_not_guessed_from_the_last(void **state)
 	utcp_destroy(u);
 }
 
-/* ---- the namespace outside ----------------------------------------------------- */
+/* ---- the namespace outside --------------------------------------------- */
 
 struct outside {
 	int claims, unclaims, refuse;

@@ -5,7 +5,7 @@
  */
 #include "utcp_udp.h"
 
-/* ---- sending ----------------------------------------------------------------- */
+/* ---- sending ----------------------------------------------------------- */
 
 static void
 what_is_sent_leaves(void **state)
@@ -352,7 +352,7 @@ sockets_take_turns(void **state)
 	assert_true(longest <= 16);
 }
 
-/* ---- addresses ---------------------------------------------------------------- */
+/* ---- addresses --------------------------------------------------------- */
 
 static void
 the_source_is_chosen(void **state)
@@ -490,7 +490,7 @@ connected_hears_its_peer_only(void **state)
 	assert_int_equal(utcp_udp_recv(c->s, &r, 1), 1);
 }
 
-/* ---- misuse ------------------------------------------------------------------------ */
+/* ---- misuse ------------------------------------------------------------ */
 
 static void
 misuse_is_refused(void **state)

@@ -5,7 +5,7 @@
  */
 #include "utcp_udp.h"
 
-/* ---- receiving ------------------------------------------------------------------- */
+/* ---- receiving --------------------------------------------------------- */
 
 /* Gives m without taking its memory away. */
 static uint8_t *
@@ -147,7 +147,7 @@ events_tell_what_is_new(void **state)
 	assert_int_equal(utcp_events(c->u, ev, 4), 0);
 }
 
-/* ---- ICMP -------------------------------------------------------------------------- */
+/* ---- ICMP -------------------------------------------------------------- */
 
 static void
 a_closed_port_is_told(void **state)
@@ -422,7 +422,7 @@ an_old_router_does_not_say_how_much(void **state)
 	assert_true(g.len <= 1492 && g.len > 1480); /* RFC 1191 section 7 */
 }
 
-/* ---- memory that runs out ---------------------------------------------------------- */
+/* ---- memory that runs out ---------------------------------------------- */
 
 static int allowed;
 

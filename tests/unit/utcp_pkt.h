@@ -244,7 +244,7 @@ mk_insert6(struct mk *m, uint8_t type, const void *body, size_t len)
 	wr16(m->b + 4, (uint32_t)m->len - 40);
 }
 
-/* ---- a stack with our addresses ------------------------------------------------ */
+/* ---- a stack with our addresses ---------------------------------------- */
 
 static inline utcp_addr_t
 addr4(const uint8_t a[4], uint16_t port)
@@ -373,7 +373,7 @@ give_mk(utcp_t *u, const struct mk *m)
 	give(u, m->b, m->len);
 }
 
-/* ---- what leaves ------------------------------------------------------------------ */
+/* ---- what leaves ------------------------------------------------------- */
 
 /* A packet that left, in one piece, with what it said in its parts. */
 struct got {
