@@ -31,7 +31,7 @@ from harness import (
 CLIENTS = 10000
 # Segments a second, few enough for a busy machine. (A core of ours takes some
 # 450000 SYNs from a TUN device, a packet a call.)
-FLOOD = "200000" if FULL else "20000"
+FLOOD = "100000" if FULL else "20000"
 
 
 @pytest.fixture(autouse=True)

@@ -159,8 +159,8 @@ def test_congestion_control_fills_the_link(bench: Bench, cc: str, buffer: str) -
     assert end["cc"] == cc
     share = n * 8 / seconds / 100e6
     # A third of that product as buffer: the kernel's Reno and CUBIC get half
-    # of the rate in so short a time, too, and BBR 87 %.
-    least = 0.55 if buffer == "deep" else 0.4 if cc == "bbr" else 0.25
+    # of the rate in so short a time, its BBR 87 %; ours 80 % or more.
+    least = 0.55 if buffer == "deep" else 0.45
     assert share > least, f"{share:.0%} of the rate"
 
 
