@@ -5,6 +5,7 @@
  *
  * The input is a list of packets: each a header that is right but for what the
  * input says, then its bytes. Fragments overlap, repeat, leave gaps, end twice.
+ * ICMP errors speak of what the UDP sockets, which may be connected, have sent.
  * Datagrams that come out whole are as long as they say, and after it all
  * memory is back.
  */
@@ -14,6 +15,7 @@
 #include "util.h"
 
 #define PACKETS_MAX 200
+#define PEER_PORT 1234
 
 static int64_t mem_bytes;
 static volatile uint8_t seen; /* so that data is read */
@@ -106,6 +108,26 @@ packet6(struct fuzz_in *in, uint8_t *b, uint8_t how)
 	return at + len;
 }
 
+/* What an ICMP error speaks of: a datagram from a socket of ours. */
+static void
+quote(uint8_t *q, bool v6)
+{
+	uint32_t hdr = v6 ? 40 : 20;
+
+	q[0] = v6 ? 0x60 : 0x45;
+	if (v6) {
+		q[6] = 17;
+		memcpy(q + 8, "\375\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+		memcpy(q + 24, "\375\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2", 16);
+	} else {
+		put16(q + 6, 0);
+		q[9] = 17;
+		memcpy(q + 12, "\12\0\0\1\12\0\0\2", 8);
+	}
+	put16(q + hdr, 53);
+	put16(q + hdr + 2, PEER_PORT);
+}
+
 /* A transport header at p that leads somewhere, without a checksum that is
    wrong: UDP's may be 0 (IPv4), others are computed over the fragment. */
 static void
@@ -118,10 +140,14 @@ aim(uint8_t *b, uint32_t len, uint8_t how)
 		return;
 	l4 = len - hdr;
 	if (proto == 6 || proto == 17) {
+		if ((how & 0x80) != 0)
+			put16(b + hdr, PEER_PORT);
 		put16(b + hdr + 2, (how & 1) != 0 ? 53 : 80);
 		at = proto == 6 ? 16 : 6;
 		sum = proto + l4;
 	} else if (proto == 1 || proto == 58) {
+		if ((how & 1) != 0 && l4 >= 8 + 60)
+			quote(b + hdr + 8, proto == 58);
 		at = 2;
 		sum = proto == 1 ? 0 : proto + l4;
 	} else {
@@ -172,12 +198,37 @@ drain(utcp_t *u)
 	} while (utcp_output(u, el, 48) > 0);
 }
 
+static void
+peer_of(utcp_addr_t *a, uint8_t family)
+{
+	memset(a, 0, sizeof(*a));
+	memcpy(a->addr, family == 4 ? "\12\0\0\2" : "\375\0\0", 4);
+	if (family == 6)
+		a->addr[15] = 2;
+	a->family = family;
+	put16(&a->port_be, PEER_PORT);
+}
+
+/* One that goes in fragments, and as far as the path is told. */
+static void
+send_some(utcp_udp_t **udps)
+{
+	static const uint8_t bytes[3000];
+	utcp_dgram_t d = { .data = bytes, .len = sizeof(bytes) };
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		peer_of(&d.peer, i == 0 ? 4 : 6);
+		(void)utcp_udp_send(udps[i], &d, 1);
+	}
+}
+
 static utcp_t *
-begin(utcp_udp_t **udps)
+begin(utcp_udp_t **udps, bool connected)
 {
 	utcp_config_t cfg = { .size = sizeof(cfg), .now_ns = SEC };
 	utcp_addr_t a4 = { .addr = { 10, 0, 0, 1 }, .family = 4 };
-	utcp_addr_t a6 = { .addr = { 0xfd }, .family = 6 };
+	utcp_addr_t a6 = { .addr = { 0xfd }, .family = 6 }, to;
 	utcp_sock_t *s;
 	utcp_t *u;
 	int i;
@@ -200,6 +251,11 @@ begin(utcp_udp_t **udps)
 		FUZZ_CHECK(utcp_udp_open(u, i == 0 ? 4 : 6, &udps[i]) == 0);
 		utcp_udp_set(udps[i], UTCP_OPT_V6ONLY, i);
 		FUZZ_CHECK(utcp_udp_bind(udps[i], i == 0 ? &a4 : &a6) == 0);
+		if (!connected)
+			continue;
+		utcp_udp_set(udps[i], UTCP_OPT_SOFT_ERRORS, 1);
+		peer_of(&to, i == 0 ? 4 : 6);
+		FUZZ_CHECK(utcp_udp_connect(udps[i], &to) == 0);
 	}
 	return u;
 }
@@ -218,7 +274,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	utcp_t *u;
 
 	mem_bytes = 0;
-	u = begin(udps);
+	u = begin(udps, size % 2 != 0);
 	while (in.left > 0 && n++ < PACKETS_MAX) {
 		how = fuzz_u8(&in);
 		if (how == 255) {
@@ -243,6 +299,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(utcp_input(u, el, parts) == 0);
 		if ((how & 8) != 0)
 			receive(u, udps);
+		if ((how & 0x14) == 0x14)
+			send_some(udps);
 		utcp_retain(u);
 		free(copy);
 		drain(u);
