@@ -63,6 +63,7 @@ utcp__fastopen_accept(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 	if (s == NULL)
 		return true; /* counted; the SYN comes again */
 	s->fastopen_child = true;
+	s->snd_wnd++; /* of data, behind the SYN that is in flight */
 	l->listen->num_fastopen++;
 	seg->seq++;
 	seg->flags &= (uint16_t)~TH_SYN;

@@ -8,6 +8,7 @@
  *	3.10.7.4 the others	here: sequence number, RST, SYN, ACK; data and
  *				FIN in tcp_data.c; TIME-WAIT in tcp_timewait.c
  */
+#include "cc.h"
 #include "sock.h"
 #include "tcp_input.h"
 #include "tcp_loss.h"
@@ -316,6 +317,9 @@ take_ack_syn_received(utcp_sock_t *s, const struct utcp__seg_in *seg)
 	s->snd_wl2 = seg->ack;
 	if (s->snd_wnd > s->max_wnd)
 		s->max_wnd = s->snd_wnd;
+	/* What this tells of data sent before is for it already. */
+	if (s->cc_mod == NULL)
+		utcp__cc_start(s, s->opts->cc);
 	return true;
 }
 

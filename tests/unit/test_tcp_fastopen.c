@@ -63,6 +63,33 @@ server_warm(void **state)
 	}
 }
 
+/* An initial window of data leaves before the handshake is over: the SYN takes
+   no part of it, nor of the peer's. What then is lost is answered for. */
+static void
+server_answers_at_once(void **state)
+{
+	char cookie[17];
+	struct tt t;
+
+	(void)state;
+	serve(&t);
+	ask(&t, cookie, false);
+	tt_in(&t, "S 0:100(100) win 10000 <mss 1000,sackOK,FO %s>", cookie);
+	tt_expect(&t, "S. 0:0(0) ack 101");
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	tt_write(&t, 12000);
+	for (int i = 0; i < 10; i++)
+		tt_expect(&t, ". %d:%d(1000) ack 101", 1 + 1000 * i,
+			  1001 + 1000 * i);
+	tt_none(&t);
+	assert_int_equal(tt_info(&t).cwnd_bytes, 10000);
+	tt_in(&t, ". 101:101(0) ack 1 win 10000 <nop,nop,sack 2001:6001>");
+	tt_expect(&t, ". 1:1001(1000) ack 101");
+	assert_int_equal(tt_info(&t).recovery, 3);
+	assert_int_equal(tt_info(&t).ssthresh_bytes, 7000);
+	tt_end(&t);
+}
+
 /* A wrong cookie: the SYN alone is acknowledged, and a right one given. */
 static void
 server_bad_cookie(void **state)
@@ -611,6 +638,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(server_warm),
+		cmocka_unit_test(server_answers_at_once),
 		cmocka_unit_test(server_bad_cookie),
 		cmocka_unit_test(server_cookie_of_another),
 		cmocka_unit_test(server_off),
