@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process
+from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process, World
+from tests.bench import nginx, over
+from tests.bench.owner import receiving
 from tests.bench.plot6 import SIZES_KB, case
 from tests.bench.programs import BenchError, Programs
 from tests.bench.rows import Row, row
@@ -31,6 +33,7 @@ SERVER4 = ADDR[SERVER][0]
 TAP_HOST, TAP_OURS = "10.98.0.1", "10.98.0.2"
 CONNECTIONS = 64
 TABLE_KB = (1, 8, 32)
+TRACED_S = 1
 
 METHOD = (
     "wrk (one thread, 64 connections) on one core, the server on the other; in each "
@@ -38,9 +41,11 @@ METHOD = (
     "with: veth between two namespaces, offloads off at both ends. TAP: a private "
     "link with GSO and checksum offloads; nginx and sockets beside it: the veth with "
     "its offloads on. nginx: one worker, no access log, cached open files, sendfile "
-    "off, tcp_nopush off. `a core`: requests over the seconds for which the server's "
+    "off, tcp_nopush off. Congestion control: CUBIC, the kernel's too. `a core`: requests over the seconds for which the server's "
     "core worked for it: its threads with all that the kernel did in them, soft "
-    "interrupts as well, and the core's ksoftirqd."
+    "interrupts as well, and the core's ksoftirqd. `cpu-s`: the same without what "
+    "the core received for wrk, and with what wrk's core received for the server. "
+    "us: how soon half of the requests, and 99 %, were answered."
 )
 
 NGINX = """
@@ -48,7 +53,7 @@ daemon off; user root; worker_processes 1; error_log {dir}/error.log crit;
 pid {dir}/nginx.pid; worker_rlimit_nofile 65536;
 events {{ worker_connections 16384; multi_accept on; }}
 http {{
-  include /etc/nginx/mime.types; access_log off; server_tokens on;
+  types {{ text/html html; }} access_log off; server_tokens on;
   sendfile off; tcp_nopush off; tcp_nodelay on;
   keepalive_timeout 60; keepalive_requests 1000000000;
   open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s;
@@ -71,21 +76,75 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Rate:
+class Wrk:
+    """What it said."""
+
+    requests: int
+    per_s: float
+    half_us: float
+    most_us: float
+
+
+_WRK = re.compile(
+    r"\n +50%\s+(?P<half>\S+).*99%\s+(?P<most>\S+).*\s(?P<requests>\d+) requests in"
+    r".*Requests/sec:\s+(?P<rate>[\d.]+)",
+    re.DOTALL,
+)
+
+
+def _us(text: str) -> float:
+    """A time of wrk's, as "1.25ms"."""
+    number = text.rstrip("mus")
+    return float(number) * {"us": 1, "ms": 1e3, "s": 1e6}[text[len(number) :]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Of one run, or the median of several. UNITS says what each is."""
+
     per_s: float
     per_core_s: float
+    per_cpu_s: float
+    half_us: float
+    most_us: float
+
+
+UNITS = {
+    "per_s": "req/s",
+    "per_core_s": "req/s a core",
+    "per_cpu_s": "req/cpu-s",
+    "half_us": "us",
+    "most_us": "us",
+}
+
+
+def use_cubic(world: World, side: str, ifname: str, address: str) -> None:
+    """Has the kernel use CUBIC to the /24 of its address, whatever its default is:
+    BBR would pace, which ours does not."""
+    network = address.rpartition(".")[0] + ".0/24"
+    route = (network, "dev", ifname, "proto", "kernel", "scope", "link", "src", address)
+    world.call(side, "ip", "route", "change", *route, "congctl", "cubic")
 
 
 class Http:
     """The stage with pages to serve."""
 
-    def __init__(self, s: Stage, seconds: float) -> None:
+    def __init__(self, s: Stage, seconds: int) -> None:
         self.s = s
         self.seconds = seconds
+        self.nginx_path = nginx.find(s.programs.build)
         self.www = s.world.dir / "www"
         self.www.mkdir(mode=0o755)
         for kb in SIZES_KB:
             (self.www / f"{kb}.html").write_bytes(b"x" * (kb << 10))
+        self.untraced = ""  # why not
+        try:
+            with receiving(s.programs, s.world):
+                pass
+        except BenchError as e:
+            self.untraced = str(e)
+        for side in (CLIENT, SERVER):
+            use_cubic(s.world, side, IFNAME, ADDR[side][0])
         self.conf = s.world.dir / "nginx.conf"
         self.conf.write_text(
             NGINX.format(dir=s.world.dir, www=self.www, port=f"{SERVER4}:{NGINX_PORT}")
@@ -111,7 +170,7 @@ class Http:
     def nginx(self) -> Process:
         process = self.s.world.spawn(
             *(SERVER, f"nginx-{time.monotonic_ns()}", "taskset", "-c", self.s.core(1)),
-            *("nginx", "-c", str(self.conf)),
+            *(self.nginx_path, "-e", "stderr", "-c", str(self.conf)),
         )
         pid = self.s.world.dir / "nginx.pid"
         process.wait_for(lambda: pid.exists() and bool(_children(process.pid)), "nginx")
@@ -146,24 +205,40 @@ class Http:
 
     # ---- measuring -------------------------------------------------------------
 
-    def wrk(self, line: Line, process: Process, kb: int, keep: bool) -> Rate:
-        fields = [] if keep else ["-H", "Connection: close"]
+    def measure(self, line: Line, process: Process, kb: int, keep: bool) -> Sample:
+        """Two runs of wrk: tracing would cost the first one something."""
         core = int(self.s.core(1))
         before = _cpu_ns(process.pid, core)
+        run = self._wrk(line, kb, keep, self.seconds)
+        used_ns = (_cpu_ns(process.pid, core) - before) / run.requests
+        own_ns = used_ns + (0 if self.untraced else self._moved_ns(line, kb, keep))
+        return Sample(run.per_s, 1e9 / used_ns, 1e9 / own_ns, run.half_us, run.most_us)
+
+    def _moved_ns(self, line: Line, kb: int, keep: bool) -> float:
+        """Of a request: what other cores received for the server, less what its
+        core received for wrk."""
+        with receiving(self.s.programs, self.s.world) as received:
+            run = self._wrk(line, kb, keep, TRACED_S)
+        return received.moved_ns(int(self.s.core(1))) / run.requests
+
+    def _wrk(self, line: Line, kb: int, keep: bool, seconds: int) -> Wrk:
+        fields = [] if keep else ["-H", "Connection: close"]
         said = self.s.world.call(
             CLIENT,
             *("taskset", "-c", self.s.core(0), "wrk", "-t1", f"-c{CONNECTIONS}"),
-            *(f"-d{self.seconds}s", *fields),
+            *("--latency", f"-d{seconds}s", *fields),
             f"http://{line.address}:{line.port}/{kb}.html",
-            timeout=self.seconds + 20,
+            timeout=seconds + 20,
         ).stdout
-        used = (_cpu_ns(process.pid, core) - before) / 1e9
-        found = re.search(r"(\d+) requests in", said)
-        rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-        wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
-        if not found or not rate or wrong or int(found[1]) == 0:
+        found = _WRK.search(said)
+        if not found or "Non-2xx" in said or int(found["requests"]) == 0:
             raise BenchError(f"{line.name}, {kb} KB: {said.strip()}")
-        return Rate(float(rate[1]), int(found[1]) / used)
+        return Wrk(
+            int(found["requests"]),
+            float(found["rate"]),
+            _us(found["half"]),
+            _us(found["most"]),
+        )
 
 
 def _children(pid: int) -> list[int]:
@@ -209,62 +284,54 @@ GOALS = {
 Key = tuple[Line, int, bool]  # server, KB, keep-alive
 
 
-def _measure(h: Http, rounds: int) -> dict[Key, Rate]:
-    seen: dict[Key, list[Rate]] = {}
-    for _ in range(rounds):
-        for line in LINES:
-            with h.serving(line) as process:
-                for kb in SIZES_KB:
-                    rate = h.wrk(line, process, kb, keep=False)
-                    seen.setdefault((line, kb, False), []).append(rate)
-                for kb in TABLE_KB:
-                    rate = h.wrk(line, process, kb, keep=True)
-                    seen.setdefault((line, kb, True), []).append(rate)
-    return {
-        key: Rate(
-            statistics.median(r.per_s for r in rates),
-            statistics.median(r.per_core_s for r in rates),
-        )
-        for key, rates in seen.items()
-    }
+class Results:
+    """The medians of all cases, as rows."""
 
+    def __init__(self, h: Http, rounds: int) -> None:
+        seen: dict[Key, list[Sample]] = {}
+        for _ in range(rounds):
+            for line in LINES:
+                with h.serving(line) as process:
+                    cases = [(kb, False) for kb in SIZES_KB]
+                    for kb, keep in [*cases, *((kb, True) for kb in TABLE_KB)]:
+                        sample = h.measure(line, process, kb, keep)
+                        seen.setdefault((line, kb, keep), []).append(sample)
+        self.units = dict(UNITS)
+        self.method = METHOD
+        if h.untraced:
+            del self.units["per_cpu_s"]
+            self.method += f" `cpu-s` is missing: {h.untraced}."
+        self._median = {
+            (key, name): statistics.median(getattr(s, name) for s in samples)
+            for key, samples in seen.items()
+            for name in self.units
+        }
 
-def _table(rates: dict[Key, Rate]) -> Iterator[Row]:
-    for (line, keep), (nginx, goals) in GOALS.items():
-        for kb, goal in goals.items():
-            ours, base = rates[line, kb, keep], rates[nginx, kb, keep]
+    def table(self) -> Iterator[Row]:
+        for (line, keep), (base, goals) in GOALS.items():
             how = "keep-alive" if keep else "one request a connection"
-            what = f"{line.name}, {how}, {kb} KB"
-            for unit, value, baseline in (
-                ("req/s", ours.per_s, base.per_s),
-                ("req/s a core", ours.per_core_s, base.per_core_s),
-            ):
-                yield row(
-                    *("http", what, value, unit, METHOD),
-                    baseline=baseline,
-                    goal=goal * baseline,
-                )
+            for kb, goal in goals.items():
+                for name, unit in self.units.items():
+                    baseline = self._median[(base, kb, keep), name]
+                    yield row(
+                        "http",
+                        over.case(f"{line.name}, {how}", kb, name),
+                        self._median[(line, kb, keep), name],
+                        *(unit, self.method),
+                        baseline=baseline,
+                        goal=None if unit == "us" else goal * baseline,
+                    )
 
-
-def _figure(rates: dict[Key, Rate]) -> Iterator[Row]:
-    for (line, kb, keep), rate in rates.items():
-        if keep:
-            continue
-        for unit, value in (
-            ("req/s", rate.per_s),
-            ("req/s a core", rate.per_core_s),
-        ):
-            yield row("http", case(line.name, kb), value, unit, METHOD)
+    def figure(self) -> Iterator[Row]:
+        for ((line, kb, keep), name), value in self._median.items():
+            if not keep and (unit := self.units[name]) != "us":
+                yield row("http", case(line.name, kb), value, unit, self.method)
 
 
 def _need() -> None:
-    for tool, remedy in (
-        ("wrk", "apt-get install wrk"),
-        ("ethtool", "apt-get install ethtool"),
-        ("nginx", "apt-get install nginx-light (and stop the server it starts)"),
-    ):
+    for tool in ("wrk", "ethtool"):
         if shutil.which(tool) is None:
-            raise BenchError(f"{tool} is missing: {remedy}")
+            raise BenchError(f"{tool} is missing: apt-get install {tool}")
     if len(os.sched_getaffinity(0)) < 2:
         raise BenchError("It takes two cores, one for the server.")
 
@@ -274,5 +341,5 @@ def bench(programs: Programs, quick: bool) -> list[Row]:
     _need()
     seconds, rounds = (1, 1) if quick else (2, 5)
     with stage(programs) as s:
-        rates = _measure(Http(s, seconds), rounds)
-    return [*_table(rates), *_figure(rates)]
+        results = Results(Http(s, seconds), rounds)
+    return [*results.table(), *results.figure()]

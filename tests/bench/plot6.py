@@ -18,7 +18,8 @@ from tests.bench.rows import Row
 SIZES_KB = (1, 2, 4, 8, 16, 32)
 UNITS = {
     "req/s": "requests a second",
-    "req/s a core": "requests per server-core-second",
+    "req/s a core": "requests a second of the server's core",
+    "req/cpu-s": "requests a second of the server's own time",
 }
 _CASE = re.compile(r"figure: (.+), (\d+) KB")
 
@@ -89,10 +90,11 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
     }
     with pyplot.rc_context(style):
         figure, both = pyplot.subplots(
-            1, 2, figsize=(6.9, 3.2), sharex=True, layout="constrained"
+            1, 3, figsize=(6.9, 2.9), sharex=True, layout="constrained"
         )
         for axes, (unit, words) in zip(both, UNITS.items(), strict=True):
-            _panel(axes, [p for p in shown if p.unit == unit], words)
+            title = words.replace("requests a second of", "... of")
+            _panel(axes, [p for p in shown if p.unit == unit], title)
         handles, labels = both[0].get_legend_handles_labels()
         figure.legend(
             handles,

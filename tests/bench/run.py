@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from demo.world import WorldError
-from tests.bench import http, machine, plot, plot6, switch, utcp, wires
+from tests.bench import http, machine, over, plot, plot6, switch, utcp, wires
 from tests.bench.programs import BenchError, Programs
 from tests.bench.rows import Row, show, write
 
@@ -66,9 +66,11 @@ def main(argv: list[str] | None = None) -> int:
             return 1
         drawn = {id(p.row) for p in plot.points(found)}
         drawn |= {id(p.row) for p in plot6.points(found)}
+        drawn |= {id(p.row) for p in over.points(found)}
         show([r for r in found if id(r) not in drawn], console)
         plot.tabulate(found, console)
         plot6.tabulate(found, console)
+        over.tabulate(found, console)
         rows += found
     if args.json:
         write(rows, args.json)

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from demo.world import CLIENT, IFNAME, SERVER, Process
-from tests.bench.http import PORT, SERVER4, TAP_HOST, TAP_OURS
+from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process
+from tests.bench.http import PORT, SERVER4, TAP_HOST, TAP_OURS, use_cubic
 from tests.bench.programs import BenchError, Programs, run_lines
 from tests.bench.rows import Row, interleaved, row
 from tests.bench.wires import Stage, stage
@@ -28,7 +28,8 @@ TAP = (
     "TAP with GSO. Baseline: the same server on sockets, the kernels of two namespaces "
     "joined by a TAP in each and a program, on the server's core, that carries frames "
     "whole from one to the other. Shown beside it: sockets over a veth with its "
-    "offloads, where frames are not copied at all. Interleaved, median of rounds."
+    "offloads, where frames are not copied at all. CUBIC everywhere. Interleaved, "
+    "median of rounds."
 )
 RATE = (
     "Connections opened, accepted and closed by both ends, 256 under way, in one "
@@ -85,6 +86,7 @@ class Flow:
         for side in (CLIENT, SERVER):
             on = ("tx", "on", "tso", "on", "gso", "on", "gro", "on")
             s.world.call(side, "ethtool", "-K", IFNAME, *on)
+            use_cubic(s.world, side, IFNAME, ADDR[side][0])
 
     def _rate(self, address: str, *others: Process) -> float:
         sink = self.s.start(
@@ -121,6 +123,7 @@ class Flow:
         for side, address in ends:
             world.call(side, "ip", "addr", "add", f"{address}/24", "dev", "rl0")
             world.call(side, "ip", "link", "set", "rl0", "up")
+            use_cubic(world, side, "rl0", address)
         server = self._server(SERVER, TAP_OURS, "--host-stack")
         return self._rate(TAP_OURS, server, relay)
 
@@ -170,8 +173,10 @@ def connections(programs: Programs, quick: bool) -> list[Row]:
             goal=1024.0,
         ),
         row(
-            *("connections", f"{what}, one more asks and is answered"),
-            *(float(idle["answer_cpu_us"]), "us", IDLE),
+            "connections",
+            f"{what}, one more asks and is answered",
+            float(idle["answer_cpu_us"]),
+            *("us", IDLE),
         ),
     ]
     return rows
