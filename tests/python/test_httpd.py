@@ -6,164 +6,37 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import os
-import random
 import re
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-from netns import Netns, need
-from worlds import ROOT, eventually
-
-PORT = 8080
-ADDRESS = {"host": "127.0.0.1", "utcp": "10.9.0.2", "utcp-small": "10.9.0.2"}
-TAP = "tap:ms0,local=10.9.0.2/24,host=10.9.0.1,local6=fd09::2/64,host6=fd09::1"
-CARRIERS = {
-    "host": ["--host-stack"],
-    "utcp": ["-d", TAP],
-    # Without offloads and with a ring that a large answer does not fit into.
-    "utcp-small": ["-d", TAP, "--no-offloads", "--slots", "64"],
-}
-PAGE = b"<h1>It works</h1>\n"
-BIG = random.Random(7).randbytes(1_000_003)
-
-
-def httpd_path() -> Path:
-    named = os.environ.get("MULTISTACK_HTTPD")
-    if named:
-        return Path(named)
-    below = "lib/httpd/multistack-httpd"
-    builds = [Path(os.environ.get("MULTISTACK_BUILD", ROOT / "build" / "plain"))]
-    builds += sorted(p for p in ROOT.glob("build/*") if p.is_dir())
-    found = [b / below for b in builds if (b / below).exists()]
-    need(found, "multistack-httpd is not built; ./inv build")
-    return found[0]
-
-
-@dataclass
-class Answer:
-    status: int
-    fields: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Server:
-    kind: str
-    ns: Netns
-    folder: Path
-    child: subprocess.Popen[str]
-    open: list[socket.socket] = field(default_factory=list)
-
-    def connect(self) -> socket.socket:
-        with self.ns.inside():
-            sock = socket.socket()
-        sock.settimeout(10)
-        sock.connect((ADDRESS[self.kind], PORT))
-        self.open.append(sock)
-        return sock
-
-    def say(self, text: str | bytes) -> Client:
-        client = Client(self.connect())
-        client.say(text)
-        return client
-
-    def get(self, target: str, *fields: str, method: str = "GET") -> Answer:
-        client = self.say(request(target, *fields, method=method))
-        return client.answer(method == "HEAD")
-
-
-def request(target: str, *fields: str, method: str = "GET") -> str:
-    return "\r\n".join([f"{method} {target} HTTP/1.1", "Host: x", *fields, "", ""])
-
-
-class Client:
-    """One connection; answers are read by their length."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.file = sock.makefile("rb")
-
-    def say(self, text: str | bytes) -> None:
-        self.sock.sendall(text if isinstance(text, bytes) else text.encode("latin-1"))
-
-    def answer(self, head_only: bool = False) -> Answer:
-        status = self.file.readline()
-        assert status.startswith(b"HTTP/1.1 "), status
-        fields: dict[str, str] = {}
-        while (line := self.file.readline().rstrip(b"\r\n")) != b"":
-            name, _, value = line.decode("latin-1").partition(": ")
-            assert name.lower() not in fields, f"{name} twice"
-            fields[name.lower()] = value
-        length = int(fields.get("content-length", "0"))
-        code = int(status.split()[1])
-        body = b"" if head_only or code == 304 else self.file.read(length)
-        if not head_only and code != 304:
-            assert len(body) == length
-        return Answer(code, fields, body)
-
-    def ended(self) -> bool:
-        """Whether the server has closed, in order, with nothing more said."""
-        return self.file.read() == b""
-
-
-def furnish(folder: Path) -> None:
-    (folder / "index.html").write_bytes(PAGE)
-    (folder / "big.bin").write_bytes(BIG)
-    (folder / "zero").write_bytes(b"")
-    (folder / "a b&ü.txt").write_bytes(b"odd name")
-    (folder / "sub").mkdir()
-    (folder / "sub" / "index.html").write_bytes(b"sub")
-    (folder / "bare").mkdir()
-    (folder / ".git").mkdir()
-    (folder / ".git" / "config").write_bytes(b"secret")
-    (folder / ".well-known").mkdir()
-    (folder / ".well-known" / "x").write_bytes(b"known")
-    (folder / "out").symlink_to("/etc/passwd")
-    (folder / "etc").symlink_to("/etc")
-    os.mkfifo(folder / "fifo")
-
-
-@contextlib.contextmanager
-def serve(kind: str, folder: Path, *options: str) -> Iterator[Server]:
-    ns = Netns("httpd")
-    child: subprocess.Popen[str] | None = None
-    try:
-        listen = ADDRESS[kind] + f":{PORT}"
-        argv = [str(httpd_path()), *CARRIERS[kind], "-l", listen, *options]
-        child = subprocess.Popen(
-            ns.command(*argv, str(folder)), stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        assert "listening" in child.stdout.readline()
-        server = Server(kind, ns, folder, child)
-        yield server
-        for sock in server.open:
-            sock.close()
-        child.terminate()
-        assert child.wait(10) == 0
-    finally:
-        if child:
-            child.kill()
-            child.wait()
-            if child.stdout:
-                child.stdout.close()
-        ns.close()
+from httpd_server import (
+    ADDRESS,
+    BIG,
+    CARRIERS,
+    PAGE,
+    PORT,
+    Client,
+    Server,
+    furnish,
+    httpd_path,
+    request,
+    serve,
+    serve_all,
+)
+from netns import need
+from worlds import eventually
 
 
 @pytest.fixture(scope="module", params=CARRIERS)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("www")
-    furnish(folder)
-    times = ("--head-timeout", "1.5", "--keep-alive", "3", "--send-timeout", "2")
-    with serve(request.param, folder, *times) as made:
+    with serve_all(request.param, tmp_path_factory.mktemp("www")) as made:
         yield made
 
 
@@ -455,115 +328,6 @@ def test_reset_clients_are_no_trouble(server):
         client.file.close()
         client.sock.close()
     assert server.get("/").status == 200
-
-
-# ---- refusals ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "text, status",
-    [
-        ("GET / HTTX/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: x\r\nbad name: 1\r\n\r\n", 400),
-        ("GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505),
-        ("BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 501),
-        (request("/", "Content-Length: 99999999", method="POST"), 413),
-        (request("/", "Content-Length: 5", method="PUT") + "hello", 405),
-        (request("/", "X: " + "x" * 20000), 431),
-        (request("/", "Range: " + "x" * 2000), 431),
-        (request("/", "Expect: miracles"), 417),
-    ],
-)
-def test_refusal_is_told_and_ends_the_connection(server, text, status):
-    client = server.say(text)
-    answer = client.answer()
-    assert answer.status == status
-    assert answer.fields["connection"] == "close"
-    assert client.ended()
-
-
-def test_other_methods_are_refused_and_the_connection_goes_on(server):
-    client = server.say(request("/", method="DELETE"))
-    answer = client.answer()
-    assert (answer.status, answer.fields["allow"]) == (405, "GET, HEAD")
-    client.say(request("/sub/"))
-    assert client.answer().body == b"sub"
-
-
-def test_a_body_that_nobody_wants_is_read_away(server):
-    body = "5\r\nhello\r\n0\r\n\r\n"
-    client = server.say(request("/", "Transfer-Encoding: chunked") + body)
-    assert client.answer().body == PAGE
-    client.say(request("/sub/", "Content-Length: 3") + "abc")
-    assert client.answer().body == b"sub"
-
-
-def test_refusal_reaches_a_client_that_goes_on_sending(server):
-    client = server.say(request("/", "Content-Length: 10000000", method="POST"))
-    with contextlib.suppress(OSError):
-        for _ in range(20):
-            client.say(b"x" * 50000)
-    assert client.answer().status == 413
-
-
-# ---- patience -----------------------------------------------------------------------
-
-
-def test_half_a_request_times_out(server):
-    client = server.say("GET / HTTP/1.1\r\nHost")
-    began = time.monotonic()
-    assert client.answer().status == 408
-    assert client.ended()
-    assert 1.0 < time.monotonic() - began < 4
-
-
-def test_silent_connection_is_closed(server):
-    client = Client(server.connect())
-    assert client.ended()
-
-
-def test_idle_connection_is_closed_after_a_while(server):
-    client = server.say(request("/"))
-    assert client.answer().status == 200
-    began = time.monotonic()
-    assert client.ended()
-    assert 2.0 < time.monotonic() - began < 6
-
-
-def test_who_takes_nothing_is_cut_off(server):
-    with server.ns.inside():
-        sock = socket.socket()
-    with sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(20)
-        sock.connect((ADDRESS[server.kind], PORT))
-        sock.sendall((request("/big.bin") * 20).encode())
-        time.sleep(4.5)
-        with pytest.raises(ConnectionResetError):
-            while sock.recv(65536):
-                pass
-
-
-def test_who_takes_slowly_gets_it_all(server):
-    path = server.folder / "slow"
-    path.write_bytes(BIG * 8)
-    with server.ns.inside():
-        sock = socket.socket()
-    with sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        sock.settimeout(20)
-        sock.connect((ADDRESS[server.kind], PORT))
-        sock.sendall(request("/slow", "Connection: close").encode())
-        parts = []
-        while part := sock.recv(1 << 20):
-            parts.append(part)
-            if len(parts) < 50:
-                time.sleep(0.1)  # 5 s, and a timeout is 2 s
-    path.unlink()
-    assert b"".join(parts).partition(b"\r\n\r\n")[2] == BIG * 8
 
 
 # ---- other tools, other ways ------------------------------------------------------
