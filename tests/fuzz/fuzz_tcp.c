@@ -268,8 +268,8 @@ something_lacks(struct world *w)
 			e = &w->side[nr].ends[i];
 			o = e->sent > 0 && e->own_port ? other_end(w, nr, e)
 						       : NULL;
-			if (o != NULL && o->got != e->sent && alive(e->s) &&
-			    alive(o->s))
+			if (o != NULL && !o->deaf && o->got != e->sent &&
+			    alive(e->s) && alive(o->s))
 				return true;
 		}
 	return false;

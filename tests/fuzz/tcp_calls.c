@@ -411,7 +411,9 @@ fuzz_call(struct world *w, struct fuzz_in *in, uint8_t op)
 		call_end(s, i, true);
 		break;
 	case 11:
-		utcp_shutdown(e->s, op >> 4 & 3);
+		if (utcp_shutdown(e->s, op >> 4 & 3) == 0 &&
+		    (op >> 4 & 3) != UTCP_SHUT_WR)
+			e->deaf = true;
 		break;
 	case 12:
 		call_option(in, e->s);

@@ -38,6 +38,7 @@ struct end {
 	utcp_sock_t *s;
 	uint64_t sent, got; /* of the stream */
 	bool own_port;	    /* nobody else had one of its ports before */
+	bool deaf;	    /* shut down for reading */
 };
 
 struct side {

@@ -5,12 +5,11 @@
  */
 #include "cases.h"
 
-/* How bad a link is. */
-static void
+void
 draw_pipe(struct rng *r, struct pipe_conf *p)
 {
 	*p = (struct pipe_conf){ 0 };
-	p->rate_bps = rng_chance(r, 0.2) ? 0 : rng_log(r, MBPS, GBPS);
+	p->rate_bps = rng_chance(r, 0.2) ? 0 : rng_log(r, MBPS, 10 * GBPS);
 	p->delay_ns = rng_log(r, 10 * USEC, 200 * MSEC);
 	if (rng_chance(r, 0.7))
 		p->queue_bytes = rng_log(r, 10000, 1000000);
@@ -40,7 +39,7 @@ draw_pipe(struct rng *r, struct pipe_conf *p)
 	}
 }
 
-static void
+void
 say_pipe(struct sim *w, const char *name, const struct pipe_conf *p)
 {
 	sim_say(w, " %s: %.3f Mb/s %.3f ms", name, (double)p->rate_bps / 1e6,
@@ -71,11 +70,11 @@ static void
 draw_node(struct rng *r, struct node_conf *n)
 {
 	static const char *const ccs[] = { "newreno", "cubic", "bbr" };
-	static const uint32_t mtus[] = { 1500, 1280, 9000, 576 };
+	static const uint32_t mtus[] = { 1280, 9000, 576, 65535, 296, 100 };
 
 	*n = (struct node_conf){ 0 };
 	n->cc = ccs[rng_below(r, 3)];
-	n->mtu = rng_chance(r, 0.7) ? 1500 : mtus[rng_below(r, 4)];
+	n->mtu = rng_chance(r, 0.7) ? 1500 : mtus[rng_below(r, 6)];
 	if (rng_chance(r, 0.3))
 		n->offloads = UTCP_OFFLOAD_CSUM;
 	if (n->offloads && rng_chance(r, 0.7))
@@ -86,7 +85,7 @@ draw_node(struct rng *r, struct node_conf *n)
 	n->merge = rng_chance(r, 0.5);
 }
 
-static void
+void
 draw_options(struct rng *r, struct ep_conf *c)
 {
 	static const struct {
@@ -110,7 +109,7 @@ draw_options(struct rng *r, struct ep_conf *c)
 		{ UTCP_OPT_RACK, 0, 1 },
 		{ UTCP_OPT_PACING, 0, 2 },
 		{ UTCP_OPT_INITCWND, 1, 50 },
-		{ UTCP_OPT_DELACK_NS, 0, 500000000 },
+		{ UTCP_OPT_DELACK_NS, 0, 499999999 },
 		{ UTCP_OPT_ACK_EVERY, 1, 64 },
 		{ UTCP_OPT_PMTUD, 0, 2 },
 		{ UTCP_OPT_RTO_MIN_NS, 1000000, 1000000000 },
@@ -160,7 +159,7 @@ draw_scripts(struct rng *r, struct ep_conf *c, struct ep_conf *s)
 		}
 		if (rng_chance(r, 0.1))
 			conf_step(rng_chance(r, 0.5) ? c : s, OP_SLEEP, 0, 0,
-				  rng_log(r, MSEC, 100 * SEC));
+				  rng_log(r, MSEC, 900 * SEC));
 	}
 	if (rng_chance(r, 0.5)) {
 		conf_step(c, OP_SHUT, 0, 0, 0);
@@ -209,7 +208,7 @@ too_lazy(const struct ep_conf *c, const struct ep_conf *s)
 	return lazy * 2 > rto;
 }
 
-static bool
+bool
 is_harsh(const struct pipe_conf *p)
 {
 	return p->loss > 0.05 || p->burst_begin > 0 || p->corrupt > 0.01 ||
@@ -250,6 +249,11 @@ case_random(uint64_t seed)
 		nb.mtu = na.mtu;
 	else
 		there.mtu = back.mtu = na.mtu < nb.mtu ? na.mtu : nb.mtu;
+	/* two packets of any size wait in a queue */
+	if (there.queue_bytes != 0 && there.queue_bytes < 2 * na.mtu)
+		there.queue_bytes = 2 * na.mtu;
+	if (back.queue_bytes != 0 && back.queue_bytes < 2 * nb.mtu)
+		back.queue_bytes = 2 * nb.mtu;
 	sim_say(w, " %s/%s IPv%d mtu %u/%u", na.cc, nb.cc, family, na.mtu,
 		nb.mtu);
 	a = sim_node(w, &na, sim_pipe(w, "there", &there));

@@ -14,6 +14,13 @@ struct two {
 /* Two nodes and a link with both directions alike. */
 void two_nodes(struct two *t, const char *group, uint64_t seed,
 	       const struct pipe_conf *pipe, const struct node_conf *node);
+/* How bad a link is, drawn; in words; whether it is so bad that a closed end may
+   give up. */
+void draw_pipe(struct rng *r, struct pipe_conf *p);
+void say_pipe(struct sim *w, const char *name, const struct pipe_conf *p);
+bool is_harsh(const struct pipe_conf *p);
+/* Options of all kinds, of a patient end. */
+void draw_options(struct rng *r, struct ep_conf *c);
 /* Closes all; nothing may be left of it. */
 void all_is_back(struct sim *w);
 
@@ -24,6 +31,7 @@ void case_grid(uint64_t seed);
 void case_loss(uint64_t seed);
 void case_shallow(uint64_t seed);
 void case_fair(uint64_t seed);
+void case_share(uint64_t seed);
 void case_rack(uint64_t seed);
 void case_wrap(uint64_t seed);
 void case_ecn(uint64_t seed);

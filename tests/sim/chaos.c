@@ -359,6 +359,8 @@ case_chaos(uint64_t seed)
 		node.poll_ns = 50 * USEC;
 	if (rng_chance(&r, 0.3))
 		node.offloads = UTCP_OFFLOAD_CSUM | UTCP_OFFLOAD_GSO_TCP;
+	if (rng_chance(&r, 0.25))
+		node.no_memory = (double)rng_log(&r, 1, 300) / 1000;
 	node.base = &cfg;
 	two_nodes(&t, "chaos", seed, &pipe, &node);
 	for (i = 0; i < 2; i++) {

@@ -129,6 +129,7 @@ struct node_conf {
 	uint64_t poll_ns;  /* packets wait for a poll every so often; 0: none */
 	uint64_t extra_ns; /* on its way in: a longer access */
 	bool merge;	   /* GRO: joins segments that follow each other */
+	double no_memory;  /* of each allocation, once it is made */
 	const utcp_config_t *base; /* the rest; NULL */
 };
 

@@ -213,6 +213,9 @@ node_alloc(void *arg, size_t bytes)
 {
 	struct node *n = arg;
 
+	if (n->u != NULL && n->conf.no_memory > 0 &&
+	    rng_chance(&n->w->rng, n->conf.no_memory))
+		return NULL;
 	n->mem += (int64_t)bytes;
 	return malloc(bytes);
 }
