@@ -28,12 +28,14 @@ fail(msport_error_t *err, int code, const char *text)
 
 /* ---- what links of one port share ----------------------------------------- */
 
+/* A link lets go of its ring, and of the group. */
 static void
-group_put(struct mslink__group *g)
+group_put(struct mslink__group *g, unsigned int ring)
 {
 	bool last;
 
 	pthread_mutex_lock(&g->lock);
+	g->ring_used &= ~(1ull << ring);
 	last = --g->refs == 0;
 	pthread_mutex_unlock(&g->lock);
 	if (!last)
@@ -85,6 +87,7 @@ group_new(struct mslink__group **out, const char *device,
 		       opt->size < sizeof *opt ? opt->size : sizeof *opt);
 	g->rings = g->opt.rings ? g->opt.rings : 1;
 	g->refs = 1;
+	g->ring_used = 1;
 	g->idle_end = &g->idle;
 	p.tx_rings = p.rx_rings = (uint16_t)g->rings;
 	g->inproc = is_inproc(device);
@@ -102,7 +105,7 @@ group_new(struct mslink__group **out, const char *device,
 	else
 		r = msport_open(&g->port, device, &p, err);
 	if (r) {
-		group_put(g);
+		group_put(g, 0);
 		return r;
 	}
 	*out = g;
@@ -242,7 +245,7 @@ addrs_set(mslink_t *l)
 	return r;
 }
 
-/* Takes a reference of g, also if it fails. */
+/* The ring is taken, and a reference of g; by this also if it fails. */
 static int
 link_new(mslink_t **out, struct mslink__group *g, unsigned int ring)
 {
@@ -250,7 +253,7 @@ link_new(mslink_t **out, struct mslink__group *g, unsigned int ring)
 	int r;
 
 	if (!l) {
-		group_put(g);
+		group_put(g, ring);
 		return -ENOMEM;
 	}
 	l->group = g;
@@ -267,7 +270,6 @@ link_new(mslink_t **out, struct mslink__group *g, unsigned int ring)
 		mslink_close(l);
 		return r;
 	}
-	g->ring_used |= 1ull << ring;
 	*out = l;
 	return 0;
 }
@@ -296,6 +298,7 @@ int
 mslink_open_ring(mslink_t **out, mslink_t *first, unsigned int ring)
 {
 	struct mslink__group *g;
+	bool used;
 
 	if (!out || !first)
 		return -EINVAL;
@@ -304,44 +307,47 @@ mslink_open_ring(mslink_t **out, mslink_t *first, unsigned int ring)
 	if (ring >= g->rings)
 		return -EINVAL;
 	pthread_mutex_lock(&g->lock);
-	if (g->ring_used & 1ull << ring) {
-		pthread_mutex_unlock(&g->lock);
-		return -EBUSY;
+	used = g->ring_used & 1ull << ring;
+	if (!used) {
+		g->ring_used |= 1ull << ring;
+		g->refs++;
 	}
-	g->refs++;
 	pthread_mutex_unlock(&g->lock);
-	return link_new(out, g, ring);
+	return used ? -EBUSY : link_new(out, g, ring);
 }
 
 void
 mslink_close(mslink_t *l)
 {
 	struct mslink__group *g;
+	unsigned int ring;
 
 	if (!l)
 		return;
 	g = l->group;
+	ring = l->ring;
 	if (l->u)
 		(void)mslink_flush(l);
 	utcp_destroy(l->u);
 	mslink__neigh_deinit(l);
-	pthread_mutex_lock(&g->lock);
-	g->ring_used &= ~(1ull << l->ring);
-	pthread_mutex_unlock(&g->lock);
 	free(l);
-	group_put(g);
+	group_put(g, ring);
 }
 
 int
 mslink_reopen(mslink_t *l)
 {
 	struct mslink__group *g;
+	bool shared;
 	int r;
 
 	if (!l)
 		return -EINVAL;
 	g = l->group;
-	if (g->refs > 1)
+	pthread_mutex_lock(&g->lock);
+	shared = g->refs > 1;
+	pthread_mutex_unlock(&g->lock);
+	if (shared)
 		return -EBUSY;
 	utcp_retain(l->u);
 	l->unreleased = 0;

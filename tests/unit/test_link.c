@@ -2,6 +2,7 @@
 /* Stacks on ports: two links, joined by the attachment `pair`. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -16,7 +17,7 @@
 #include <multistack/link.h>
 
 #define PORT 7000
-#define ROUNDS 20000 /* after so many nothing is still to come */
+#define PATIENCE_NS 20000000000u /* after so long nothing is still to come */
 
 struct world {
 	mslink_t *l[2];
@@ -53,6 +54,13 @@ world_close(struct world *w)
 	utcp_close(w->listener);
 	for (int i = 0; i < 2; i++)
 		mslink_close(w->l[i]);
+}
+
+/* A frame that was lost is sent again in real time. */
+static bool
+before(uint64_t until_ns)
+{
+	return mslink_now_ns() < until_ns;
 }
 
 static uint64_t
@@ -103,13 +111,14 @@ begin(mslink_t *l, int family, const char *addr, utcp_sock_t **s)
 static void
 join(struct world *w, int family)
 {
+	uint64_t until = mslink_now_ns() + PATIENCE_NS;
 	const char *to = address[family == 6][1];
 
 	if (!w->listener)
 		w->listener = listen_on(w->l[1], family, to);
 	assert_int_equal(begin(w->l[0], family, to, &w->s[0]), -EINPROGRESS);
 	w->s[1] = NULL;
-	for (int i = 0; i < ROUNDS && !w->s[1]; i++) {
+	while (!w->s[1] && before(until)) {
 		turn(w);
 		(void)utcp_accept(w->listener, &w->s[1]);
 	}
@@ -121,11 +130,12 @@ static void
 carry(struct world *w, int from, size_t bytes)
 {
 	uint8_t *data = malloc(bytes), *got = malloc(bytes + 1);
+	uint64_t until = mslink_now_ns() + PATIENCE_NS;
 	size_t sent = 0, have = 0;
 
 	for (size_t i = 0; i < bytes; i++)
 		data[i] = (uint8_t)(i * 31 + i / 251);
-	for (int i = 0; i < ROUNDS && have < bytes; i++) {
+	while (have < bytes && before(until)) {
 		ssize_t n;
 
 		n = sent < bytes
@@ -318,6 +328,7 @@ each_ring_has_a_stack_and_its_connections(void **state)
 	mslink_options_t o = { .size = sizeof o, .rings = 4 };
 	utcp_sock_t *listener[4], *s, *c[64];
 	mslink_t *ring[4], *client, *again;
+	uint64_t until = mslink_now_ns() + PATIENCE_NS;
 	unsigned int total = 0, used = 0;
 	bool has[4] = { false };
 
@@ -336,7 +347,7 @@ each_ring_has_a_stack_and_its_connections(void **state)
 	for (unsigned int i = 0; i < 64; i++)
 		assert_int_equal(begin(client, 4, "10.0.0.2", &c[i]),
 				 -EINPROGRESS);
-	for (unsigned int k = 0; k < ROUNDS && total < 64; k++) {
+	while (total < 64 && before(until)) {
 		assert_true(mslink_poll(client) >= 0);
 		assert_true(mslink_flush(client) >= 0);
 		for (unsigned int i = 0; i < 4; i++) {
@@ -359,6 +370,58 @@ each_ring_has_a_stack_and_its_connections(void **state)
 		utcp_close(listener[i]);
 		mslink_close(ring[i]);
 	}
+}
+
+struct opener {
+	mslink_t *first, *ring;
+	pthread_barrier_t *together;
+	int said;
+};
+
+static void *
+open_ring(void *arg)
+{
+	struct opener *o = arg;
+
+	pthread_barrier_wait(o->together);
+	o->said = mslink_open_ring(&o->ring, o->first, 1);
+	return NULL;
+}
+
+/* A ring is one thread's, however many ask for it at the same time. */
+static void
+a_ring_is_given_once(void **state)
+{
+	mslink_options_t options = { .size = sizeof options, .rings = 2 };
+	pthread_barrier_t together;
+	pthread_t threads[4];
+	struct opener o[4];
+	struct world w;
+
+	(void)state;
+	world_open(&w, "", &options);
+	assert_int_equal(pthread_barrier_init(&together, NULL, 4), 0);
+	for (int round = 0; round < 50; round++) {
+		int got = 0;
+
+		for (int i = 0; i < 4; i++) {
+			o[i] = (struct opener){ .first = w.l[0],
+						.together = &together };
+			assert_int_equal(
+			    pthread_create(&threads[i], NULL, open_ring, &o[i]),
+			    0);
+		}
+		for (int i = 0; i < 4; i++)
+			pthread_join(threads[i], NULL);
+		for (int i = 0; i < 4; i++) {
+			assert_true(o[i].said == 0 || o[i].said == -EBUSY);
+			got += o[i].said == 0;
+			mslink_close(o[i].ring);
+		}
+		assert_int_equal(got, 1);
+	}
+	pthread_barrier_destroy(&together);
+	world_close(&w);
 }
 
 /* ---- sleeping -------------------------------------------------------------------- */
@@ -487,6 +550,7 @@ main(void)
 		    port_that_the_switch_refuses_is_refused_to_the_stack),
 		cmocka_unit_test(many_connections_one_after_the_other),
 		cmocka_unit_test(each_ring_has_a_stack_and_its_connections),
+		cmocka_unit_test(a_ring_is_given_once),
 		cmocka_unit_test(wait_ends_at_its_time_and_by_a_frame),
 		cmocka_unit_test(descriptor_tells_of_a_frame),
 		cmocka_unit_test(timeout_is_the_stacks_next_timer),
