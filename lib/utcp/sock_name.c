@@ -176,6 +176,9 @@ utcp_connect(utcp_sock_t *s, const utcp_addr_t *peer)
 		}
 		return r;
 	}
+	/* RFC 9293 section 3.9.1.1 (MUST-42): others may listen there. */
+	if (s->bound)
+		s->port->bound_alone = s->bound = false;
 	utcp__conn_init(s);
 	s->iss = reused ? iss : utcp__iss(s->u, &k);
 	s->snd_una = s->snd_nxt = s->snd_sml = s->iss;

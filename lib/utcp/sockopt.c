@@ -392,6 +392,7 @@ info_sent(const utcp_sock_t *s, utcp_info_t *i)
 	i->snd_una = s->snd_una;
 	i->last_sent_ms = (uint32_t)((s->u->now_ns - s->last_snd_ns) / MSEC);
 	i->probes = s->persist ? s->retries : s->probes;
+	i->soft_error = (uint32_t)s->soft_error;
 }
 
 static void

@@ -379,10 +379,82 @@ each_segment(void **state)
 	assert_int_equal(bad, 0);
 }
 
+/* Section 3.9.2.3 (MUST-57, 63): SYNs to, or from, more than one host. */
+static void
+syns_of_many(void **state)
+{
+	static const struct {
+		int family;
+		unsigned int at; /* of the IP header */
+		uint8_t addr[16];
+	} cases[] = {
+		{ 4, 16, { 224, 0, 0, 1 } },
+		{ 4, 12, { 224, 0, 0, 1 } },
+		{ 4, 16, { 255, 255, 255, 255 } },
+		{ 4, 12, { 255, 255, 255, 255 } },
+		{ 4, 12, { 0 } },
+		{ 6, 24, { 0xff, 2, [15] = 1 } },
+		{ 6, 8, { 0xff, 2, [15] = 1 } },
+	};
+	uint8_t pkt[200];
+	uint32_t len;
+	struct tt t;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		tt_init(&t, cases[i].family);
+		tt_listen(&t);
+		t.p->stack_port = 80;
+		len = tt_build(&t, pkt, "S 0:0(0) <mss 1460>");
+		memcpy(pkt + cases[i].at, cases[i].addr,
+		       cases[i].family == 4 ? 4 : 16);
+		tt_fix(&t, pkt, len);
+		tt_in_raw(&t, pkt, len);
+		tt_none(&t);
+		tt_in(&t, "S 0:0(0) <mss 1460>");
+		tt_expect(&t, "S. 0:0(0) ack 1");
+		tt_end(&t);
+	}
+}
+
+/* Section 3.9.1.1 (MUST-42): one may listen where another connects from. */
+static void
+listen_beside_a_connection(void **state)
+{
+	utcp_addr_t peer = { .addr = { 10, 0, 0, 2 }, .family = 4 };
+	utcp_addr_t local = { .family = 4 };
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_open(&t);
+	put16(&local.port_be, 80);
+	assert_int_equal(utcp_bind(t.s, &local), 0);
+	assert_int_equal(utcp_open(t.u, 4, &t.listener), 0);
+	/* Who is bound and has not begun keeps it for himself. */
+	assert_int_equal(utcp_bind(t.listener, &local), -EADDRINUSE);
+	put16(&peer.port_be, 80);
+	t.p->port = 80;
+	assert_int_equal(utcp_connect(t.s, &peer), -EINPROGRESS);
+	tt_expect(&t, "S 0:0(0)");
+	assert_int_equal(utcp_bind(t.listener, &local), 0);
+	assert_int_equal(utcp_listen(t.listener, 1), 0);
+	tt_in(&t, "S. 0:0(0) ack 1 <mss 1460>");
+	tt_expect(&t, ". 1:1(0) ack 1");
+	tt_state(&t, UTCP_ESTABLISHED);
+	t.p = tt_peer(&t, 3, 5000, 80);
+	tt_in(&t, "S 0:0(0) <mss 1460>");
+	tt_expect(&t, "S. 0:0(0) ack 1");
+	tt_end(&t);
+}
+
 int
 main(void)
 {
-	struct CMUnitTest tests[STATES];
+	struct CMUnitTest tests[STATES + 2] = {
+		[STATES] = cmocka_unit_test(syns_of_many),
+		[STATES + 1] = cmocka_unit_test(listen_beside_a_connection),
+	};
 
 	for (unsigned int i = 0; i < STATES; i++)
 		tests[i] = (struct CMUnitTest){

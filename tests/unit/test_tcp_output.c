@@ -391,6 +391,43 @@ rate_is_kept_after_the_first_ten(void **state)
 
 /* ---- flags and options ------------------------------------------------- */
 
+/* RFC 9293 section 3.9.1.9 (MUST-48, 49; SHLD-21): on all segments, and it may
+   change. */
+static void
+dscp_and_ttl_are_the_options(void **state)
+{
+	struct tt_seg *seg;
+	struct tt t;
+
+	(void)state;
+	for (int family = 4; family <= 6; family += 2) {
+		tt_init(&t, family);
+		tt_listen(&t);
+		assert_int_equal(utcp_set(t.listener, UTCP_OPT_DSCP, 46), 0);
+		assert_int_equal(utcp_set(t.listener, UTCP_OPT_TTL, 9), 0);
+		t.p->stack_port = 80;
+		tt_in(&t, "S 0:0(0) <mss 1000>");
+		for (int i = 0; i < 3; i++) {
+			seg = tt_next(&t);
+			assert_non_null(seg);
+			assert_int_equal(seg->dscp, i < 2 ? 46 : 0);
+			assert_int_equal(seg->ttl, i < 2 ? 9 : 64);
+			if (i == 2)
+				break;
+			if (i == 0) {
+				tt_in(&t, ". 1:1(0) ack 1");
+				assert_int_equal(utcp_accept(t.listener, &t.s),
+						 0);
+			} else {
+				set(&t, UTCP_OPT_DSCP, 0);
+				set(&t, UTCP_OPT_TTL, 64);
+			}
+			tt_write(&t, 1000);
+		}
+		tt_end(&t);
+	}
+}
+
 static void
 ect_on_new_data_only(void **state)
 {
@@ -626,6 +663,7 @@ main(void)
 		cmocka_unit_test(gso_keeps_to_its_maximum),
 		cmocka_unit_test(gso_fits_into_what_there_is),
 		cmocka_unit_test(rate_is_kept_after_the_first_ten),
+		cmocka_unit_test(dscp_and_ttl_are_the_options),
 		cmocka_unit_test(ect_on_new_data_only),
 		cmocka_unit_test(no_ect_on_window_probes),
 		cmocka_unit_test(cwr_goes_with_the_next_new_data),

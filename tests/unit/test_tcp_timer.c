@@ -159,6 +159,7 @@ soft_error_is_told_in_the_end(void **state)
 	connect_to(&t);
 	tt_expect(&t, "S 0:0(0)");
 	tt_icmp(&t, 3, 1, 0, 0);
+	assert_int_equal(tt_info(&t).soft_error, EHOSTUNREACH);
 	tt_expect_in(&t, SEC, "S 0:0(0)");
 	tt_quiet(&t, 2 * SEC);
 	assert_int_equal(error_of(&t), EHOSTUNREACH);

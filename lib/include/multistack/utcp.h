@@ -424,7 +424,7 @@ UTCP_EXTERN int utcp_getpeername(const utcp_sock_t *s, utcp_addr_t *addr);
 	  60000000000)                                                         \
 	X(RTO_MAX_NS, "and most", 120000000000, 1000000000, 120000000000)      \
 	X(DELACK_NS, "an acknowledgement waits at most so long (RFC 1122)",    \
-	  40000000, 0, 500000000)                                              \
+	  40000000, 0, 499999999)                                              \
 	X(ACK_EVERY, "full segments for one acknowledgement", 2, 1, 64)        \
 	X(PMTUD, "0: never, 1: by ICMP, 2: and by probing (RFC 4821)", 2, 0,   \
 	  2)                                                                   \
@@ -432,8 +432,7 @@ UTCP_EXTERN int utcp_getpeername(const utcp_sock_t *s, utcp_addr_t *addr);
 	X(TTL, "time to live, hop limit", 64, 1, 255)                          \
 	X(TTL_MIN, "drop what comes with less (RFC 5082)", 0, 0, 255)          \
 	X(V6ONLY, "IPv6 listener takes no IPv4", 0, 0, 1)                      \
-	X(REUSEADDR, "bind although connections in TIME-WAIT have the port",   \
-	  1, 0, 1)                                                             \
+	X(REUSEADDR, "bind although connections have the port", 1, 0, 1)       \
 	X(ERROR, "the error that ended it, positive, and forgets it", 0, 0, 0) \
 	X(SOFT_ERRORS, "ICMP errors that may pass end an attempt to connect",  \
 	  1, 0, 1)
@@ -522,6 +521,9 @@ typedef struct utcp_info_s {
 	   (UINT32_MAX: none yet). */
 	uint32_t last_sent_ms, last_heard_ms, last_data_ms;
 	uint32_t probes; /* keepalives, window probes without an answer */
+	/* What ICMP last said that did not end it, a positive errno; 0. */
+	uint32_t soft_error;
+	uint32_t pad;
 } utcp_info_t;
 /* -EINVAL: size 0 or larger than any known. */
 UTCP_EXTERN int utcp_info(const utcp_sock_t *s, utcp_info_t *info);
