@@ -35,7 +35,11 @@ def _unpack(package: str, folder: Path) -> None:
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         raise BenchError(f"nginx is missing, and so is apt-get. {REMEDY}")
     folder.mkdir(parents=True, exist_ok=True)
-    _run(["apt-get", "-q", "download", package], folder)
+    try:
+        _run(["apt-get", "-q", "download", package], folder)
+    except BenchError:  # perhaps it has not been asked what there is
+        _run(["apt-get", "-q", "update"], folder)
+        _run(["apt-get", "-q", "download", package], folder)
     for archive in folder.glob(f"{package}_*.deb"):
         _run(["dpkg", "-x", archive.name, "."], folder)
         archive.unlink()

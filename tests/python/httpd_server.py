@@ -8,7 +8,7 @@ import os
 import random
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,9 +58,9 @@ class Server:
     def connect(self) -> socket.socket:
         with self.ns.inside():
             sock = socket.socket()
+        self.open.append(sock)
         sock.settimeout(10)
         sock.connect((ADDRESS[self.kind], PORT))
-        self.open.append(sock)
         return sock
 
     def say(self, text: str | bytes) -> Client:
@@ -110,6 +110,7 @@ class Client:
 def furnish(folder: Path) -> None:
     (folder / "index.html").write_bytes(PAGE)
     (folder / "big.bin").write_bytes(BIG)
+    os.utime(folder / "big.bin", (1e9, 1e9))
     (folder / "zero").write_bytes(b"")
     (folder / "a b&ü.txt").write_bytes(b"odd name")
     (folder / "sub").mkdir()
@@ -125,12 +126,15 @@ def furnish(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def serve(kind: str, folder: Path, *options: str) -> Iterator[Server]:
+def serve(
+    kind: str, folder: Path, *options: str, under: Sequence[str] = ()
+) -> Iterator[Server]:
+    """under: a command that runs it."""
     ns = Netns("httpd")
     child: subprocess.Popen[str] | None = None
     try:
         listen = ADDRESS[kind] + f":{PORT}"
-        argv = [str(httpd_path()), *CARRIERS[kind], "-l", listen, *options]
+        argv = [*under, str(httpd_path()), *CARRIERS[kind], "-l", listen, *options]
         child = subprocess.Popen(
             ns.command(*argv, str(folder)), stdout=subprocess.PIPE, text=True
         )
@@ -140,7 +144,8 @@ def serve(kind: str, folder: Path, *options: str) -> Iterator[Server]:
         yield server
         for sock in server.open:
             sock.close()
-        child.terminate()
+        if child.poll() is None:
+            child.terminate()
         assert child.wait(10) == 0
     finally:
         if child:
