@@ -28,6 +28,8 @@ utcp__mark_lost(utcp_sock_t *s, struct utcp__seg *seg, bool blame)
 	if (seg->flags & SEG_RETRANS) {
 		seg->flags &= (uint16_t)~SEG_RETRANS;
 		s->retrans_bytes -= seg->len;
+		if (blame && seg->sent_ns >= s->busy->reduced_ns)
+			s->again_seen = true;
 	}
 	if (!(seg->flags & SEG_LOST)) {
 		seg->flags |= SEG_LOST;
