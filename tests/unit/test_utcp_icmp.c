@@ -520,6 +520,26 @@ what_worked_is_doubted_at_a_timeout(void **state)
 	}
 }
 
+/* RFC 6864 section 4.2: what may be cut on its way is not sent again under the
+   identification of the first. */
+static void
+a_copy_has_its_own_identification(void **state)
+{
+	struct ctx *c = *state;
+	uint32_t id;
+
+	establish(c, 4);
+	give_tcp(c, 0x10, 1001, c->nxt);
+	assert_int_equal(utcp_set(c->s, UTCP_OPT_PMTUD, 0), 0);
+	assert_int_equal(utcp_write(c->s, "hello", 5, 0), 5);
+	assert_true(take(c->u, &g));
+	assert_int_equal(rd16(g.b + 6), 0);
+	id = rd16(g.b + 4);
+	assert_int_equal(next_len(c), 45);
+	assert_int_equal(rd16(g.b + 6), 0);
+	assert_int_not_equal(rd16(g.b + 4), id);
+}
+
 /* RFC 7413 section 4.1.3 */
 static void
 a_syn_goes_again_without_its_data(void **state)
@@ -632,6 +652,7 @@ main(void)
 		T(half_open_ones_end_listeners_do_not),
 		T(what_never_worked_is_believed_at_once),
 		T(what_worked_is_doubted_at_a_timeout),
+		T(a_copy_has_its_own_identification),
 		T(a_syn_goes_again_without_its_data),
 		T(what_quotes_extension_headers),
 		T(anything_may_be_quoted),

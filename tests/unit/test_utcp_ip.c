@@ -390,6 +390,7 @@ ipv6_extension_headers(void **state)
 		  0 },
 		{ "unknown header", 200, { 0, 0, 0, 0 }, 8, false, 1, 6 },
 		{ "two units", 60, { 0, 1, 1, 12 }, 16, true, -1, 0 },
+		{ "jumbo", 0, { 0, 0, 0xc2, 4, 0, 1, 0, 0 }, 8, false, 2, 42 },
 	};
 	struct ctx *c = *state;
 
@@ -499,6 +500,13 @@ extension_headers_are_bounded(void **state)
 	mk_insert6(&m, 60, pad, 8);
 	give_mk(c->u, &m);
 	expect_none(c);
+	/* A length of 0 would be a jumbogram's. */
+	mk_udp(&m, 6, 99, PORT, 12, 9);
+	mk_insert6(&m, 0, (const uint8_t[8]){ 0, 0, 0xc2, 4, 0, 1 }, 8);
+	wr16(m.b + 4, 0);
+	give_mk(c->u, &m);
+	expect_none(c);
+	assert_int_equal(ctr(c->u, UTCP_CTR_DROP_SHORT), 1);
 }
 
 static void

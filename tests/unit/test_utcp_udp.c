@@ -264,6 +264,59 @@ a_new_mtu_finds_fragments_under_way(void **state)
 	}
 }
 
+/* RFC 6864 section 4.3, RFC 8200 section 4.5: of what may be cut none is the
+   same as that of another, lately. */
+static void
+identifications_do_not_repeat(void **state)
+{
+	static uint8_t seen[65536];
+	struct ctx *c = *state;
+	utcp_dgram_t d = dgram(4, 53, 100);
+	uint32_t last = 0;
+
+	assert_int_equal(utcp_udp_set(c->s, UTCP_OPT_PMTUD, 0), 0);
+	for (int i = 0; i < 10000; i++) {
+		send_one(c->s, &d);
+		assert_true(take(c->u, &g));
+		assert_int_equal(rd16(g.b + 6), 0);
+		assert_int_equal(seen[rd16(g.b + 4)]++, 0);
+	}
+	d = dgram(6, 53, 2000);
+	for (int i = 0; i < 100; i++) {
+		send_one(c->s, &d);
+		assert_true(take(c->u, &g));
+		assert_int_equal(g.b[6], 44);
+		assert_true(i == 0 || rd32(g.b + 44) != last);
+		last = rd32(g.b + 44);
+		assert_true(take(c->u, &g));
+		assert_int_equal(rd32(g.b + 44), last);
+	}
+}
+
+/* RFC 6437 section 3 */
+static void
+a_flow_has_a_label(void **state)
+{
+	struct ctx *c = *state;
+	uint32_t first = 0, label, others = 0;
+
+	for (uint16_t port = 53; port < 153; port++) {
+		utcp_dgram_t d = dgram(6, port, 100);
+
+		for (int i = 0; i < 2; i++) {
+			send_one(c->s, &d);
+			assert_true(take(c->u, &g));
+			label = rd32(g.b) & 0xfffff;
+			if (i == 0)
+				others += label != first;
+			else
+				assert_int_equal(label, first);
+			first = label;
+		}
+	}
+	assert_true(others > 90);
+}
+
 static void
 or_are_refused(void **state)
 {
@@ -591,6 +644,8 @@ main(void)
 		T(gso_is_cut_to_what_one_packet_takes),
 		T(too_long_ones_go_in_fragments),
 		T(a_new_mtu_finds_fragments_under_way),
+		T(identifications_do_not_repeat),
+		T(a_flow_has_a_label),
 		T(or_are_refused),
 		T(the_send_queue_is_bounded),
 		T(sockets_take_turns),
