@@ -204,6 +204,8 @@ static const struct event {
 	  "-  -  -  -  -  -  -  -  -  -  -  -" },
 	{ "RST left of it", "R", AGAIN, NONE, 0,
 	  "-  -  -  -  -  -  -  -  -  -  -  -" },
+	{ "RST with data", "R", NXT, NONE, 10,
+	  "-  -  -  -L -C -C -C -C -C -C -C -" },
 	{ "RST, ACK", "R.", NXT, ALL, 0, "-  -  -C -L -C -C -C -C -C -C -C -" },
 	{ "RST, ACK of nothing new", "R.", NXT, UNA, 0,
 	  "-  -  -  -L -C -C -C -C -C -C -C -" },
