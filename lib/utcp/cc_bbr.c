@@ -12,6 +12,7 @@
 #define PROBE_RTT_DURATION (200 * MSEC)
 #define PROBE_RTT_GAIN 0.5
 #define RENO_ROUNDS 63
+#define DRAIN_ROUNDS 3
 
 static const struct {
 	float pacing, cwnd;
@@ -57,6 +58,7 @@ start_refill(struct bbr *b, const utcp_cc_t *cc)
 	bbr_reset_short(b);
 	b->up_rounds = 0;
 	b->up_acks = 0;
+	b->probe_cautious = false;
 	b->acks = BBR_ACKS_REFILLING;
 	bbr_start_round(b, cc);
 	enter(b, BBR_REFILL);
@@ -103,8 +105,10 @@ probe_upward(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 		raise_slope(b, cc);
 }
 
-/* What the probe's ACKs say of the long-term bound. */
-static void
+/* What the probe's ACKs say of the long-term bound. The draft asks for each lost
+   packet, and of what was in flight when it was sent; here the newest that was
+   delivered is asked, once an ACK. True: the phase was changed. */
+static bool
 adapt_long(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 {
 	uint32_t n;
@@ -119,26 +123,36 @@ adapt_long(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 			b->max_bw[0] = b->max_bw[1];
 			b->max_bw[1] = 0;
 		}
+		/* It went well up to where the last one did not: on. */
+		if (bbr_in_probe_bw(b) && b->probe_cautious &&
+		    !b->probe_too_high) {
+			start_refill(b, cc);
+			return true;
+		}
 	}
 	if (bbr_too_high(cc, ack)) {
 		if (!b->probe_samples)
-			return;
+			return false;
+		b->probe_too_high = true;
 		b->probe_samples = false;
 		n = (uint32_t)(bbr_target(b, cc) * BBR_BETA);
 		if (!ack->app_limited)
 			b->inflight_long = ack->tx_inflight > n
 					       ? ack->tx_inflight
 					       : n;
-		if (b->state == BBR_UP)
-			start_down(b, cc);
-		return;
+		if (b->state != BBR_UP)
+			return false;
+		b->undo_state = BBR_UP;
+		start_down(b, cc);
+		return true;
 	}
 	if (b->inflight_long == BBR_INF)
-		return;
+		return false;
 	if (ack->tx_inflight > b->inflight_long)
 		b->inflight_long = ack->tx_inflight;
 	if (b->state == BBR_UP)
 		probe_upward(b, cc, ack);
+	return false;
 }
 
 static bool
@@ -163,8 +177,14 @@ time_to_cruise(const struct bbr *b, const utcp_cc_t *cc)
 }
 
 static bool
-time_to_go_down(struct bbr *b, const utcp_cc_t *cc)
+time_to_go_down(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 {
+	/* Where the last probe cost too much it ends for now, and its ACKs
+	   decide whether there is another at once. */
+	if (b->probe_too_high && ack->prior_inflight >= b->inflight_long) {
+		b->probe_cautious = true;
+		return true;
+	}
 	if (cc->cwnd_limited && cc->cwnd >= b->inflight_long) {
 		/* The bound holds it back, not the path. */
 		bbr_reset_full_bw(b, b->rate);
@@ -176,9 +196,8 @@ time_to_go_down(struct bbr *b, const utcp_cc_t *cc)
 static void
 update_cycle(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 {
-	if (!b->full_bw_reached)
+	if (!b->full_bw_reached || adapt_long(b, cc, ack))
 		return;
-	adapt_long(b, cc, ack);
 	switch (b->state) {
 	case BBR_DOWN:
 		if (!time_to_probe(b, cc) && time_to_cruise(b, cc))
@@ -194,8 +213,10 @@ update_cycle(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 		}
 		break;
 	case BBR_UP:
-		if (time_to_go_down(b, cc))
+		if (time_to_go_down(b, cc, ack)) {
+			b->probe_too_high = false;
 			start_down(b, cc);
+		}
 		break;
 	default:
 		break;
@@ -293,8 +314,8 @@ static void
 set_cwnd(struct bbr *b, utcp_cc_t *cc, const utcp_ack_t *ack)
 {
 	uint32_t extra = b->extra[0] > b->extra[1] ? b->extra[0] : b->extra[1];
-	uint32_t most = bbr_inflight(b, cc, b->bw, (double)b->cwnd_gain) +
-			extra;
+	uint32_t most = bbr_quantized(
+	    b, cc, bbr_bdp(b, cc, b->bw, (double)b->cwnd_gain) + extra);
 	uint32_t cap = BBR_INF, n = cc->cwnd;
 
 	if (b->state == BBR_PROBE_RTT || b->full_bw_reached) {
@@ -361,12 +382,14 @@ bbr_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 	if (!b->rtt_seen && cc->srtt_ns)
 		first_pacing(b, cc);
 	bbr_model_ack(b, cc, ack);
-	if (b->state == BBR_STARTUP && b->full_bw_reached)
+	if (b->state == BBR_STARTUP && b->full_bw_reached) {
 		enter(b, BBR_DRAIN);
-	if (b->state == BBR_DRAIN &&
-	    cc->inflight <= bbr_inflight(b, cc, bbr_max_bw(b), 1.0)) {
-		start_down(b, cc);
+		b->drain_rounds = 0;
 	}
+	if (b->state == BBR_DRAIN &&
+	    (cc->inflight <= bbr_inflight(b, cc, bbr_max_bw(b), 1.0) ||
+	     b->drain_rounds > DRAIN_ROUNDS))
+		start_down(b, cc);
 	update_cycle(b, cc, ack);
 	bbr_update_min_rtt(b, cc, ack);
 	check_probe_rtt(b, cc, ack);
@@ -375,24 +398,60 @@ bbr_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 	set_cwnd(b, cc, ack);
 }
 
+/* Section 5.5.11: what a recovery for nothing is not to change. */
+static void
+save_state(struct bbr *b, const utcp_cc_t *cc)
+{
+	save_cwnd(b, cc);
+	b->undo_state = BBR_DRAIN;
+	b->undo_bw_short = b->bw_short;
+	b->undo_inflight_short = b->inflight_short;
+	b->undo_inflight_long = b->inflight_long;
+}
+
+static void
+restore_state(struct bbr *b, const utcp_cc_t *cc)
+{
+	b->round_lost = 0;
+	bbr_reset_full_bw(b, 0);
+	if (b->bw_short < b->undo_bw_short)
+		b->bw_short = b->undo_bw_short;
+	if (b->inflight_short < b->undo_inflight_short)
+		b->inflight_short = b->undo_inflight_short;
+	if (b->inflight_long < b->undo_inflight_long)
+		b->inflight_long = b->undo_inflight_long;
+	if (b->undo_state == BBR_STARTUP && b->state != BBR_STARTUP) {
+		b->full_bw_reached = false;
+		if (b->state != BBR_PROBE_RTT)
+			enter(b, BBR_STARTUP);
+	} else if (b->undo_state == BBR_UP && b->state != BBR_UP &&
+		   b->state != BBR_PROBE_RTT) {
+		start_refill(b, cc);
+	}
+	b->undo_state = BBR_DRAIN;
+}
+
 static void
 bbr_event(utcp_cc_t *cc, enum utcp_cc_event event)
 {
 	struct bbr *b = cc->priv;
 
 	switch (event) {
+	case UTCP_CC_LOSS:
+		save_state(b, cc);
+		break;
 	case UTCP_CC_TIMEOUT:
-		save_cwnd(b, cc);
+		save_state(b, cc);
 		b->in_loss = true;
 		cc->cwnd = cc->inflight + cc->mss;
 		break;
 	case UTCP_CC_RECOVERED:
 	case UTCP_CC_UNDO:
-		if (b->in_loss && cc->cwnd < b->prior_cwnd)
+		if (cc->cwnd < b->prior_cwnd)
 			cc->cwnd = b->prior_cwnd;
 		b->in_loss = false;
 		if (event == UTCP_CC_UNDO)
-			bbr_reset_short(b);
+			restore_state(b, cc);
 		break;
 	case UTCP_CC_IDLE:
 		b->idle_restart = true;

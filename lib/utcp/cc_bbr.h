@@ -58,7 +58,9 @@ struct bbr {
 	bool full_bw_reached, full_bw_now;
 	uint8_t full_bw_count;
 	bool probe_samples;
-	uint8_t up_rounds, loss_events;
+	uint8_t up_rounds, loss_events, drain_rounds;
+	/* the last probe: cost too much; went no further than that one */
+	bool probe_too_high, probe_cautious;
 	uint64_t full_bw;
 	/* probing */
 	uint64_t cycle_ns, probe_wait_ns;
@@ -71,7 +73,11 @@ struct bbr {
 	/* what is set */
 	uint64_t bw;
 	uint32_t prior_cwnd;
-	bool in_loss; /* after a timeout */
+	/* before the recovery that may turn out to be for nothing */
+	uint32_t undo_inflight_long, undo_inflight_short;
+	uint64_t undo_bw_short;
+	uint8_t undo_state; /* that it ended: STARTUP or UP; else DRAIN */
+	bool in_loss;	    /* after a timeout */
 	bool rtt_seen;
 	float pacing_gain, cwnd_gain;
 };
@@ -98,10 +104,11 @@ bbr_min_cwnd(const utcp_cc_t *cc)
 void bbr_start_round(struct bbr *b, const utcp_cc_t *cc);
 void bbr_reset_full_bw(struct bbr *b, uint64_t bw);
 void bbr_reset_short(struct bbr *b);
-/* The bandwidth-delay product of bw, times gain; and with room for what is in
-   the hands of offloads. */
+/* The bandwidth-delay product of bw, times gain; no less than what is in the
+   hands of offloads; one and the other. */
 uint32_t bbr_bdp(const struct bbr *b, const utcp_cc_t *cc, uint64_t bw,
 		 double gain);
+uint32_t bbr_quantized(const struct bbr *b, const utcp_cc_t *cc, uint32_t n);
 uint32_t bbr_inflight(const struct bbr *b, const utcp_cc_t *cc, uint64_t bw,
 		      double gain);
 uint32_t bbr_with_headroom(const struct bbr *b, const utcp_cc_t *cc);

@@ -28,6 +28,8 @@ update_round(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	if (ack->delivered && ack->prior_delivered >= b->next_round_delivered) {
 		bbr_start_round(b, cc);
 		b->rounds_since_probe++;
+		if (b->drain_rounds < UINT8_MAX)
+			b->drain_rounds++;
 		b->round_start = true;
 	}
 }
@@ -46,9 +48,8 @@ bbr_bdp(const struct bbr *b, const utcp_cc_t *cc, uint64_t bw, double gain)
 }
 
 uint32_t
-bbr_inflight(const struct bbr *b, const utcp_cc_t *cc, uint64_t bw, double gain)
+bbr_quantized(const struct bbr *b, const utcp_cc_t *cc, uint32_t n)
 {
-	uint32_t n = bbr_bdp(b, cc, bw, gain);
 	/* Three bursts: in the sender's and the receiver's offloads, one sent. */
 	uint32_t budget = 3 * cc->gso_max;
 
@@ -57,6 +58,12 @@ bbr_inflight(const struct bbr *b, const utcp_cc_t *cc, uint64_t bw, double gain)
 	if (b->state == BBR_UP)
 		n += 2 * cc->mss;
 	return n;
+}
+
+uint32_t
+bbr_inflight(const struct bbr *b, const utcp_cc_t *cc, uint64_t bw, double gain)
+{
+	return bbr_quantized(b, cc, bbr_bdp(b, cc, bw, gain));
 }
 
 uint32_t
@@ -108,8 +115,9 @@ update_max_bw(struct bbr *b, const utcp_ack_t *ack)
 
 /* A round with losses, while nothing was probed for: less for now. The draft
    does so for any loss; each such round is paced at 0.99 of what the last one
-   delivered, so that one percent of random loss would eat up a third of the
-   rate until the next probe. Here too only what probing may cost counts. */
+   delivered, so that of 100 Mb/s, 20 ms and one percent of random loss 0.85 were
+   left, and not 0.92. Here too only what probing may cost counts; a CUBIC beside
+   it, on a queue of a product of rate and delay, has 0.16 instead of 0.18. */
 static void
 lower_bounds(struct bbr *b, const utcp_cc_t *cc)
 {
@@ -139,17 +147,20 @@ congestion_signals(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	b->loss_round_start = false;
 	b->bw_latest = b->bw_latest > b->rate ? b->bw_latest : b->rate;
 	b->inflight_latest = b->inflight_latest > n ? b->inflight_latest : n;
+	if (ack->lost) {
+		/* With the first a round begins that shows what is left. */
+		if (!b->round_lost)
+			b->loss_round_delivered = cc->delivered;
+		b->round_lost += ack->lost;
+		if (b->loss_events < UINT8_MAX)
+			b->loss_events++;
+	}
 	if (ack->delivered && ack->prior_delivered >= b->loss_round_delivered) {
 		n = (uint32_t)(cc->delivered - b->loss_round_delivered);
 		b->round_lossy = b->round_lost > cc->mss + n * BBR_LOSS_THRESH;
 		b->round_lost = 0;
 		b->loss_round_delivered = cc->delivered;
 		b->loss_round_start = true;
-	}
-	if (ack->lost) {
-		b->round_lost += ack->lost;
-		if (b->loss_events < UINT8_MAX)
-			b->loss_events++;
 	}
 }
 
@@ -180,6 +191,7 @@ check_startup_loss(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 	if (b->loss_events >= FULL_LOSS_COUNT && bbr_too_high(cc, ack) &&
 	    cc->recovery == CC_RECOVERY) {
 		b->full_bw_reached = true;
+		b->undo_state = BBR_STARTUP;
 		bdp = bbr_bdp(b, cc, bbr_max_bw(b), 1.0);
 		b->inflight_long = bdp > b->inflight_latest
 				       ? bdp
@@ -207,6 +219,8 @@ update_aggregation(struct bbr *b, const utcp_cc_t *cc, const utcp_ack_t *ack)
 		expected = 0;
 	}
 	b->extra_delivered += ack->delivered;
+	/* The draft does so in Startup too, where a rate that doubles each round
+	   looks like aggregation, and the window would overflow the queue. */
 	if (!b->full_bw_reached || b->extra_delivered < expected)
 		return;
 	extra = b->extra_delivered - (uint32_t)expected;
