@@ -218,4 +218,25 @@ void tt__state(struct tt *t, enum utcp_state state, const char *file, int line);
 void tt__ready(struct tt *t, uint32_t has, uint32_t has_not, const char *file,
 	       int line);
 
+static inline void
+tt_set(utcp_sock_t *s, int opt, int64_t value)
+{
+	assert_int_equal(utcp_set(s, opt, value), 0);
+}
+
+/* An open connection without quick ACKs left: a byte, and its answer. */
+static inline void
+tt_open_slow(struct tt *t, const char *opts)
+{
+	tt_init(t, 4);
+	tt_passive(t, opts);
+	tt_in(t, "P. 1:11(10) ack 1");
+	tt_expect(t, ". 1:1(0) ack 11");
+	tt_read(t, 10);
+	tt_write(t, 10);
+	tt_expect(t, "P. 1:11(10) ack 11");
+	tt_in(t, ". 11:11(0) ack 11");
+	tt_none(t);
+}
+
 #endif /* TCP_UTIL_H */

@@ -8,12 +8,6 @@
 #define AT(n) (1 + (n) * M)
 
 static void
-set(struct tt *t, int opt, int64_t value)
-{
-	assert_int_equal(utcp_set(t->s, opt, value), 0);
-}
-
-static void
 open_with(struct tt *t, const char *opts, const utcp_config_t *cfg)
 {
 	tt_init_config(t, 4, cfg);
@@ -21,8 +15,8 @@ open_with(struct tt *t, const char *opts, const utcp_config_t *cfg)
 	assert_int_equal(utcp_set_cc(t->listener, "newreno"), 0);
 	tt_passive(t, opts);
 	t->s->srtt_ns = t->s->rttvar_ns = t->s->min_rtt_ns = 0;
-	set(t, UTCP_OPT_PMTUD, 0);
-	set(t, UTCP_OPT_RACK, 0);
+	tt_set(t->s, UTCP_OPT_PMTUD, 0);
+	tt_set(t->s, UTCP_OPT_RACK, 0);
 }
 
 /* One segment, acknowledged after so long. */
@@ -81,7 +75,7 @@ the_timeout_has_its_least(void **state)
 	for (i = 0; i < 100; i++)
 		round_trip(&t, MSEC);
 	assert_int_equal(tt_info(&t).rto_ns, 201 * MSEC);
-	set(&t, UTCP_OPT_RTO_MIN_NS, 5 * MSEC);
+	tt_set(t.s, UTCP_OPT_RTO_MIN_NS, 5 * MSEC);
 	round_trip(&t, MSEC);
 	assert_int_equal(tt_info(&t).rto_ns, 6 * MSEC);
 	tt_end(&t);
@@ -341,7 +335,7 @@ the_scoreboard_is_right(void **state)
 	(void)state;
 	for (seed = 1; seed <= 60; seed++) {
 		open_with(&t, TT_SACK, seed % 2 ? &gso : &plain);
-		set(&t, UTCP_OPT_RACK, seed / 2 % 2);
+		tt_set(t.s, UTCP_OPT_RACK, seed / 2 % 2);
 		/* all of it at once */
 		t.s->cc.cwnd = SEGS * M;
 		tt_write(&t, SEGS * M);

@@ -4,17 +4,11 @@
 #include "tcp_util.h"
 
 static void
-set(utcp_sock_t *s, int opt, int64_t value)
-{
-	assert_int_equal(utcp_set(s, opt, value), 0);
-}
-
-static void
 serve(struct tt *t)
 {
 	tt_init(t, 4);
 	tt_listen(t);
-	set(t->listener, UTCP_OPT_FASTOPEN, 5);
+	tt_set(t->listener, UTCP_OPT_FASTOPEN, 5);
 	t->p->stack_port = 80;
 }
 
@@ -177,7 +171,7 @@ server_limit(void **state)
 
 	(void)state;
 	serve(&t);
-	set(t.listener, UTCP_OPT_FASTOPEN, 1);
+	tt_set(t.listener, UTCP_OPT_FASTOPEN, 1);
 	ask(&t, cookie, false);
 	tt_peer(&t, 2, 1001, 80);
 	tt_in(&t, "S 0:100(100) <mss 1460,FO %s>", cookie);
@@ -204,7 +198,7 @@ server_no_cookie(void **state)
 
 	(void)state;
 	serve(&t);
-	set(t.listener, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
+	tt_set(t.listener, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
 	tt_in(&t, "S 0:100(100) <mss 1460>");
 	tt_expect(&t, "S. 0:0(0) ack 101");
 	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
@@ -333,7 +327,7 @@ dial(struct tt *t)
 	utcp_addr_t a = { .addr = { 10, 0, 0, 2 }, .family = 4 };
 
 	tt_open(t);
-	set(t->s, UTCP_OPT_FASTOPEN_CONNECT, 1);
+	tt_set(t->s, UTCP_OPT_FASTOPEN_CONNECT, 1);
 	put16(&a.port_be, 80);
 	t->p->port = 80;
 	t->p->stack_port = 0;
@@ -580,15 +574,15 @@ client_no_cookie(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	tt_open(&t);
-	set(t.s, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
+	tt_set(t.s, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
 	utcp_close(t.s);
 	t.s = NULL;
 	{
 		utcp_addr_t a = { .addr = { 10, 0, 0, 2 }, .family = 4 };
 
 		tt_open(&t);
-		set(t.s, UTCP_OPT_FASTOPEN_CONNECT, 1);
-		set(t.s, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
+		tt_set(t.s, UTCP_OPT_FASTOPEN_CONNECT, 1);
+		tt_set(t.s, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
 		put16(&a.port_be, 80);
 		t.p->port = 80;
 		assert_int_equal(utcp_connect(t.s, &a), 0);

@@ -5,12 +5,6 @@
 #define MSS 1448
 #define RTT (20 * MSEC)
 
-static void
-set(struct tt *t, int opt, int64_t value)
-{
-	assert_int_equal(utcp_set(t->s, opt, value), 0);
-}
-
 /* Data segments that left until now. */
 static unsigned int
 left(struct tt *t)
@@ -29,8 +23,8 @@ begin(struct tt *t, int64_t pacing)
 {
 	tt_init(t, 4);
 	tt_passive(t, TT_OPTS);
-	set(t, UTCP_OPT_PACING, pacing);
-	set(t, UTCP_OPT_SNDBUF, 1 << 20);
+	tt_set(t->s, UTCP_OPT_PACING, pacing);
+	tt_set(t->s, UTCP_OPT_SNDBUF, 1 << 20);
 	tt_run(t, RTT);
 	tt_write(t, 400 * MSS);
 	assert_int_equal(left(t), 10);
@@ -138,8 +132,8 @@ a_coarse_clock_costs_no_rate(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	tt_passive(&t, TT_OPTS);
-	set(&t, UTCP_OPT_MAX_PACING_RATE, 20000000);
-	set(&t, UTCP_OPT_SNDBUF, 1 << 20);
+	tt_set(t.s, UTCP_OPT_MAX_PACING_RATE, 20000000);
+	tt_set(t.s, UTCP_OPT_SNDBUF, 1 << 20);
 	tt_write(&t, 600 * MSS);
 	begin_ns = t.now_ns;
 	while (sum < 600) {
@@ -168,7 +162,7 @@ short_round_trips_are_not_bounded(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	tt_passive(&t, TT_OPTS);
-	set(&t, UTCP_OPT_SNDBUF, 1 << 20);
+	tt_set(t.s, UTCP_OPT_SNDBUF, 1 << 20);
 	tt_write(&t, 400 * MSS);
 	assert_int_equal(left(&t), 10);
 	tt_run(&t, MSEC / 2);

@@ -8,12 +8,6 @@
 
 #define AT(n) (1 + (n) * M)
 
-static void
-set(struct tt *t, int opt, int64_t value)
-{
-	assert_int_equal(utcp_set(t->s, opt, value), 0);
-}
-
 /* Open, with a round trip of this. */
 static void
 begin_rtt(struct tt *t, uint64_t rtt)
@@ -23,7 +17,7 @@ begin_rtt(struct tt *t, uint64_t rtt)
 	assert_int_equal(utcp_set_cc(t->listener, "newreno"), 0);
 	tt_passive(t, TT_SACK);
 	t->s->srtt_ns = t->s->rttvar_ns = t->s->min_rtt_ns = 0;
-	set(t, UTCP_OPT_PMTUD, 0);
+	tt_set(t->s, UTCP_OPT_PMTUD, 0);
 	tt_write(t, M);
 	tt_expect(t, ". %u:%u(%u)", AT(0), AT(1), M);
 	tt_run(t, rtt);
@@ -421,7 +415,7 @@ the_option_turns_it_off(void **state)
 
 	(void)state;
 	begin(&t);
-	set(&t, UTCP_OPT_RACK, 0);
+	tt_set(t.s, UTCP_OPT_RACK, 0);
 	send_segs(&t, 1, 3);
 	tt_run(&t, RTT);
 	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(3));

@@ -9,12 +9,6 @@
 #define AT(n) (1 + (n) * M)
 #define NO_SACK "mss 1460,nop,wscale 7"
 
-static void
-set(struct tt *t, int opt, int64_t value)
-{
-	assert_int_equal(utcp_set(t->s, opt, value), 0);
-}
-
 /* Open, with a measured round trip, NewReno. */
 static void
 begin(struct tt *t, const char *opts)
@@ -25,7 +19,7 @@ begin(struct tt *t, const char *opts)
 	tt_passive(t, opts);
 	/* The script answered the handshake in no time. */
 	t->s->srtt_ns = t->s->rttvar_ns = t->s->min_rtt_ns = 0;
-	set(t, UTCP_OPT_PMTUD, 0);
+	tt_set(t->s, UTCP_OPT_PMTUD, 0);
 	tt_write(t, M);
 	tt_expect(t, ". %u:%u(%u)", AT(0), AT(1), M);
 	tt_run(t, RTT);
@@ -240,7 +234,7 @@ without_rack_rfc_6675_decides(void **state)
 
 	(void)state;
 	begin(&t, TT_SACK);
-	set(&t, UTCP_OPT_RACK, 0);
+	tt_set(t.s, UTCP_OPT_RACK, 0);
 	send_segs(&t, 1, 10);
 	tt_run(&t, RTT);
 	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(3), AT(5));
@@ -376,7 +370,7 @@ frto_with_sack(void **state)
 
 	(void)state;
 	begin(&t, TT_SACK);
-	set(&t, UTCP_OPT_RACK, 0);
+	tt_set(t.s, UTCP_OPT_RACK, 0);
 	tt_write(&t, 30 * M);
 	assert_int_equal(tt_skip(&t), 10);
 	tt_expect_in(&t, tt_info(&t).rto_ns, ". %u:%u(%u)", AT(1), AT(2), M);
@@ -494,7 +488,7 @@ an_echo_counts_once_a_window(void **state)
 	tt_in(&t, ". 1:1(0) ack 1");
 	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
 	assert_true(tt_info(&t).negotiated & UTCP_GOT_ECN);
-	set(&t, UTCP_OPT_RACK, 0);
+	tt_set(t.s, UTCP_OPT_RACK, 0);
 	tt_write(&t, 40 * M);
 	assert_int_equal(tt_skip(&t), 10);
 	tt_run(&t, RTT);

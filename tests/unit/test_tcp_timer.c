@@ -2,12 +2,6 @@
 /* What happens when nothing comes: tcp_timer. */
 #include "tcp_util.h"
 
-static void
-set(struct tt *t, int opt, int64_t value)
-{
-	assert_int_equal(utcp_set(t->s, opt, value), 0);
-}
-
 static int
 error_of(struct tt *t)
 {
@@ -23,7 +17,7 @@ begin(struct tt *t)
 {
 	tt_init(t, 4);
 	tt_passive(t, TT_OPTS);
-	set(t, UTCP_OPT_RACK, 0);
+	tt_set(t->s, UTCP_OPT_RACK, 0);
 }
 
 static void
@@ -48,7 +42,7 @@ rto_doubles_until_it_gives_up(void **state)
 
 	(void)state;
 	begin(&t);
-	set(&t, UTCP_OPT_RETRIES, 5);
+	tt_set(t.s, UTCP_OPT_RETRIES, 5);
 	tt_write(&t, 100);
 	tt_expect(&t, "P. 1:101(100)");
 	rto = tt_info(&t).rto_ns;
@@ -70,7 +64,7 @@ rto_stays_below_its_maximum(void **state)
 
 	(void)state;
 	begin(&t);
-	set(&t, UTCP_OPT_RTO_MAX_NS, SEC);
+	tt_set(t.s, UTCP_OPT_RTO_MAX_NS, SEC);
 	tt_write(&t, 100);
 	tt_expect(&t, "P. 1:101(100)");
 	tt_run(&t, 3 * SEC);
@@ -90,7 +84,7 @@ progress_restarts_the_rto(void **state)
 
 	(void)state;
 	begin(&t);
-	set(&t, UTCP_OPT_NODELAY, 1);
+	tt_set(t.s, UTCP_OPT_NODELAY, 1);
 	tt_write(&t, 100);
 	tt_write(&t, 100);
 	tt_expect(&t, "P. 1:201(200)");
@@ -112,8 +106,8 @@ rto_is_3_s_after_a_lost_syn(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	tt_open(&t);
-	set(&t, UTCP_OPT_TIMESTAMPS, 0);
-	set(&t, UTCP_OPT_RACK, 0);
+	tt_set(t.s, UTCP_OPT_TIMESTAMPS, 0);
+	tt_set(t.s, UTCP_OPT_RACK, 0);
 	connect_to(&t);
 	tt_expect(&t, "S 0:0(0)");
 	tt_expect_in(&t, SEC, "S 0:0(0)");
@@ -134,7 +128,7 @@ syn_is_retried_and_given_up(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	tt_open(&t);
-	set(&t, UTCP_OPT_SYN_RETRIES, 4);
+	tt_set(t.s, UTCP_OPT_SYN_RETRIES, 4);
 	connect_to(&t);
 	tt_expect(&t, "S 0:0(0)");
 	for (i = 0; i < 4; i++)
@@ -154,8 +148,8 @@ soft_error_is_told_in_the_end(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	tt_open(&t);
-	set(&t, UTCP_OPT_SYN_RETRIES, 1);
-	set(&t, UTCP_OPT_SOFT_ERRORS, 0);
+	tt_set(t.s, UTCP_OPT_SYN_RETRIES, 1);
+	tt_set(t.s, UTCP_OPT_SOFT_ERRORS, 0);
 	connect_to(&t);
 	tt_expect(&t, "S 0:0(0)");
 	tt_icmp(&t, 3, 1, 0, 0);
@@ -173,7 +167,7 @@ user_timeout_ends_it_exactly(void **state)
 
 	(void)state;
 	begin(&t);
-	set(&t, UTCP_OPT_USER_TIMEOUT_NS, 5 * SEC);
+	tt_set(t.s, UTCP_OPT_USER_TIMEOUT_NS, 5 * SEC);
 	tt_write(&t, 100);
 	tt_expect(&t, "P. 1:101(100)");
 	tt_run(&t, 5 * SEC - 1);
@@ -193,7 +187,7 @@ user_timeout_counts_from_progress(void **state)
 
 	(void)state;
 	begin(&t);
-	set(&t, UTCP_OPT_USER_TIMEOUT_NS, 5 * SEC);
+	tt_set(t.s, UTCP_OPT_USER_TIMEOUT_NS, 5 * SEC);
 	tt_write(&t, 1000);
 	tt_skip(&t);
 	for (i = 1; i < 5; i++) {
@@ -213,7 +207,7 @@ orphan_gives_up_earlier(void **state)
 
 	(void)state;
 	begin(&t);
-	set(&t, UTCP_OPT_RTO_MAX_NS, SEC);
+	tt_set(t.s, UTCP_OPT_RTO_MAX_NS, SEC);
 	tt_write(&t, 100);
 	utcp_close(t.s);
 	t.s = NULL;
@@ -254,10 +248,10 @@ static void
 begin_keep(struct tt *t)
 {
 	begin(t);
-	set(t, UTCP_OPT_KEEPIDLE_NS, 10 * SEC);
-	set(t, UTCP_OPT_KEEPINTVL_NS, 2 * SEC);
-	set(t, UTCP_OPT_KEEPCNT, 3);
-	set(t, UTCP_OPT_KEEPALIVE, 1);
+	tt_set(t->s, UTCP_OPT_KEEPIDLE_NS, 10 * SEC);
+	tt_set(t->s, UTCP_OPT_KEEPINTVL_NS, 2 * SEC);
+	tt_set(t->s, UTCP_OPT_KEEPCNT, 3);
+	tt_set(t->s, UTCP_OPT_KEEPALIVE, 1);
 }
 
 static void
@@ -304,7 +298,7 @@ traffic_puts_keepalive_off(void **state)
 	tt_in(&t, ". 1:1(0) ack 1");
 	tt_skip(&t);
 	tt_expect_in(&t, 10 * SEC, ". 0:0(0) ack 1");
-	set(&t, UTCP_OPT_KEEPALIVE, 0);
+	tt_set(t.s, UTCP_OPT_KEEPALIVE, 0);
 	tt_quiet(&t, 100 * SEC);
 	tt_end(&t);
 }
@@ -317,7 +311,7 @@ user_timeout_overrides_keepalive_count(void **state)
 
 	(void)state;
 	begin_keep(&t);
-	set(&t, UTCP_OPT_USER_TIMEOUT_NS, 11 * SEC);
+	tt_set(t.s, UTCP_OPT_USER_TIMEOUT_NS, 11 * SEC);
 	tt_expect_in(&t, 10 * SEC, ". 0:0(0) ack 1");
 	tt_expect_in(&t, 2 * SEC, "R. 1:1(0) ack 1");
 	assert_int_equal(error_of(&t), ETIMEDOUT);
@@ -334,7 +328,7 @@ fin_wait_2_of_an_orphan_ends(void **state)
 
 	(void)state;
 	begin(&t);
-	set(&t, UTCP_OPT_FIN_TIMEOUT_NS, 7 * SEC);
+	tt_set(t.s, UTCP_OPT_FIN_TIMEOUT_NS, 7 * SEC);
 	utcp_close(t.s);
 	t.s = NULL;
 	tt_expect(&t, "F. 1:1(0) ack 1");
@@ -356,7 +350,7 @@ fin_wait_2_with_an_owner_stays(void **state)
 
 	(void)state;
 	begin(&t);
-	set(&t, UTCP_OPT_FIN_TIMEOUT_NS, 7 * SEC);
+	tt_set(t.s, UTCP_OPT_FIN_TIMEOUT_NS, 7 * SEC);
 	assert_int_equal(utcp_shutdown(t.s, UTCP_SHUT_WR), 0);
 	tt_expect(&t, "F. 1:1(0) ack 1");
 	tt_in(&t, ". 1:1(0) ack 2");

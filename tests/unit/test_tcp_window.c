@@ -2,19 +2,13 @@
 /* Windows, the peer's and ours: tcp_output, tcp_window, persist of tcp_timer. */
 #include "tcp_util.h"
 
-static void
-set(struct tt *t, int opt, int64_t value)
-{
-	assert_int_equal(utcp_set(t->s, opt, value), 0);
-}
-
 /* An established connection without tail probes. */
 static void
 begin(struct tt *t, const char *opts)
 {
 	tt_init(t, 4);
 	tt_passive(t, opts);
-	set(t, UTCP_OPT_RACK, 0);
+	tt_set(t->s, UTCP_OPT_RACK, 0);
 }
 
 /* A listener, to be opened by hand. */
@@ -140,7 +134,7 @@ unanswered_probes_end_it(void **state)
 
 	(void)state;
 	begin(&t, "mss 1460");
-	set(&t, UTCP_OPT_RETRIES, 3);
+	tt_set(t.s, UTCP_OPT_RETRIES, 3);
 	tt_in(&t, ". 1:1(0) ack 1 win 0");
 	tt_write(&t, 10);
 	tt_expect_within(&t, 4 * SEC, ". 0:0(0)");
@@ -203,7 +197,7 @@ window_update_after_read(void **state)
 	tt_listen(&t);
 	assert_int_equal(utcp_set(t.listener, UTCP_OPT_RCVBUF, 8192), 0);
 	tt_passive(&t, "mss 1460");
-	set(&t, UTCP_OPT_QUICKACK, 1);
+	tt_set(t.s, UTCP_OPT_QUICKACK, 1);
 	do {
 		tt_in(&t, "P. %u(512) ack 1", pos);
 		pos += 512;
@@ -234,7 +228,7 @@ right_edge_never_shrinks(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	tt_passive(&t, TT_OPTS);
-	set(&t, UTCP_OPT_QUICKACK, 1);
+	tt_set(t.s, UTCP_OPT_QUICKACK, 1);
 	for (i = 0; i < 300; i++) {
 		uint32_t n = 1 + i * 37 % 700,
 			 unit = 1u << tt_info(&t).rcv_wscale;
@@ -262,7 +256,7 @@ tiny_segments_close_the_window(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	tt_passive(&t, TT_OPTS);
-	set(&t, UTCP_OPT_QUICKACK, 1);
+	tt_set(t.s, UTCP_OPT_QUICKACK, 1);
 	assert_true(tt_info(&t).rcv_wscale > 5);
 	buf = t.s->rcvbuf;
 	for (;;) {
@@ -288,7 +282,7 @@ window_clamp_holds(void **state)
 	tt_listen(&t);
 	assert_int_equal(utcp_set(t.listener, UTCP_OPT_WINDOW_CLAMP, 4000), 0);
 	tt_passive(&t, "mss 1460");
-	set(&t, UTCP_OPT_QUICKACK, 1);
+	tt_set(t.s, UTCP_OPT_QUICKACK, 1);
 	tt_in(&t, "P. 1:101(100) ack 1");
 	assert_true(tt_next(&t)->win <= 4000);
 	tt_end(&t);

@@ -175,6 +175,21 @@ pair_state(const utcp_sock_t *s)
 	return i.state;
 }
 
+/* A buffer that was lent, what came of it. */
+struct pair_sent {
+	utcp_buf_t buf; /* done is pair_done, user this */
+	int calls, status;
+};
+
+static inline void
+pair_done(utcp_buf_t *buf, int status)
+{
+	struct pair_sent *x = buf->user;
+
+	x->calls++;
+	x->status = status;
+}
+
 static inline uint8_t
 pattern(size_t i)
 {
