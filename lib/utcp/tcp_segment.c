@@ -213,7 +213,7 @@ syn_flags(const utcp_sock_t *s, bool first)
 
 /* Notes that the SYN, with len bytes of data, has left. */
 static int
-syn_sent(utcp_sock_t *s, bool first, uint32_t len)
+syn_sent(utcp_sock_t *s, struct utcp__out *o, bool first, uint32_t len)
 {
 	int err;
 
@@ -224,14 +224,17 @@ syn_sent(utcp_sock_t *s, bool first, uint32_t len)
 		return 0;
 	}
 	err = utcp__seg_sent(s, s->iss, 1, SEG_SYN);
-	if (!err && len) {
-		s->bytes_sent += len;
-		COUNT(s->u, OUT_SEGS);
-		/* Without memory the data counts as not sent: it is sent
-		   again, which does no harm. */
-		(void)utcp__seg_sent(s, s->iss + 1, len, 0);
+	if (err || !len)
+		return err;
+	if (utcp__seg_sent(s, s->iss + 1, len, 0) < 0) {
+		/* Without memory the data stays behind: we would reset who
+		   acknowledged what we do not know to be sent. */
+		(void)utcp__out_begin(o, &s->ent.key, o->l4_bytes, 0);
+		return 0;
 	}
-	return err;
+	s->bytes_sent += len;
+	COUNT(s->u, OUT_SEGS);
+	return 0;
 }
 
 int
@@ -264,7 +267,7 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 	memcpy(h + TCP_BYTES, options, opt_bytes);
 	if (len)
 		utcp__snd_copy(s, 0, len, o);
-	if (syn_sent(s, first, len) < 0)
+	if (syn_sent(s, o, first, len) < 0)
 		return -ENOMEM;
 	end(s, o, false, 0);
 	if (seg.flags & TH_ACK)
