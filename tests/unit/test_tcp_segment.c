@@ -4,19 +4,13 @@
 
 #define MSS 1448 /* with timestamps */
 
-static void
-set(struct tt *t, int opt, int64_t value)
-{
-	assert_int_equal(utcp_set(t->s, opt, value), 0);
-}
-
 /* An established connection without tail probes. */
 static void
 begin(struct tt *t, const char *opts)
 {
 	tt_init(t, 4);
 	tt_passive(t, opts);
-	set(t, UTCP_OPT_RACK, 0);
+	tt_set(t->s, UTCP_OPT_RACK, 0);
 }
 
 /* A listener, to be opened by hand. */
@@ -56,8 +50,8 @@ dscp_and_ttl_are_the_options(void **state)
 				assert_int_equal(utcp_accept(t.listener, &t.s),
 						 0);
 			} else {
-				set(&t, UTCP_OPT_DSCP, 0);
-				set(&t, UTCP_OPT_TTL, 64);
+				tt_set(t.s, UTCP_OPT_DSCP, 0);
+				tt_set(t.s, UTCP_OPT_TTL, 64);
 			}
 			tt_write(&t, 1000);
 		}
@@ -76,7 +70,7 @@ ect_on_new_data_only(void **state)
 	tt_expect(&t, "[noecn] SE. 0:0(0) ack 1");
 	tt_in(&t, ". 1:1(0) ack 1");
 	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
-	set(&t, UTCP_OPT_RACK, 0);
+	tt_set(t.s, UTCP_OPT_RACK, 0);
 	tt_write(&t, 100);
 	tt_expect(&t, "[ect0] P. 1:101(100)");
 	tt_expect_within(&t, 4 * SEC, "[noecn] P. 1:101(100)");
@@ -138,7 +132,7 @@ ece_until_cwr(void **state)
 	tt_expect(&t, "SE. 0:0(0) ack 1");
 	tt_in(&t, ". 1:1(0) ack 1");
 	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
-	set(&t, UTCP_OPT_QUICKACK, 1);
+	tt_set(t.s, UTCP_OPT_QUICKACK, 1);
 	tt_in(&t, "[ce] P. 1:101(100) ack 1");
 	tt_expect(&t, "E. 1:1(0) ack 101");
 	tt_in(&t, "[ect0] P. 101:201(100) ack 1");
@@ -158,7 +152,7 @@ ecn_syn_falls_back(void **state)
 	(void)state;
 	tt_init(&t, 4);
 	tt_open(&t);
-	set(&t, UTCP_OPT_ECN, 2);
+	tt_set(t.s, UTCP_OPT_ECN, 2);
 	t.p->port = 80;
 	put16(&a.port_be, 80);
 	assert_int_equal(utcp_connect(t.s, &a), -EINPROGRESS);
@@ -228,26 +222,27 @@ mss_option_and_segments_follow_the_smaller(void **state)
 
 /* utcp_info: busy, of that for want of window, of send buffer. */
 
-/* RFC 9293 section 3.7.1 (MUST-15) */
+/* RFC 9293 section 3.10.7.4 (MUST-58, 59) */
 static void
-without_an_mss_option_segments_are_small(void **state)
+one_ack_for_all_that_came_together(void **state)
 {
-	uint32_t mss;
+	char text[80];
+	uint8_t pkt[1200];
 	struct tt t;
 
 	(void)state;
-	for (int i = 0; i < 4; i++) {
-		mss = i < 2 ? 536 : 1220;
-		tt_init(&t, i < 2 ? 4 : 6);
-		if (i % 2 == 0)
-			tt_passive(&t, "nop");
-		else
-			tt_active(&t, "nop");
-		tt_write(&t, 2 * mss);
-		tt_expect(&t, ". 1:%u(%u)", 1 + mss, mss);
-		tt_expect(&t, "P. %u:%u(%u)", 1 + mss, 1 + 2 * mss, mss);
-		tt_end(&t);
+	begin(&t, TT_SACK);
+	t.batch = true;
+	for (uint32_t i = 0; i < 10; i++) {
+		snprintf(text, sizeof(text), "P. %u:%u(1000) ack 1",
+			 1 + 1000 * i, 1001 + 1000 * i);
+		tt_in_raw(&t, pkt, tt_build(&t, pkt, text));
 	}
+	t.batch = false;
+	tt_expect(&t, ". 1:1(0) ack 10001");
+	tt_none(&t);
+	tt_read(&t, 10000);
+	tt_end(&t);
 }
 
 int
@@ -262,7 +257,7 @@ main(void)
 		cmocka_unit_test(ecn_syn_falls_back),
 		cmocka_unit_test(sack_blocks_ride_on_data),
 		cmocka_unit_test(mss_option_and_segments_follow_the_smaller),
-		cmocka_unit_test(without_an_mss_option_segments_are_small),
+		cmocka_unit_test(one_ack_for_all_that_came_together),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

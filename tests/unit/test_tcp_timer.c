@@ -269,6 +269,26 @@ keepalive_probes_and_ends(void **state)
 	tt_end(&t);
 }
 
+/* RFC 9293 section 3.8.4 (MUST-24, 25, 28): only who asks has it, and then each
+   two hours. */
+static void
+keepalive_is_off_or_slow(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	begin(&t);
+	tt_quiet(&t, 10000 * SEC);
+	tt_set(t.s, UTCP_OPT_KEEPALIVE, 1);
+	tt_expect(&t, ". 0:0(0) ack 1");
+	tt_in(&t, ". 1:1(0) ack 1");
+	tt_expect_in(&t, 7200 * SEC, ". 0:0(0) ack 1");
+	tt_in(&t, ". 1:1(0) ack 1");
+	tt_set(t.s, UTCP_OPT_KEEPALIVE, 0);
+	tt_quiet(&t, 10000 * SEC);
+	tt_end(&t);
+}
+
 static void
 keepalive_answered_goes_on(void **state)
 {
@@ -387,6 +407,7 @@ main(void)
 		cmocka_unit_test(orphan_gives_up_earlier),
 		cmocka_unit_test(delayed_ack_leaves_by_itself),
 		cmocka_unit_test(keepalive_probes_and_ends),
+		cmocka_unit_test(keepalive_is_off_or_slow),
 		cmocka_unit_test(keepalive_answered_goes_on),
 		cmocka_unit_test(traffic_puts_keepalive_off),
 		cmocka_unit_test(user_timeout_overrides_keepalive_count),
