@@ -434,6 +434,44 @@ def ip_programs() -> dict[str, bytes]:
     }
 
 
+def httpd_programs() -> dict[str, bytes]:
+    """Requests of fuzz_httpd.c, after the sizes of the first pieces."""
+
+    def get(target: str, *fields: str, method: str = "GET") -> bytes:
+        lines = [f"{method} {target} HTTP/1.1", "Host: x", *fields, "", ""]
+        return "\r\n".join(lines).encode()
+
+    chunked = "Transfer-Encoding: chunked"
+    found = {
+        "page": get("/"),
+        "folder": get("/sub?a=b"),
+        "dots": get("/sub/%2e%2e/./a/..//index.html"),
+        "above": get("/../etc/passwd") + get("/out/passwd") + get("/.hidden"),
+        "absolute": get("http://x/sub/"),
+        "head": get("/", method="HEAD"),
+        "range": get("/", "Range: bytes=2-5"),
+        "suffix": get("/", "Range: bytes=-4"),
+        "ranges": get("/", "Range: bytes=0-1,4-5, -2"),
+        "outside": get("/", "Range: bytes=99-"),
+        "if-range": get("/", "Range: bytes=0-1", 'If-Range: "x"'),
+        "etags": get("/", 'If-None-Match: W/"x", "y"', "If-None-Match: *"),
+        "date": get("/", "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT"),
+        "date-850": get("/", "If-Unmodified-Since: Sunday, 06-Nov-94 08:49:37 GMT"),
+        "date-c": get("/", "If-Modified-Since: Sun Nov  6 08:49:37 2094"),
+        "chunks": get("/", chunked) + b"3;a=b\r\nabc\r\n0\r\nRange: bytes=0-0\r\n\r\n",
+        "length": get("/", "Content-Length: 3") + b"abc" + get("/"),
+        "expect": get("/", "Expect: 100-continue", "Content-Length: 3"),
+        "upgrade": get("/", "Connection: Upgrade", "Upgrade: h2c") + get("/"),
+        "close": get("/", "Connection: close") + get("/"),
+        "old": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + get("/"),
+        "other": get("/", method="DELETE") + get("x:80", method="CONNECT") + get("/"),
+        "fold": get("/", "Range: bytes=0-0,\r\n 1-1"),
+        "long": get("/" + "n" * 700) + get("/"),
+        "many": get("/a") * 150,
+    }
+    return {name: bytes([3, 17, 40, 90]) + text for name, text in found.items()}
+
+
 def main() -> None:
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
     for name, frame in frames().items():
@@ -445,6 +483,7 @@ def main() -> None:
         ("proto", proto_programs()),
         ("tcp", tcp_programs()),
         ("ip", ip_programs()),
+        ("httpd", httpd_programs()),
     ):
         for name, program in programs.items():
             write(root / target / name, program)
