@@ -16,6 +16,14 @@ l3_bytes(const struct utcp__out *o, const struct utcp__key *k)
 	return o->frag ? 48 : 40;
 }
 
+/* Of element i; an element without a buffer ends what there is. */
+static inline uint32_t
+room_of(const struct utcp__out *o, unsigned int i)
+{
+	return i < o->num && LIKELY(o->pkts[i].data != NULL) ? o->pkts[i].len
+							     : 0;
+}
+
 uint8_t *
 utcp__out_begin(struct utcp__out *o, const struct utcp__key *k,
 		uint32_t l4_bytes, uint32_t data_bytes)
@@ -26,12 +34,12 @@ utcp__out_begin(struct utcp__out *o, const struct utcp__key *k,
 	unsigned int i = o->used;
 
 	UTCP_ASSERT(l4_bytes % 2 == 0);
-	if (i >= o->num || o->pkts[i].len < head)
+	if (room_of(o, i) < head)
 		return NULL;
 	room = o->pkts[i].len - head;
 	while (room < data_bytes) {
 		i++;
-		if (i >= o->num || i - o->used >= UTCP_PKT_PARTS_MAX)
+		if (room_of(o, i) == 0 || i - o->used >= UTCP_PKT_PARTS_MAX)
 			return NULL;
 		room += o->pkts[i].len;
 	}

@@ -367,6 +367,41 @@ udp_arguments_are_checked(void **state)
 	pair_end(&p);
 }
 
+/* No room: nothing leaves, and it leaves when there is some. */
+static void
+buffers_of_no_use_are_left_alone(void **state)
+{
+	static uint8_t mem[2][2048];
+	const utcp_pkt_t good = { .data = mem[0], .len = sizeof(mem[0]) };
+	const utcp_pkt_t none = { .data = NULL, .len = 2048 };
+	const utcp_pkt_t tiny = { .data = mem[1], .len = 1 };
+	utcp_sock_t *l, *c, *s;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 4);
+	l = pair_listen(&p, 1, 80, 8);
+	pair_connect(&p, l, &c, &s);
+	assert_int_equal(utcp_write(c, mem, 1400, 0), 1400);
+	{
+		utcp_pkt_t nothing[2] = { none, good },
+			   small[2] = { tiny, good };
+		utcp_pkt_t cut[2] = { good, none };
+		const struct misuse rows[] = {
+			SAYS(utcp_output(p.u[0], nothing, 2), 0),
+			SAYS(utcp_output(p.u[0], small, 2), 0),
+			SAYS((cut[0].len = 200, utcp_output(p.u[0], cut, 2)),
+			     0),
+			SAYS(utcp_output(p.u[0], cut, UINT32_MAX), -EINVAL),
+		};
+
+		misuse_check(rows, ARRAY(rows));
+	}
+	pair_pump(&p);
+	assert_int_equal(utcp_readable(s), 1400);
+	pair_end(&p);
+}
+
 static int
 cc_init(utcp_cc_t *cc)
 {
@@ -559,6 +594,7 @@ main(void)
 		cmocka_unit_test(addresses_are_checked),
 		cmocka_unit_test(arguments_are_checked),
 		cmocka_unit_test(udp_arguments_are_checked),
+		cmocka_unit_test(buffers_of_no_use_are_left_alone),
 		cmocka_unit_test(incomplete_congestion_controls_are_refused),
 		cmocka_unit_test(number_of_sockets_is_bounded),
 		cmocka_unit_test(calls_in_any_order_end_well),
