@@ -300,16 +300,27 @@ utcp__rcv_drop(utcp_sock_t *s)
 /* ---- sizes ------------------------------------------------------------- */
 
 uint32_t
+utcp__rcv_most(const utcp_sock_t *s)
+{
+	int64_t clamp = OPT(s, WINDOW_CLAMP);
+	uint32_t most = s->rcvbuf;
+
+	if (clamp)
+		most = (uint32_t)MIN((int64_t)most, clamp);
+	return MAX(most, 1u << s->rcv_wscale);
+}
+
+uint32_t
 utcp__rcv_space(const utcp_sock_t *s)
 {
 	const utcp_t *u = s->u;
-	uint64_t space = 0, clamp = (uint64_t)OPT(s, WINDOW_CLAMP), left = 0;
+	uint64_t space = 0, left = 0;
+	uint32_t buf = MAX(s->rcvbuf, 1u << s->rcv_wscale);
 
 	/* What came out of order lies in the window: it does not shut it. */
-	if (s->rcvq_bytes < s->rcvbuf)
-		space = s->rcvbuf - s->rcvq_bytes;
-	if (clamp && space > clamp)
-		space = clamp;
+	if (s->rcvq_bytes < buf)
+		space = buf - s->rcvq_bytes;
+	space = MIN(space, utcp__rcv_most(s));
 	if (u->buffered_bytes < u->cfg.max_bytes)
 		left = u->cfg.max_bytes - u->buffered_bytes;
 	return (uint32_t)(space < left ? space : left);

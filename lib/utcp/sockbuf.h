@@ -63,5 +63,8 @@ int utcp__take_error(utcp_sock_t *s);
 void utcp__rcv_retain(utcp_sock_t *s);
 /* Free bytes to offer as the window, before silly window avoidance. */
 uint32_t utcp__rcv_space(const utcp_sock_t *s);
+/* The largest window, when all is read: at least what can be said of one, or it
+   would stay shut. */
+uint32_t utcp__rcv_most(const utcp_sock_t *s);
 
 #endif /* UTCP_SOCKBUF_H */

@@ -65,21 +65,29 @@ utcp__set_mss(utcp_sock_t *s)
 	utcp__cc_event(s, UTCP_CC_MSS);
 }
 
+/* The largest window: all of the buffer, or what the user clamps it to, but not
+   less than the scale can say, or it would never open again. */
+static uint32_t
+largest_window(const utcp_sock_t *s)
+{
+	uint32_t clamp = (uint32_t)OPT(s, WINDOW_CLAMP);
+
+	return clamp ? MIN(s->rcvbuf, MAX(clamp, 1u << s->rcv_wscale))
+		     : s->rcvbuf;
+}
+
 uint32_t
 utcp__rcv_window(utcp_sock_t *s)
 {
 	uint32_t unit = 1u << s->rcv_wscale, now = utcp__offered(s), step, up;
 	uint32_t most = 65535u << s->rcv_wscale;
-	uint32_t space = utcp__rcv_space(s);
+	uint32_t space = MIN(utcp__rcv_space(s), most);
 
-	if (OPT(s, WINDOW_CLAMP))
-		space = (uint32_t)MIN((int64_t)space, OPT(s, WINDOW_CLAMP));
-	space = MIN(space, most);
 	/*
 	 * The right edge goes forward by a segment or half the buffer, not by
 	 * less (RFC 9293 section 3.8.6.2.2), and never back (3.8.6.2.1).
 	 */
-	step = MIN((uint32_t)s->rcv_mss, s->rcvbuf / 2);
+	step = MIN((uint32_t)s->rcv_mss, utcp__rcv_most(s) / 2);
 	if ((space & ~(unit - 1)) >= now + MAX(step, 1u))
 		return space & ~(unit - 1);
 	/* What the scale cannot express is rounded up (RFC 7323 section 2.4),
@@ -92,7 +100,7 @@ utcp__rcv_window(utcp_sock_t *s)
 void
 utcp__window_update(utcp_sock_t *s)
 {
-	uint32_t wnd, now;
+	uint32_t wnd, now, most = utcp__rcv_most(s);
 
 	switch (s->state) {
 	case UTCP_SYN_RECEIVED:
@@ -103,15 +111,16 @@ utcp__window_update(utcp_sock_t *s)
 	default:
 		return; /* nothing more will come */
 	}
-	now = utcp__offered(s);
+	/* As the peer was told, who cannot be told of less than a unit. */
+	now = utcp__offered(s) & ~((1u << s->rcv_wscale) - 1);
 	/* Only one who is running short needs to be told; the rest goes with
 	   the acknowledgements. */
-	if (now >= s->rcvbuf / 2)
+	if (now && now >= most / 2)
 		return;
 	wnd = utcp__rcv_window(s);
 	if (wnd <= now)
 		return;
-	if (wnd - now >= s->rcvbuf / 2 ||
+	if (wnd - now >= most / 2 ||
 	    (wnd - now >= 2u * s->rcv_mss && wnd >= 2 * now))
 		utcp__ack_soon(s);
 }

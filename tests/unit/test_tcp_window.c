@@ -272,6 +272,56 @@ tiny_segments_close_the_window(void **state)
 	tt_end(&t);
 }
 
+/* As little as can be said: each time that all is read it opens again. */
+static void
+tiny_buffers_open_again(void **state)
+{
+	static const struct {
+		int opt, value;
+		bool listener; /* set before the connection opens */
+	} cases[] = {
+		{ UTCP_OPT_RCVBUF, 100, false },
+		{ UTCP_OPT_RCVBUF, 1, false },
+		{ UTCP_OPT_RCVBUF, 1, true },
+		{ UTCP_OPT_RCVBUF, 300, true },
+		{ UTCP_OPT_WINDOW_CLAMP, 100, false },
+		{ UTCP_OPT_WINDOW_CLAMP, 1, false },
+		{ UTCP_OPT_WINDOW_CLAMP, 1, true },
+		{ UTCP_OPT_WINDOW_CLAMP, 700, true },
+	};
+	uint32_t pos, win, len, scale;
+	struct tt_seg *seg;
+	struct tt t;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		tt_init(&t, 4);
+		tt_listen(&t);
+		if (cases[i].listener)
+			tt_set(t.listener, cases[i].opt, cases[i].value);
+		tt_passive(&t, TT_SACK);
+		tt_set(t.s, UTCP_OPT_QUICKACK, 1);
+		if (!cases[i].listener)
+			tt_set(t.s, cases[i].opt, cases[i].value);
+		scale = tt_info(&t).rcv_wscale;
+		win = t.s->rcv_adv - t.s->rcv_nxt;
+		pos = 1;
+		for (int round = 0; round < 200; round++) {
+			len = win < 1000 ? win : 1000;
+			assert_true(len > 0);
+			tt_in(&t, "P. %u(%u) ack 1", pos, len);
+			pos += len;
+			tt_read(&t, len);
+			while ((seg = tt_next(&t)) != NULL) {
+				assert_int_equal(seg->ack, pos);
+				win = seg->win << scale;
+			}
+		}
+		assert_true(win <= 1000);
+		tt_end(&t);
+	}
+}
+
 static void
 window_clamp_holds(void **state)
 {
@@ -303,6 +353,7 @@ main(void)
 		cmocka_unit_test(window_update_after_read),
 		cmocka_unit_test(right_edge_never_shrinks),
 		cmocka_unit_test(tiny_segments_close_the_window),
+		cmocka_unit_test(tiny_buffers_open_again),
 		cmocka_unit_test(window_clamp_holds),
 	};
 
