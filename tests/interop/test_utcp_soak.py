@@ -5,6 +5,7 @@ how many are tried."""
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
@@ -97,6 +98,19 @@ def slow_send(sock: socket.socket, n: int, r: random.Random) -> None:
     sock.shutdown(socket.SHUT_WR)
 
 
+def change_settings(peer: Peer, name: str, r: random.Random) -> None:
+    """Of a connection that is at work."""
+    for _ in range(r.choice([0, 0, 3, 20])):
+        time.sleep(r.uniform(0, 0.03))
+        option, values = r.choice(list(SETTINGS.items()))
+        value = r.choice(values)
+        if value is None:
+            continue
+        said = peer.try_do("set", name, f"{option}={value}")["result"]
+        assert said in (0, -errno.ENOENT, -errno.EISCONN), f"{option}={value}"
+    peer.try_do("set", name, "cork=0")
+
+
 @pytest.mark.parametrize("seed", range(_FIRST, _FIRST + _COUNT))
 def test_by_lot(bench: Bench, seed: int) -> None:
     r = random.Random(seed)
@@ -140,7 +154,11 @@ def test_by_lot(bench: Bench, seed: int) -> None:
         peer.connect(family, port, "both", ours, *settings)
         sock = bench.accept(listener)
         sock.settimeout(60)
-    with meanwhile(lambda: slow_send(sock, theirs, r)):
+    name = "server.0" if role == "server" else "client"
+    with (
+        meanwhile(lambda: slow_send(sock, theirs, r)),
+        meanwhile(lambda: change_settings(peer, name, random.Random(seed + 2))),
+    ):
         assert slow_recv(sock, random.Random(seed + 1)) == ours
     end = peer.event("end", seconds=60)
     assert (end["error"], end["bad_at"], end["rx"]) == (0, -1, theirs)

@@ -102,7 +102,7 @@ def test_a_bad_link(bench: Bench, link: str, family: int, role: str, way: str) -
     offloads = ["--offloads", "csum,tso"] if way == "from-utcp" else []
     peer = bench.peer("--in", LINKS[link], "--out", LINKS[link], *offloads)
     # CUBIC of either side makes a megabyte a second of 5 % loss.
-    n = DIRTY // 3 if link == "loss-5%" else DIRTY
+    n = size(DIRTY // 3, 200 * MB) if link == "loss-5%" else DIRTY
     transfer(bench, peer, family, role, way, n, 900)
 
 
