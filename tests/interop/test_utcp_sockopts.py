@@ -276,6 +276,30 @@ def test_the_window_grows_up_to(
     assert least < max(windows) <= most
 
 
+@pytest.mark.parametrize("when", ["before", "later"])
+@pytest.mark.parametrize("setting", ["rcvbuf", "window_clamp"])
+@pytest.mark.parametrize("n", [1, 100, 1000])
+def test_a_tiny_window_does_not_stall(
+    bench: Bench, n: int, setting: str, when: str
+) -> None:
+    """Less than the unit of its scale, or than a segment."""
+    peer = bench.peer()
+    tiny = f"{setting}={n}"
+    settings = ["keep", "delack_ns=0", *([tiny] if when == "before" else [])]
+    peer.listen(4, 7000, "sink", *settings)
+    sock = bench.connect(4, 7000)
+    peer.event("accepted")
+    first, rest = 0, min(500, 10 * n)
+    if when == "later":
+        first = 100000
+        send_pattern(sock, first)
+        peer.until(lambda: peer.info("server.0")["rx"] == first, "the first of it")
+        peer.do("set", "server.0", tiny)
+        rest += peer.info("server.0")["rcv_wnd_bytes"]  # which it has already
+    with meanwhile(lambda: send_pattern(sock, rest, first)):
+        peer.until(lambda: peer.info("server.0")["rx"] == first + rest, "all")
+
+
 def test_no_more_is_asked_for_than_little_unsent(bench: Bench) -> None:
     """Not-sent low water: the level is what is unsent, not what is in flight."""
     peer = bench.peer()
