@@ -49,7 +49,6 @@ struct utcp__seg_in {
 	uint32_t wnd;	/* as it stands, not scaled */
 	uint32_t len;	/* data bytes, without SYN and FIN */
 	uint16_t flags; /* TH_* */
-	uint16_t urp;
 	/* options */
 	uint16_t opts; /* TO_* */
 	uint16_t mss;

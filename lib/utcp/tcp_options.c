@@ -155,7 +155,6 @@ utcp__tcp_parse(struct utcp__seg_in *seg, struct utcp__in *in)
 	seg->ack = get32(h + 8);
 	seg->flags = (uint16_t)(get16(h + 12) & 0x1ff);
 	seg->wnd = get16(h + 14);
-	seg->urp = get16(h + 18);
 	seg->len = in->l4_bytes - hlen;
 	seg->opts = 0;
 	seg->num_sacks = 0;

@@ -24,7 +24,7 @@ struct utcp__syn {
 	uint16_t wnd_said; /* our window in the SYN-ACK, and our scale: */
 	uint8_t wscale_said;
 	uint8_t wscale, opts; /* TO_*, both sides' */
-	uint8_t retries, tos;
+	uint8_t retries;
 	bool ecn;
 	bool acked;	   /* deferred accept: completed, waits for data */
 	bool exp_fastopen; /* the cookie goes by the experimental option */
