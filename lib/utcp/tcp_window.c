@@ -65,17 +65,6 @@ utcp__set_mss(utcp_sock_t *s)
 	utcp__cc_event(s, UTCP_CC_MSS);
 }
 
-/* The largest window: all of the buffer, or what the user clamps it to, but not
-   less than the scale can say, or it would never open again. */
-static uint32_t
-largest_window(const utcp_sock_t *s)
-{
-	uint32_t clamp = (uint32_t)OPT(s, WINDOW_CLAMP);
-
-	return clamp ? MIN(s->rcvbuf, MAX(clamp, 1u << s->rcv_wscale))
-		     : s->rcvbuf;
-}
-
 uint32_t
 utcp__rcv_window(utcp_sock_t *s)
 {

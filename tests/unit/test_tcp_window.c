@@ -338,6 +338,42 @@ window_clamp_holds(void **state)
 	tt_end(&t);
 }
 
+/* Set when the connection is open already, to less than a segment, or than the
+   scale can say: what is read makes room again, and the peer is told. */
+static void
+a_small_clamp_opens_again(void **state)
+{
+	static const int64_t clamps[] = { 1, 90, 700, 2000 };
+	uint32_t seq = 1, win, n, i;
+	struct tt_seg *seg;
+	utcp_info_t info;
+	size_t k;
+
+	(void)state;
+	for (k = 0; k < sizeof(clamps) / sizeof(clamps[0]); k++) {
+		struct tt t;
+
+		begin(&t, TT_OPTS);
+		tt_set(t.s, UTCP_OPT_WINDOW_CLAMP, clamps[k]);
+		win = 65535;
+		for (seq = 1, i = 0; i < 200; i++) {
+			n = MIN(win, 1448u);
+			tt_in(&t, ". %u:%u(%u) ack 1", seq, seq + n, n);
+			seq += n;
+			win -= n;
+			tt_read(&t, n);
+			tt_run(&t, 50 * MSEC);
+			info = tt_info(&t);
+			while ((seg = tt_next(&t)) != NULL)
+				win = seg->win << info.rcv_wscale;
+			assert_true(win > 0);
+		}
+		assert_true(win <=
+			    MAX((uint32_t)clamps[k], 1u << info.rcv_wscale));
+		tt_end(&t);
+	}
+}
+
 int
 main(void)
 {
@@ -355,6 +391,7 @@ main(void)
 		cmocka_unit_test(tiny_segments_close_the_window),
 		cmocka_unit_test(tiny_buffers_open_again),
 		cmocka_unit_test(window_clamp_holds),
+		cmocka_unit_test(a_small_clamp_opens_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
