@@ -12,6 +12,16 @@
 
 /* ---- slowing down ------------------------------------------------------ */
 
+/* ssthresh, as the control wants it. */
+static void
+lower(utcp_sock_t *s, enum utcp_cc_event why)
+{
+	uint32_t ssthresh = s->cc_mod->ops.ssthresh(utcp__cc_view(s), why);
+
+	utcp__cc_taken(s);
+	s->cc.ssthresh = ssthresh;
+}
+
 /* acked, sacked: what the ACK that caused it brought. */
 static void
 reduce(utcp_sock_t *s, uint32_t acked, uint32_t sacked, enum utcp_cc_event why)
@@ -19,6 +29,7 @@ reduce(utcp_sock_t *s, uint32_t acked, uint32_t sacked, enum utcp_cc_event why)
 	if (s->negotiated & UTCP_GOT_ECN)
 		s->cwr_owed = true; /* RFC 3168 section 6.1.2 */
 	s->tlp_out = 0;
+	s->busy->again_ssthresh = 0;
 	s->high_seq = s->snd_nxt;
 	s->busy->reduced_ns = s->u->now_ns;
 	s->busy->prr_delivered = s->busy->prr_out = 0;
@@ -30,13 +41,8 @@ reduce(utcp_sock_t *s, uint32_t acked, uint32_t sacked, enum utcp_cc_event why)
 		return;
 	s->busy->prior_cwnd = s->cc.cwnd;
 	s->busy->prior_ssthresh = s->cc.ssthresh;
-	if (!utcp__cc_own(s)) {
-		uint32_t ssthresh = s->cc_mod->ops.ssthresh(utcp__cc_view(s),
-							    why);
-
-		utcp__cc_taken(s);
-		s->cc.ssthresh = ssthresh;
-	}
+	if (!utcp__cc_own(s))
+		lower(s, why);
 }
 
 static void
@@ -76,23 +82,28 @@ enter_fast(utcp_sock_t *s, const struct utcp__ackwork *w)
 }
 
 /*
- * A retransmission was lost that was sent after the last reduction: RFC 5681
- * section 4.3 wants the window lowered again, which RFC 6675 leaves to the
- * timeout, as it cannot tell, and RFC 8985 section 3.4 to this. After a timeout
- * it ends slow start.
+ * RFC 5681 section 4.3 wants the window lowered once more for a retransmission
+ * that was lost, if it was sent after the last time: RFC 6675 leaves that to the
+ * timeout, RFC 8985 to this. PRR goes on towards what it goes to; the window is
+ * lowered when it is there. After a timeout it ends slow start.
  */
 static void
-reduce_again(utcp_sock_t *s, const struct utcp__ackwork *w)
+lost_again(utcp_sock_t *s, const struct utcp__ackwork *w)
 {
-	if (s->recovery == REC_FAST && s->cc.cwnd < s->cc.ssthresh)
-		s->cc.cwnd = s->cc.ssthresh; /* on its way there, by PRR */
+	uint32_t cwnd = s->cc.cwnd, ssthresh = s->cc.ssthresh;
+
 	if (s->recovery == REC_LOSS) {
 		s->frto = s->frto_new = false;
 		enter_fast(s, w);
 		return;
 	}
-	reduce(s, w ? w->acked : 0, w ? w->sacked : 0, UTCP_CC_LOSS);
-	utcp__cc_event(s, UTCP_CC_LOSS);
+	s->busy->reduced_ns = s->u->now_ns;
+	s->cc.cwnd = s->busy->again_ssthresh ? s->busy->again_ssthresh
+					     : ssthresh;
+	lower(s, UTCP_CC_LOSS);
+	s->busy->again_ssthresh = s->cc.ssthresh;
+	s->cc.cwnd = cwnd;
+	s->cc.ssthresh = ssthresh;
 }
 
 void
@@ -102,7 +113,7 @@ utcp__losses(utcp_sock_t *s, const struct utcp__ackwork *w)
 		enter_fast(s, w);
 	else if (s->again_seen && s->recovery >= REC_FAST && s->cc_mod &&
 		 !utcp__cc_own(s))
-		reduce_again(s, w);
+		lost_again(s, w);
 	s->again_seen = false;
 }
 
@@ -154,8 +165,11 @@ leave(utcp_sock_t *s)
 	/* What is lost behind the recovery point is another event. */
 	s->loss_seen = s->lost_bytes > 0;
 	if (slow && s->cc_mod && !utcp__cc_own(s) &&
-	    s->cc.ssthresh != UINT32_MAX)
+	    s->cc.ssthresh != UINT32_MAX) {
+		if (s->busy->again_ssthresh)
+			s->cc.ssthresh = s->busy->again_ssthresh;
 		s->cc.cwnd = s->cc.ssthresh;
+	}
 	utcp__cc_event(s, UTCP_CC_RECOVERED);
 }
 

@@ -71,6 +71,7 @@ struct utcp__busy {
 	uint32_t prr_delivered, prr_out, prr_fs; /* RFC 6937, 9937 */
 	uint32_t retrans_ts; /* timestamp clock at the first retransmission */
 	uint64_t reduced_ns; /* the window was, last, because of loss */
+	uint32_t again_ssthresh; /* for recovery's end; 0 */
 	uint32_t told_seq;   /* an ICMP said told_mtu of this; it waits */
 	uint16_t told_mtu;   /* 0: none waits */
 	uint64_t rack_sent_ns;
