@@ -137,7 +137,9 @@ void
 utcp__sock_dead(utcp_sock_t *s, int error)
 {
 	utcp_t *u = s->u;
-	bool nobodys = s->orphan || s->parent;
+	/* Who waits in an accept queue has a user yet, who may read what the
+	   peer sent before it reset the connection. */
+	bool nobodys = s->orphan || (s->parent && link_empty(&s->accept_link));
 	unsigned int i;
 
 	if (s->dead)
@@ -163,8 +165,8 @@ utcp__sock_dead(utcp_sock_t *s, int error)
 		utcp__port_put(s->port);
 		s->port = NULL;
 	}
-	leave_parent(s);
 	if (nobodys) {
+		s->parent = NULL;
 		utcp__rcv_drop(s);
 		bury(s);
 	} else {
@@ -331,19 +333,6 @@ utcp_open(utcp_t *u, int family, utcp_sock_t **out)
 	return 0;
 }
 
-static void
-listener_end(utcp_sock_t *s)
-{
-	struct utcp__listen *l = s->listen;
-
-	utcp__listen_end(s);
-	while (!link_empty(&l->accept))
-		utcp__sock_abort(
-		    CONTAINER(l->accept.next, utcp_sock_t, accept_link),
-		    ECONNABORTED);
-	unname(s);
-}
-
 /* The user's handle is gone. */
 static void
 disown(utcp_sock_t *s)
@@ -355,6 +344,23 @@ disown(utcp_sock_t *s)
 		utcp__rcv_drop(s);
 		bury(s);
 	}
+}
+
+static void
+listener_end(utcp_sock_t *s)
+{
+	struct utcp__listen *l = s->listen;
+
+	utcp__listen_end(s);
+	while (!link_empty(&l->accept)) {
+		utcp_sock_t *c = CONTAINER(l->accept.next, utcp_sock_t,
+					   accept_link);
+
+		leave_parent(c);
+		disown(c);
+		utcp__sock_abort(c, ECONNABORTED);
+	}
+	unname(s);
 }
 
 void

@@ -274,8 +274,8 @@ UTCP_EXTERN int utcp_bind(utcp_sock_t *s, const utcp_addr_t *local);
    again to change it. -EINVAL (not bound), -EISCONN. */
 UTCP_EXTERN int utcp_listen(utcp_sock_t *s, int backlog);
 /* A connection, which belongs to the caller then; it has the listener's
-   options. -EAGAIN, -EINVAL (no listener), -ECONNABORTED never: who has left
-   before is not returned. */
+   options. -EAGAIN, -EINVAL (no listener), -ECONNABORTED never: one that has
+   ended in the meantime is returned with what it sent, and its error. */
 UTCP_EXTERN int utcp_accept(utcp_sock_t *listener, utcp_sock_t **out);
 /* -EINPROGRESS; UTCP_OUT follows, or UTCP_ERR. -EISCONN, -EALREADY,
    -EADDRNOTAVAIL (no source address or port), -EADDRINUSE, -EAFNOSUPPORT.
