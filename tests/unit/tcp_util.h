@@ -224,6 +224,45 @@ tt_set(utcp_sock_t *s, int opt, int64_t value)
 	assert_int_equal(utcp_set(s, opt, value), 0);
 }
 
+/* A listener, to be opened by hand. */
+static inline void
+tt_listen_bare(struct tt *t, int family)
+{
+	tt_init(t, family);
+	tt_listen(t);
+	t->p->stack_port = 80;
+}
+
+/* An open connection without tail probes. */
+static inline void
+tt_open_plain(struct tt *t, const char *opts)
+{
+	tt_init(t, 4);
+	tt_passive(t, opts);
+	tt_set(t->s, UTCP_OPT_RACK, 0);
+}
+
+/* One with a measured round trip, and NewReno. */
+static inline void
+tt_open_rtt(struct tt *t, const char *opts, uint64_t rtt_ns)
+{
+	const uint32_t mss = 1460;
+
+	tt_init(t, 4);
+	tt_listen(t);
+	assert_int_equal(utcp_set_cc(t->listener, "newreno"), 0);
+	tt_passive(t, opts);
+	/* The script answered the handshake in no time. */
+	t->s->srtt_ns = t->s->rttvar_ns = t->s->min_rtt_ns = 0;
+	tt_set(t->s, UTCP_OPT_PMTUD, 0);
+	tt_write(t, mss);
+	tt_expect(t, ". 1:%u(%u)", mss + 1, mss);
+	tt_run(t, rtt_ns);
+	tt_in(t, ". 1:1(0) ack %u", mss + 1);
+	tt_none(t);
+	assert_int_equal(tt_info(t).rtt_ns, rtt_ns);
+}
+
 /* An open connection without quick ACKs left: a byte, and its answer. */
 static inline void
 tt_open_slow(struct tt *t, const char *opts)

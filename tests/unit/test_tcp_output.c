@@ -4,15 +4,6 @@
 
 #define MSS 1448 /* with timestamps */
 
-/* An established connection without tail probes. */
-static void
-begin(struct tt *t, const char *opts)
-{
-	tt_init(t, 4);
-	tt_passive(t, opts);
-	tt_set(t->s, UTCP_OPT_RACK, 0);
-}
-
 static void
 write_flags(struct tt *t, uint32_t len, int flags)
 {
@@ -34,7 +25,7 @@ nagle_waits_for_the_small_one_before(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_write(&t, 100);
 	tt_expect(&t, "P. 1:101(100) ack 1");
 	tt_write(&t, 50);
@@ -52,7 +43,7 @@ small_tail_follows_full_segments(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_write(&t, 2 * MSS + 10);
 	tt_expect(&t, ". 1:1449(1448)");
 	tt_expect(&t, ". 1449:2897(1448)");
@@ -68,7 +59,7 @@ nodelay_sends_at_once(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_set(t.s, UTCP_OPT_NODELAY, 1);
 	tt_write(&t, 10);
 	tt_expect(&t, "P. 1:11(10)");
@@ -83,7 +74,7 @@ cork_holds_200_ms_at_most(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_set(t.s, UTCP_OPT_CORK, 1);
 	tt_write(&t, MSS + 100);
 	tt_expect(&t, ". 1:1449(1448)");
@@ -102,7 +93,7 @@ cork_taken_off_sends(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_set(t.s, UTCP_OPT_CORK, 1);
 	tt_write(&t, 100);
 	tt_none(&t);
@@ -117,7 +108,7 @@ more_waits_for_the_next_write(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	write_flags(&t, 100, UTCP_MSG_MORE);
 	tt_none(&t);
 	write_flags(&t, 100, 0);
@@ -131,7 +122,7 @@ eor_pushes_in_spite_of_cork(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_set(t.s, UTCP_OPT_CORK, 1);
 	write_flags(&t, 100, UTCP_MSG_EOR);
 	tt_expect(&t, "P. 1:101(100)");
@@ -223,7 +214,7 @@ records_end_late_or_not(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_SACK);
+	tt_open_plain(&t, TT_SACK);
 	tt_set(t.s, UTCP_OPT_SNDBUF, 4096);
 	tt_set(t.s, UTCP_OPT_CORK, 1);
 	write_flags(&t, 100, 0);
@@ -252,7 +243,7 @@ fin_rides_on_the_last_data(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_write(&t, 100);
 	tt_expect(&t, "P. 1:101(100)");
 	tt_write(&t, 100); /* held by Nagle, freed by the FIN */
@@ -355,7 +346,7 @@ rate_is_kept_after_the_first_ten(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_set(t.s, UTCP_OPT_MAX_PACING_RATE, 1000000);
 	tt_set(t.s, UTCP_OPT_SNDBUF, 1 << 20);
 	tt_write(&t, 60 * MSS);
@@ -383,7 +374,7 @@ what_held_it_up_is_told(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, "mss 1460");
+	tt_open_plain(&t, "mss 1460");
 	tt_run(&t, 500 * MSEC); /* idle: counts as nothing */
 	tt_in(&t, ". 1:1(0) ack 1 win 0");
 	tt_write(&t, 3000);
@@ -414,7 +405,7 @@ one_buffer_at_a_time(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_write(&t, 6 * MSS);
 	for (;;) {
 		memset(&pkt, 0, sizeof(pkt));

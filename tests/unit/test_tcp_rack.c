@@ -8,29 +8,10 @@
 
 #define AT(n) (1 + (n) * M)
 
-/* Open, with a round trip of this. */
-static void
-begin_rtt(struct tt *t, uint64_t rtt)
-{
-	tt_init(t, 4);
-	tt_listen(t);
-	assert_int_equal(utcp_set_cc(t->listener, "newreno"), 0);
-	tt_passive(t, TT_SACK);
-	t->s->srtt_ns = t->s->rttvar_ns = t->s->min_rtt_ns = 0;
-	tt_set(t->s, UTCP_OPT_PMTUD, 0);
-	tt_write(t, M);
-	tt_expect(t, ". %u:%u(%u)", AT(0), AT(1), M);
-	tt_run(t, rtt);
-	tt_in(t, ". 1:1(0) ack %u", AT(1));
-	tt_none(t);
-	assert_int_equal(tt_info(t).rtt_ns, rtt);
-	assert_int_equal(tt_info(t).min_rtt_ns, rtt);
-}
-
 static void
 begin(struct tt *t)
 {
-	begin_rtt(t, RTT);
+	tt_open_rtt(t, TT_SACK, RTT);
 }
 
 static void
@@ -79,7 +60,7 @@ one_sacked_waits_for_the_window(void **state)
 
 	(void)state;
 	for (i = 0; i < 2; i++) {
-		begin_rtt(&t, rtts[i]);
+		tt_open_rtt(&t, TT_SACK, rtts[i]);
 		send_segs(&t, 1, 3);
 		tt_run(&t, rtts[i]);
 		tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(3));

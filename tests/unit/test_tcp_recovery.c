@@ -9,25 +9,6 @@
 #define AT(n) (1 + (n) * M)
 #define NO_SACK "mss 1460,nop,wscale 7"
 
-/* Open, with a measured round trip, NewReno. */
-static void
-begin(struct tt *t, const char *opts)
-{
-	tt_init(t, 4);
-	tt_listen(t);
-	assert_int_equal(utcp_set_cc(t->listener, "newreno"), 0);
-	tt_passive(t, opts);
-	/* The script answered the handshake in no time. */
-	t->s->srtt_ns = t->s->rttvar_ns = t->s->min_rtt_ns = 0;
-	tt_set(t->s, UTCP_OPT_PMTUD, 0);
-	tt_write(t, M);
-	tt_expect(t, ". %u:%u(%u)", AT(0), AT(1), M);
-	tt_run(t, RTT);
-	tt_in(t, ". 1:1(0) ack %u", AT(1));
-	tt_none(t);
-	assert_string_equal(tt_info(t).cc, "newreno");
-}
-
 /* Writes n segments, which all leave, from segment `from` on. */
 static void
 send_segs(struct tt *t, unsigned int from, unsigned int n)
@@ -54,7 +35,7 @@ three_duplicates_resend_the_first(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, NO_SACK);
+	tt_open_rtt(&t, NO_SACK, RTT);
 	send_segs(&t, 1, 10);
 	tt_run(&t, RTT);
 	tt_in(&t, ". 1:1(0) ack %u", AT(1));
@@ -80,7 +61,7 @@ limited_transmit_sends_two(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, NO_SACK);
+	tt_open_rtt(&t, NO_SACK, RTT);
 	tt_write(&t, 20 * M);
 	assert_int_equal(tt_skip(&t), 10);
 	tt_run(&t, RTT);
@@ -103,7 +84,7 @@ not_every_ack_is_a_duplicate(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, NO_SACK);
+	tt_open_rtt(&t, NO_SACK, RTT);
 	send_segs(&t, 1, 10);
 	tt_run(&t, RTT);
 	for (i = 0; i < 4; i++) { /* RFC 5681 section 2 */
@@ -125,7 +106,7 @@ a_partial_ack_resends_the_next(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, NO_SACK);
+	tt_open_rtt(&t, NO_SACK, RTT);
 	send_segs(&t, 1, 10);
 	tt_run(&t, RTT);
 	for (i = 0; i < 3; i++)
@@ -150,7 +131,7 @@ no_second_recovery_for_the_same_window(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, NO_SACK);
+	tt_open_rtt(&t, NO_SACK, RTT);
 	send_segs(&t, 1, 10);
 	tt_run(&t, 250 * MSEC + RTT);
 	tt_skip(&t); /* the timeout's */
@@ -172,7 +153,7 @@ sacks_resend_the_holes_only(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_SACK);
+	tt_open_rtt(&t, TT_SACK, RTT);
 	send_segs(&t, 1, 10);
 	tt_run(&t, RTT);
 	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(3));
@@ -215,7 +196,7 @@ bad_sack_blocks_are_not_taken(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_SACK);
+	tt_open_rtt(&t, TT_SACK, RTT);
 	send_segs(&t, 1, 10);
 	tt_run(&t, RTT);
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -233,7 +214,7 @@ without_rack_rfc_6675_decides(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_SACK);
+	tt_open_rtt(&t, TT_SACK, RTT);
 	tt_set(t.s, UTCP_OPT_RACK, 0);
 	send_segs(&t, 1, 10);
 	tt_run(&t, RTT);
@@ -258,7 +239,7 @@ prr_sends_in_proportion(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_SACK);
+	tt_open_rtt(&t, TT_SACK, RTT);
 	tt_write(&t, 40 * M);
 	assert_int_equal(tt_skip(&t), 10);
 	tt_run(&t, RTT);
@@ -292,7 +273,7 @@ a_timeout_begins_anew(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, NO_SACK);
+	tt_open_rtt(&t, NO_SACK, RTT);
 	send_segs(&t, 1, 10);
 	rto = tt_info(&t).rto_ns;
 	tt_expect_in(&t, rto, ". %u:%u(%u)", AT(1), AT(2), M);
@@ -325,7 +306,7 @@ frto_without_sack(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, NO_SACK);
+	tt_open_rtt(&t, NO_SACK, RTT);
 	tt_write(&t, 30 * M);
 	assert_int_equal(tt_skip(&t), 10);
 	tt_expect_in(&t, tt_info(&t).rto_ns, ". %u:%u(%u)", AT(1), AT(2), M);
@@ -347,7 +328,7 @@ frto_finds_a_real_loss(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, NO_SACK);
+	tt_open_rtt(&t, NO_SACK, RTT);
 	tt_write(&t, 30 * M);
 	assert_int_equal(tt_skip(&t), 10);
 	tt_expect_in(&t, tt_info(&t).rto_ns, ". %u:%u(%u)", AT(1), AT(2), M);
@@ -369,7 +350,7 @@ frto_with_sack(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_SACK);
+	tt_open_rtt(&t, TT_SACK, RTT);
 	tt_set(t.s, UTCP_OPT_RACK, 0);
 	tt_write(&t, 30 * M);
 	assert_int_equal(tt_skip(&t), 10);
@@ -418,7 +399,7 @@ dsacks_undo_a_recovery(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_SACK);
+	tt_open_rtt(&t, TT_SACK, RTT);
 	send_segs(&t, 1, 10);
 	tt_run(&t, RTT);
 	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(3), AT(6));
@@ -448,7 +429,7 @@ a_renege_is_survived(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_SACK);
+	tt_open_rtt(&t, TT_SACK, RTT);
 	send_segs(&t, 1, 4);
 	tt_run(&t, RTT);
 	tt_in(&t, ". 1:1(0) ack %u <sack %u:%u>", AT(1), AT(2), AT(5));

@@ -4,24 +4,6 @@
 
 #define MSS 1448 /* with timestamps */
 
-/* An established connection without tail probes. */
-static void
-begin(struct tt *t, const char *opts)
-{
-	tt_init(t, 4);
-	tt_passive(t, opts);
-	tt_set(t->s, UTCP_OPT_RACK, 0);
-}
-
-/* A listener, to be opened by hand. */
-static void
-listen_to(struct tt *t, int family)
-{
-	tt_init(t, family);
-	tt_listen(t);
-	t->p->stack_port = 80;
-}
-
 /* RFC 9293 section 3.9.1.9 (MUST-48, 49; SHLD-21): on all segments, and it may
    change. */
 static void
@@ -65,7 +47,7 @@ ect_on_new_data_only(void **state)
 	struct tt t;
 
 	(void)state;
-	listen_to(&t, 4);
+	tt_listen_bare(&t, 4);
 	tt_in(&t, "SEW 0:0(0) <%s>", TT_OPTS);
 	tt_expect(&t, "[noecn] SE. 0:0(0) ack 1");
 	tt_in(&t, ". 1:1(0) ack 1");
@@ -86,7 +68,7 @@ no_ect_on_window_probes(void **state)
 	struct tt t;
 
 	(void)state;
-	listen_to(&t, 4);
+	tt_listen_bare(&t, 4);
 	tt_in(&t, "SEW 0:0(0) <mss 1460>");
 	tt_expect(&t, "SE. 0:0(0) ack 1");
 	tt_in(&t, ". 1:1(0) ack 1 win 600");
@@ -104,7 +86,7 @@ cwr_goes_with_the_next_new_data(void **state)
 	struct tt t;
 
 	(void)state;
-	listen_to(&t, 4);
+	tt_listen_bare(&t, 4);
 	tt_in(&t, "SEW 0:0(0) <%s>", TT_OPTS);
 	tt_expect(&t, "SE. 0:0(0) ack 1");
 	tt_in(&t, ". 1:1(0) ack 1");
@@ -127,7 +109,7 @@ ece_until_cwr(void **state)
 	struct tt t;
 
 	(void)state;
-	listen_to(&t, 4);
+	tt_listen_bare(&t, 4);
 	tt_in(&t, "SEW 0:0(0) <%s>", TT_OPTS);
 	tt_expect(&t, "SE. 0:0(0) ack 1");
 	tt_in(&t, ". 1:1(0) ack 1");
@@ -170,7 +152,7 @@ sack_blocks_ride_on_data(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_OPTS);
+	tt_open_plain(&t, TT_OPTS);
 	tt_in(&t, "P. 101:201(100) ack 1");
 	tt_expect(&t, ". 1:1(0) ack 1 <nop,nop,TS val * ecr *,nop,nop,"
 		      "sack 101:201>");
@@ -203,7 +185,7 @@ mss_option_and_segments_follow_the_smaller(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		listen_to(&t, cases[i].family);
+		tt_listen_bare(&t, cases[i].family);
 		assert_int_equal(
 		    utcp_set(t.listener, UTCP_OPT_MAXSEG, cases[i].maxseg), 0);
 		tt_in(&t, "S 0:0(0) <%s>", cases[i].syn);
@@ -231,7 +213,7 @@ one_ack_for_all_that_came_together(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, TT_SACK);
+	tt_open_plain(&t, TT_SACK);
 	t.batch = true;
 	for (uint32_t i = 0; i < 10; i++) {
 		snprintf(text, sizeof(text), "P. %u:%u(1000) ack 1",

@@ -2,24 +2,6 @@
 /* Windows, the peer's and ours: tcp_output, tcp_window, persist of tcp_timer. */
 #include "tcp_util.h"
 
-/* An established connection without tail probes. */
-static void
-begin(struct tt *t, const char *opts)
-{
-	tt_init(t, 4);
-	tt_passive(t, opts);
-	tt_set(t->s, UTCP_OPT_RACK, 0);
-}
-
-/* A listener, to be opened by hand. */
-static void
-listen_to(struct tt *t, int family)
-{
-	tt_init(t, family);
-	tt_listen(t);
-	t->p->stack_port = 80;
-}
-
 /* RFC 9293 section 3.8.6.2.1: no silly segment for a silly window. */
 static void
 window_of_less_than_a_segment_waits(void **state)
@@ -27,7 +9,7 @@ window_of_less_than_a_segment_waits(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, "mss 1460");
+	tt_open_plain(&t, "mss 1460");
 	tt_write(&t, 1460);
 	tt_expect(&t, "P. 1:1461(1460)");
 	tt_in(&t, ". 1:1(0) ack 1461 win 1000");
@@ -46,7 +28,7 @@ small_window_is_used_after_the_timeout(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, "mss 1460");
+	tt_open_plain(&t, "mss 1460");
 	tt_in(&t, ". 1:1(0) ack 1 win 1000");
 	tt_write(&t, 3000);
 	tt_expect_within(&t, 2 * SEC, ". 1:1001(1000)");
@@ -63,7 +45,7 @@ tiny_windows_get_half_window_segments(void **state)
 	struct tt t;
 
 	(void)state;
-	listen_to(&t, 4);
+	tt_listen_bare(&t, 4);
 	t.p->win = 1000;
 	tt_in(&t, "S 0:0(0) win 1000 <mss 1460>");
 	tt_expect(&t, "S. 0:0(0) ack 1");
@@ -82,7 +64,7 @@ fin_waits_for_window(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, "mss 1460");
+	tt_open_plain(&t, "mss 1460");
 	tt_in(&t, ". 1:1(0) ack 1 win 100");
 	tt_write(&t, 100);
 	assert_int_equal(utcp_shutdown(t.s, UTCP_SHUT_WR), 0);
@@ -103,7 +85,7 @@ zero_window_is_probed_for_minutes(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, "mss 1460");
+	tt_open_plain(&t, "mss 1460");
 	tt_in(&t, ". 1:1(0) ack 1 win 0");
 	tt_write(&t, 3000);
 	tt_none(&t);
@@ -133,7 +115,7 @@ unanswered_probes_end_it(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, "mss 1460");
+	tt_open_plain(&t, "mss 1460");
 	tt_set(t.s, UTCP_OPT_RETRIES, 3);
 	tt_in(&t, ". 1:1(0) ack 1 win 0");
 	tt_write(&t, 10);
@@ -152,7 +134,7 @@ shrunk_window_still_retransmits(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, "mss 1460");
+	tt_open_plain(&t, "mss 1460");
 	tt_write(&t, 2920);
 	tt_expect(&t, ". 1:1461(1460)");
 	tt_expect(&t, "P. 1461:2921(1460)");
@@ -171,7 +153,7 @@ frto_does_not_wait_for_what_cannot_leave(void **state)
 	struct tt t;
 
 	(void)state;
-	begin(&t, "mss 1460");
+	tt_open_plain(&t, "mss 1460");
 	tt_in(&t, ". 1:1(0) ack 1 win 4480");
 	tt_write(&t, 5 * 1460);
 	tt_expect(&t, ". 1:1461(1460)");
@@ -353,7 +335,7 @@ a_small_clamp_opens_again(void **state)
 	for (k = 0; k < sizeof(clamps) / sizeof(clamps[0]); k++) {
 		struct tt t;
 
-		begin(&t, TT_OPTS);
+		tt_open_plain(&t, TT_OPTS);
 		tt_set(t.s, UTCP_OPT_WINDOW_CLAMP, clamps[k]);
 		win = 65535;
 		for (seq = 1, i = 0; i < 200; i++) {

@@ -82,9 +82,7 @@ bytes_arrive_as_they_were_written(void **state)
 	size_t wrote = 0, got = 0;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	for (size_t i = 0; i < BYTES; i++)
 		buf[i] = pattern(i);
 	while (got < BYTES) {
@@ -123,9 +121,7 @@ sent_buffers_come_back_acknowledged(void **state)
 	int n;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = pattern(i);
 	for (size_t i = 0; i < 3; i++) {
@@ -171,9 +167,7 @@ error_is_told_once_by_read(void **state)
 	char b[8];
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_write(c, "xy", 2, 0), 2);
 	pair_pump(&p);
 	utcp_abort(c);
@@ -271,9 +265,7 @@ peeked_data_stays(void **state)
 	char b[8] = { 0 };
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_write(c, "abcdef", 6, 0), 6);
 	pair_pump(&p);
 	assert_int_equal(utcp_read(s, b, 4, UTCP_MSG_PEEK), 4);

@@ -10,9 +10,7 @@ both_sides_may_close_at_once(void **state)
 	utcp_sock_t *l, *c, *s;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	utcp_close(c);
 	utcp_close(s);
 	pair_run(&p, 300 * SEC);
@@ -36,9 +34,7 @@ destroy_returns_buffers_cancelled(void **state)
 	utcp_sock_t *l, *c, *s;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	x.buf.user = &x;
 	assert_int_equal(utcp_send(c, &x.buf, 0), 0);
 	pair_end(&p);
@@ -58,9 +54,7 @@ abort_resets_and_returns_buffers(void **state)
 	char b[8];
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	x.buf.user = &x;
 	assert_int_equal(utcp_send(c, &x.buf, 0), 0);
 	utcp_abort(c);
@@ -87,9 +81,7 @@ half_close_both_ways(void **state)
 	char b[8];
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_write(c, "q", 1, 0), 1);
 	assert_int_equal(utcp_shutdown(c, UTCP_SHUT_WR), 0);
 	assert_int_equal(utcp_write(c, "q", 1, 0), -EPIPE);
@@ -124,9 +116,7 @@ shut_for_reading_reads_on(void **state)
 	char b[8];
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_write(c, "before", 6, 0), 6);
 	pair_pump(&p);
 	assert_int_equal(utcp_shutdown(s, UTCP_SHUT_RD), 0);
@@ -158,9 +148,7 @@ close_with_unread_data_resets(void **state)
 	char b[8];
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_write(c, "unread", 6, 0), 6);
 	pair_pump(&p);
 	utcp_close(s);
@@ -178,9 +166,7 @@ linger_0_resets(void **state)
 	char b[8];
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_set(s, UTCP_OPT_LINGER, 0), 0);
 	utcp_close(s);
 	pair_pump(&p);
@@ -201,9 +187,7 @@ closed_connection_sends_what_was_written(void **state)
 	ssize_t n;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	for (size_t i = 0; i < BYTES; i++)
 		data[i] = pattern(i);
 	assert_int_equal(utcp_write(c, data, BYTES, 0), BYTES);

@@ -247,9 +247,7 @@ arguments_are_checked(void **state)
 	char b[4];
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	{
 		const struct misuse rows[] = {
 			SAYS(utcp_listen(l, -1), -EINVAL),
@@ -379,9 +377,7 @@ buffers_of_no_use_are_left_alone(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_write(c, mem, 1400, 0), 1400);
 	{
 		utcp_pkt_t nothing[2] = { none, good },

@@ -12,9 +12,7 @@ full_buffer_tells_when_there_is_room(void **state)
 	ssize_t n, all = 0;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_set(c, UTCP_OPT_SNDBUF, 10000), 0);
 	assert_int_equal(utcp_set(s, UTCP_OPT_RCVBUF, 4096), 0);
 	assert_int_equal(utcp_events(p.u[0], ev, 8), 1);
@@ -41,9 +39,7 @@ low_waters_hold_events_back(void **state)
 	utcp_sock_t *l, *c, *s;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_set(s, UTCP_OPT_RCVLOWAT, 1000), 0);
 	assert_int_equal(utcp_write(c, data, 999, 0), 999);
 	pair_run(&p, 50 * MSEC);
@@ -89,9 +85,7 @@ user_timeout_set_late_counts(void **state)
 	int64_t error;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	p.cut = true;
 	assert_int_equal(utcp_write(c, "lost", 4, 0), 4);
 	pair_run(&p, 20 * SEC); /* backed off beyond what follows */
@@ -180,9 +174,7 @@ some_options_are_for_before(void **state)
 	utcp_sock_t *l, *c, *s;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++) {
 		assert_int_equal(utcp_set(c, early[i], 0), -EISCONN);
 		assert_int_equal(utcp_set(s, early[i], 0), -EISCONN);
@@ -219,9 +211,7 @@ info_tells_what_happened(void **state)
 	utcp_sock_t *l, *c, *s;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_set(s, UTCP_OPT_RCVBUF, 200000), 0);
 	for (int k = 0; k < 20; k++) {
 		assert_int_equal(utcp_write(c, data, 5000, 0), 5000);

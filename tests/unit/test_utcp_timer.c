@@ -127,9 +127,7 @@ idle_stack_sleeps(void **state)
 	utcp_sock_t *l, *c, *s;
 
 	(void)state;
-	pair_init(&p, 4);
-	l = pair_listen(&p, 1, 80, 8);
-	pair_connect(&p, l, &c, &s);
+	pair_open(&p, &l, &c, &s);
 	assert_int_equal(utcp_write(c, "x", 1, 0), 1);
 	assert_true(utcp_next_ns(p.u[0]) <= utcp_now_ns(p.u[0]));
 	pair_run(&p, 500 * SEC);

@@ -166,6 +166,16 @@ pair_connect(struct pair *p, utcp_sock_t *listener, utcp_sock_t **c,
 	assert_true(utcp_poll(*c) & UTCP_OUT);
 }
 
+/* Two stacks, and a connection between them. */
+static inline void
+pair_open(struct pair *p, utcp_sock_t **listener, utcp_sock_t **c,
+	  utcp_sock_t **s)
+{
+	pair_init(p, 4);
+	*listener = pair_listen(p, 1, 80, 8);
+	pair_connect(p, *listener, c, s);
+}
+
 static inline unsigned int
 pair_state(const utcp_sock_t *s)
 {
