@@ -23,6 +23,13 @@ void utcp__ack_odd(utcp_sock_t *s, const struct utcp__seg_in *seg);
 /* A reset for a segment that is nobody's (section 3.10.7.1), rate limited. */
 void utcp__tcp_refuse(utcp_t *u, const struct utcp__seg_in *seg);
 
+/* ---- tcp_filter.c ------------------------------------------------------ */
+
+/* Whether pkt is an ACK and nothing else, and next, which came right behind it
+   in one batch, says all of it and more. */
+bool utcp__ack_surpassed(const utcp_pkt_t *pkt, const utcp_pkt_t *next,
+			 uint32_t l2_bytes);
+
 /* ---- a connection opens (tcp_open.c) ----------------------------------- */
 
 /* In SYN-SENT (RFC 9293 section 3.10.7.3). */

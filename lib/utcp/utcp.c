@@ -5,6 +5,7 @@
 #include "cc.h"
 #include "sock.h"
 #include "sockbuf.h"
+#include "tcp_input.h"
 #include "tcp_output.h"
 #include "tcp_syn.h"
 #include "udp.h"
@@ -355,6 +356,14 @@ utcp_input(utcp_t *u, const utcp_pkt_t *pkts, unsigned int n)
 		if (num > UTCP_PKT_PARTS_MAX) {
 			COUNT(u, IN_PKTS);
 			COUNT(u, DROP_HEADER);
+			continue;
+		}
+		if (i + 1 < n &&
+		    utcp__ack_surpassed(pkts + i, pkts + i + 1,
+					u->cfg.l2_bytes)) {
+			COUNT(u, IN_PKTS);
+			COUNT_N(u, IN_BYTES, pkts[i].len - u->cfg.l2_bytes);
+			COUNT(u, ACKS_FILTERED);
 			continue;
 		}
 		utcp__ip_input(u, pkts + i, num);

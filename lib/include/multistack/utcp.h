@@ -211,7 +211,8 @@ UTCP_EXTERN int utcp_output(utcp_t *u, utcp_pkt_t *pkts, unsigned int n);
 	X(DROP_RCVBUF, "drop_rcvbuf", "no room in a receive buffer")           \
 	X(DROP_NOMEM, "drop_nomem", "out of memory, or over max_bytes")        \
 	X(DROP_LIMIT, "drop_limit", "answers not sent: rate limited")          \
-	X(DROP_TIMEWAIT, "drop_timewait", "TIME-WAITs that left early")
+	X(DROP_TIMEWAIT, "drop_timewait", "TIME-WAITs that left early")        \
+	X(ACKS_FILTERED, "acks_filtered", "ACKs surpassed in their batch")
 
 enum utcp_counter {
 #define UTCP_COUNTER_ENUM(NAME, name, meaning) UTCP_CTR_##NAME,
