@@ -46,6 +46,10 @@ FREEBSD = (
     *("security/*", "opt_*.h", "crypto/*"),
 )
 
+UTCP_BELOW = tuple(
+    f"lib/utcp/{name}.h" for name in ("util", "mem", "timer", "table", "ip", "tcp")
+)
+
 # The first room whose pattern a file matches holds.
 ROOMS = (
     Room(
@@ -83,6 +87,12 @@ ROOMS = (
         FREEBSD,
         ("sys/core/*.h", "sys/os/freebsd/*.h", ABI),
         "the FreeBSD host includes the core, the ABI and FreeBSD's headers",
+    ),
+    Room(
+        UTCP_BELOW,
+        (*PURE_LIBC, "sys/types.h"),
+        (PUBLIC, *UTCP_BELOW),
+        "what the stack is made of does not know the stack",
     ),
     Room(
         ("lib/include/*", "lib/utcp/*"),

@@ -33,6 +33,8 @@ CASES = [
     ("lib/utcp/tcp_input.c", "#include <time.h>\n", "without I/O or clock"),
     ("lib/utcp/tcp_input.c", "#include <sys/socket.h>\n", "without I/O"),
     ("lib/utcp/tcp_input.c", "#include <stdio.h>\n", "without I/O"),
+    ("lib/utcp/tcp.h", '#include "ip.h"\n', ""),
+    ("lib/utcp/ip.h", '#include "stack.h"\n', "does not know the stack"),
     ("lib/include/multistack/mu.h", "#include <uv.h>\n", ""),
     ("lib/include/multistack/utcp.h", "#include <uv.h>\n", "without I/O"),
     ("lib/examples/a.c", "#include <multistack/port.h>\n", ""),
@@ -53,6 +55,8 @@ def tree(tmp_path: Path) -> Path:
         "sys/core/ms_core.h",
         "sys/os/user/ms_user.h",
         "lib/include/multistack/port.h",
+        "lib/utcp/ip.h",
+        "lib/utcp/stack.h",
     ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
