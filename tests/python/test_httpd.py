@@ -29,7 +29,7 @@ from httpd_server import (
     serve_all,
 )
 from netns import need
-from worlds import eventually
+from worlds import ROOT, eventually
 
 
 @pytest.fixture(scope="module", params=CARRIERS)
@@ -389,3 +389,14 @@ def test_folder_that_is_not_there_is_told(tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 1
     assert "No such file" in done.stderr
+
+
+def test_help_and_manual_name_the_same_options():
+    said = subprocess.run([httpd_path(), "--help"], capture_output=True, text=True)
+    named = set(re.findall(r"--([a-z][a-z-]+)", said.stdout))
+    manual = (ROOT / "lib/httpd/multistack-httpd.8").read_text()
+    items = "".join(line for line in manual.splitlines() if line.startswith(".It"))
+    described = set(re.findall(r" -([a-z]{2}[a-z-]*)", items))
+    assert named == described
+    source = (ROOT / "lib/httpd/main.c").read_text()
+    assert named == set(re.findall(r'^\t\{ "([a-z-]+)", ', source, re.M))
