@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ip.h: a packet that came (ip_input.c, ip_reass.c, icmp.c), a packet that
- * leaves (out.c, ctl.c), and their checksums (in_cksum.c).
+ * leaves (ip_output.c, ctl.c), and their checksums (in_cksum.c).
  */
 #ifndef UTCP_IP_H
 #define UTCP_IP_H
@@ -105,7 +105,7 @@ struct utcp__out {
 	uint64_t sum;	     /* of the payload */
 	bool odd;	     /* payload so far has an odd length */
 	bool offload;	     /* the checksum is the device's to finish */
-	/* a fragment, set by the caller before utcp__out_begin: only udp.c */
+	/* a fragment, set by the caller before utcp__out_begin: only udp_output.c */
 	bool frag, frag_more;
 	uint16_t frag_ofs; /* bytes of L4 before this one, a multiple of 8 */
 	uint32_t frag_id;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sockbuf.h: what the user wrote (sockbuf.c), what he may read (rcvbuf.c).
+ * sockbuf.h: what the user wrote (sndbuf.c), what he may read (rcvbuf.c).
  */
 #ifndef UTCP_SOCKBUF_H
 #define UTCP_SOCKBUF_H

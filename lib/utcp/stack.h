@@ -57,7 +57,7 @@ struct utcp_s {
 	/* the tuple whose hash tcp_open.c made last */
 	struct utcp__key tuple;
 	uint64_t tuple_hash;
-	/* tcp_syn.c, tcp_timewait.c, ip_reass.c, tcp_hosts.c have their own */
+	/* tcp_syn.c, tcp_timewait.c, ip_reass.c, tcp_hostcache.c have their own */
 	struct utcp__link syns[8];
 	struct utcp__timer syn_timer, tw_timer, reass_timer;
 	struct utcp__link timewaits;

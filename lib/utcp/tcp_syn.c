@@ -4,7 +4,7 @@
  * 3.10.7.2, and SYN-RECEIVED of 3.10.7.4).
  *
  * A half open connection is a small struct, or nothing at all, but a number in
- * the SYN-ACK (tcp_cookie.c), once there are too many of them. A socket is made
+ * the SYN-ACK (tcp_syncookie.c), once there are too many of them. A socket is made
  * when the handshake is complete, or by Fast Open (tcp_fastopen.c).
  */
 #include "sock.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tcp_syn.h: connections that have no socket yet (tcp_syn.c, tcp_cookie.c,
+ * tcp_syn.h: connections that have no socket yet (tcp_syn.c, tcp_syncookie.c,
  * tcp_fastopen.c) or any more (tcp_timewait.c), and what is known of their peers
- * (tcp_hosts.c).
+ * (tcp_hostcache.c).
  */
 #ifndef UTCP_TCP_SYN_H
 #define UTCP_TCP_SYN_H
@@ -64,7 +64,7 @@ void utcp__syn_open(utcp_sock_t *l, utcp_sock_t *s,
 void utcp__listen_syn(utcp_sock_t *listener, struct utcp__seg_in *seg,
 		      uint32_t iss);
 
-/* ---- SYN cookies (tcp_cookie.c) ---------------------------------------- */
+/* ---- SYN cookies (tcp_syncookie.c) ---------------------------------------- */
 
 /* A SYN-ACK with a cookie, for which nothing is kept. */
 void utcp__cookie_send(utcp_sock_t *l, const struct utcp__seg_in *seg,
@@ -120,7 +120,7 @@ void utcp__fastopen_synack(utcp_sock_t *s, const struct utcp__seg_in *seg);
    on (RFC 7413 section 4.1.3.1: and stay away from it for a while). */
 void utcp__fastopen_timeout(utcp_sock_t *s);
 
-/* ---- peers (tcp_hosts.c) ----------------------------------------------- */
+/* ---- peers (tcp_hostcache.c) ----------------------------------------------- */
 
 /* What is known of the peer; bounded, least recently used. */
 struct utcp__host {

@@ -53,7 +53,7 @@ struct utcp__busy {
 	struct utcp__link roused; /* u->roused: to be looked at */
 	struct utcp__link held;	  /* u->held: has borrowed blocks */
 
-	/* what the user wrote, oldest first (sockbuf.c) */
+	/* what the user wrote, oldest first (sndbuf.c) */
 	utcp_buf_t *sndq, *sndq_last;
 	utcp_buf_t *snd_cur;   /* where snd_nxt's data is; NULL: search */
 	struct utcp__eor *eor; /* ends of records not yet sent: the last, whose
@@ -72,8 +72,8 @@ struct utcp__busy {
 	uint32_t retrans_ts; /* timestamp clock at the first retransmission */
 	uint64_t reduced_ns; /* the window was, last, because of loss */
 	uint32_t again_ssthresh; /* for recovery's end; 0 */
-	uint32_t told_seq;   /* an ICMP said told_mtu of this; it waits */
-	uint16_t told_mtu;   /* 0: none waits */
+	uint32_t told_seq;	 /* an ICMP said told_mtu of this; it waits */
+	uint16_t told_mtu;	 /* 0: none waits */
 	uint64_t rack_sent_ns;
 	uint16_t rack_order, sent_order;
 	uint64_t delivered_ns, first_sent_ns; /* delivery rate */

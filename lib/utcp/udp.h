@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * udp.h: UDP: what comes (udp.c), the calls (udp_sock.c), what leaves
+ * udp.h: UDP: what comes (udp_input.c), the calls (udp_sock.c), what leaves
  * (udp_output.c). First what the rest of the stack calls.
  */
 #ifndef UTCP_UDP_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * udp_sock.c: the calls on UDP sockets, but for receiving (udp.c).
+ * udp_sock.c: the calls on UDP sockets, but for receiving (udp_input.c).
  */
 #include "sock.h"
 #include "tcp_output.h"

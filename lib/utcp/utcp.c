@@ -358,9 +358,8 @@ utcp_input(utcp_t *u, const utcp_pkt_t *pkts, unsigned int n)
 			COUNT(u, DROP_HEADER);
 			continue;
 		}
-		if (i + 1 < n &&
-		    utcp__ack_surpassed(pkts + i, pkts + i + 1,
-					u->cfg.l2_bytes)) {
+		if (i + 1 < n && utcp__ack_surpassed(pkts + i, pkts + i + 1,
+						     u->cfg.l2_bytes)) {
 			COUNT(u, IN_PKTS);
 			COUNT_N(u, IN_BYTES, pkts[i].len - u->cfg.l2_bytes);
 			COUNT(u, ACKS_FILTERED);

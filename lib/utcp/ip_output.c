@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * out.c: writes a packet into the caller's buffers: headers into the first,
+ * ip_output.c: writes a packet into the caller's buffers: headers into the first,
  * payload over as many as it takes, copied and summed in one pass.
  */
 #include "stack.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * udp.c: datagrams in (RFC 768). udp_sock.c has the calls, udp_output.c sends.
+ * udp_input.c: datagrams in (RFC 768). udp_sock.c has the calls, udp_output.c sends.
  *
  * What came is queued by reference as long as its packet's memory is lent to
  * the stack, and copied by utcp_retain() if nobody has read it until then. What

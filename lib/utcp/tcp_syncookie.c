@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tcp_cookie.c: SYN cookies (RFC 4987 section 3.6): when there is no room for
+ * tcp_syncookie.c: SYN cookies (RFC 4987 section 3.6): when there is no room for
  * half open connections, all that is known of one goes into the SYN-ACK's
  * sequence number, and into its timestamp if there is one:
  *

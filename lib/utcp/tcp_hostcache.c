@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tcp_hosts.c: what is known of peers, over connections (RFC 9040). So many
+ * tcp_hostcache.c: what is known of peers, over connections (RFC 9040). So many
  * and no more: the least recently asked for makes room.
  */
 #include "tcp_syn.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sockbuf.c: what the user wrote: a list of buffers, the caller's own ones
+ * sndbuf.c: what the user wrote: a list of buffers, the caller's own ones
  * (utcp_send) and blocks of ours that utcp_write copies into. They stay until
  * they are acknowledged; a retransmission reads them again.
  */
