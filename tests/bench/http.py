@@ -99,6 +99,19 @@ def _us(text: str) -> float:
     return float(number) * {"us": 1, "ms": 1e3, "s": 1e6}[text[len(number) :]]
 
 
+def understand(said: str) -> Wrk | None:
+    """None: it failed, or the server did."""
+    found = _WRK.search(said)
+    if not found or "Non-2xx" in said:
+        return None
+    return Wrk(
+        int(found["requests"]),
+        float(found["rate"]),
+        _us(found["half"]),
+        _us(found["most"]),
+    )
+
+
 @dataclass(frozen=True)
 class Sample:
     """Of one run, or the median of several. UNITS says what each is."""
@@ -239,15 +252,10 @@ class Http:
             f"http://{line.address}:{line.port}/{kb}.html",
             timeout=seconds + 20,
         ).stdout
-        found = _WRK.search(said)
-        if not found or "Non-2xx" in said:
+        run = understand(said)
+        if not run:
             raise BenchError(f"{line.name}, {kb} KB: {said.strip()}")
-        return Wrk(
-            int(found["requests"]),
-            float(found["rate"]),
-            _us(found["half"]),
-            _us(found["most"]),
-        )
+        return run
 
 
 def _children(pid: int) -> list[int]:
