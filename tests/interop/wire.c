@@ -19,7 +19,8 @@
 #define TUN_F_USO6 0x40
 #endif
 
-#define RX_PKTS 64 /* in one round */
+#define RX_PKTS 64	/* in one round */
+#define RX_ELEMENTS 256 /* of one batch: of any packet's parts, and more */
 #define PKT_MAX 65600
 #define RX_GAP 64 /* between buffers: who reads past one reads rubbish */
 #define TX_BUFS 512
@@ -125,7 +126,7 @@ wire_open(struct wire *w, utcp_t *u, const struct wire_options *opt)
 	rx_bytes *= opt->buf_bytes + RX_GAP;
 	w->rx = must(malloc(RX_PKTS * rx_bytes));
 	memset(w->rx, 0xee, RX_PKTS * rx_bytes);
-	w->rx_pkts = must(calloc(UTCP_PKT_PARTS_MAX, sizeof(utcp_pkt_t)));
+	w->rx_pkts = must(calloc(RX_ELEMENTS, sizeof(utcp_pkt_t)));
 	w->tx = must(malloc(TX_BUFS * TX_BYTES));
 	w->tx_pkts = must(calloc(TX_BUFS, sizeof(utcp_pkt_t)));
 	w->in = impair_create(opt->seed * 2);
@@ -150,7 +151,16 @@ wire_close(struct wire *w)
 
 /* ---- in ------------------------------------------------------------------------------ */
 
-/* Parts of at most buf_bytes, which are in memory from `at` on, `step` apart. */
+static void
+feed_batch(struct wire *w)
+{
+	if (w->rx_num)
+		utcp_input(w->u, w->rx_pkts, w->rx_num);
+	w->rx_num = 0;
+}
+
+/* Adds a packet to the batch: parts of at most buf_bytes, which are in memory
+   from `at` on, `step` apart. */
 static void
 feed(struct wire *w, uint8_t *at, uint32_t step, const utcp_pkt_t *meta,
      uint32_t len)
@@ -159,8 +169,10 @@ feed(struct wire *w, uint8_t *at, uint32_t step, const utcp_pkt_t *meta,
 	uint32_t left = len;
 	unsigned int n = 0;
 
+	if (w->rx_num + UTCP_PKT_PARTS_MAX > RX_ELEMENTS)
+		feed_batch(w);
 	for (; left; n++, at += step) {
-		utcp_pkt_t *p = &w->rx_pkts[n];
+		utcp_pkt_t *p = &w->rx_pkts[w->rx_num++];
 
 		if (n == 0)
 			*p = *meta;
@@ -174,8 +186,6 @@ feed(struct wire *w, uint8_t *at, uint32_t step, const utcp_pkt_t *meta,
 		iov[n] = (struct iovec){ p->data, p->len };
 	}
 	capture(w, iov, (int)n, len);
-	if (n)
-		utcp_input(w->u, w->rx_pkts, n);
 }
 
 static void
@@ -268,6 +278,7 @@ wire_input(struct wire *w)
 			feed(w, at, step, &meta, (uint32_t)len);
 	}
 	feed_arrived(w);
+	feed_batch(w);
 	return n;
 }
 

@@ -30,7 +30,8 @@ struct wire {
 	int pcap_fd;
 	uint8_t *rx, *tx;
 	utcp_pkt_t *rx_pkts, *tx_pkts;
-	struct frame *lent; /* given to the stack until utcp_retain */
+	unsigned int rx_num; /* elements not yet taken in */
+	struct frame *lent;  /* given to the stack until utcp_retain */
 };
 
 /* Ends the program, with words, if it cannot be had. */
