@@ -3,12 +3,12 @@
  * stack.h: the stack, and what passes between its rooms.
  *
  *	packets in   ip_input -> tcp_input -> tcp_ack (what was sent)
- *	                      |            -> sockbuf (what came)
+ *	                      |            -> tcp_data, rcvbuf (what came)
  *	                      |-> tcp_syn, tcp_timewait (no socket yet, any more)
  *	                      |-> udp, icmp
  *	time         timer -> tcp_timer -> the rooms below
- *	packets out  utcp_output -> tcp_output -> out (buffers of the caller)
- *	calls        sock, sockbuf, sockopt
+ *	packets out  utcp_output -> tcp_output -> ip_output (caller's buffers)
+ *	calls        sock, sock_name, sndbuf, rcvbuf, sockopt
  *
  * Rules. The stack's time is u->now_ns and nobody's else. All memory comes from
  * utcp__alloc or a pool, and is accounted. Nothing is sent but from
