@@ -95,7 +95,8 @@ queue(utcp_udp_t *s, const struct utcp__in *in)
 	uint32_t cost = (uint32_t)sizeof(struct udp_rx) + len;
 	struct udp_rx *r;
 
-	if (s->rx_bytes + cost > s->rcvbuf) {
+	/* One is taken in any case: a small buffer is no deaf socket. */
+	if (s->rx_bytes > 0 && s->rx_bytes + cost > s->rcvbuf) {
 		COUNT(u, DROP_RCVBUF);
 		return;
 	}

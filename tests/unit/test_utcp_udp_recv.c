@@ -95,6 +95,24 @@ the_receive_queue_is_bounded(void **state)
 }
 
 static void
+the_least_buffer_holds_one(void **state)
+{
+	struct ctx *c = *state;
+	utcp_dgram_t r;
+
+	assert_int_equal(utcp_udp_set(c->s, UTCP_OPT_RCVBUF, 1), 0);
+	mk_udp(&m, 4, 53, PORT, 1400, 3);
+	for (int i = 0; i < 3; i++) {
+		give_mk(c->u, &m);
+		give_mk(c->u, &m);
+		assert_int_equal(ctr(c->u, UTCP_CTR_DROP_RCVBUF), i + 1);
+		assert_int_equal(utcp_udp_recv(c->s, &r, 1), 1);
+		assert_true(data_right(r.data, r.len, 3));
+		assert_int_equal(utcp_udp_recv(c->s, &r, 1), -EAGAIN);
+	}
+}
+
+static void
 the_stack_as_a_whole_is_bounded(void **state)
 {
 	struct ctx *c = *state;
@@ -484,6 +502,7 @@ main(void)
 		T(views_are_borrowed_until_retain),
 		T(a_batch_stays_while_it_is_read),
 		T(the_receive_queue_is_bounded),
+		T(the_least_buffer_holds_one),
 		T(the_stack_as_a_whole_is_bounded),
 		T(events_tell_what_is_new),
 		T(a_closed_port_is_told),

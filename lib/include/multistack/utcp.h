@@ -564,7 +564,8 @@ UTCP_EXTERN int utcp_udp_getsockname(const utcp_udp_t *s, utcp_addr_t *addr);
 UTCP_EXTERN int utcp_udp_getpeername(const utcp_udp_t *s, utcp_addr_t *addr);
 UTCP_EXTERN void utcp_udp_set_user(utcp_udp_t *s, void *user);
 UTCP_EXTERN void *utcp_udp_user(const utcp_udp_t *s);
-/* UTCP_OPT_SNDBUF, RCVBUF (0: 1 MiB), DSCP (where dgram.tos has none), TTL,
+/* UTCP_OPT_SNDBUF, RCVBUF (0: 1 MiB; both hold one datagram, however small they
+   are), DSCP (where dgram.tos has none), TTL,
    V6ONLY, ERROR, and PMTUD, which is 1 at first: 0: IPv4 without DF; 1: what is
    longer than the path takes goes in fragments; 2: it is refused, -EMSGSIZE,
    and a connected socket is told so by UTCP_ERR when the path gets narrower.
