@@ -130,6 +130,11 @@ wild_read(struct wild *x)
 
 	if (x->id == 0)
 		x->id = conn_id(x->s, &x->first);
+	/* Accepted when it was reset already, it has no name. */
+	if (x->id == 0) {
+		(void)utcp_read(x->s, buf, sizeof(buf), 0);
+		return;
+	}
 	if (rng_chance(r, 0.3)) {
 		num = utcp_views(x->s, v, 4);
 		if (num <= 0)
