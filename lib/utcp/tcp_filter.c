@@ -10,8 +10,6 @@
  * 3168), SACK or any other option. So do duplicate ACKs. If the later one turns
  * out bad, the earlier one is lost as it might have been on its way.
  */
-#include "ip.h"
-#include "tcp.h"
 #include "tcp_input.h"
 
 #define TS_OPTION 0x0101080au /* NOP, NOP, kind 8, length 10 */
