@@ -85,6 +85,16 @@ field_of(const char *name, size_t len)
 	return FIELD_NONE;
 }
 
+/* For a value without its NUL. Where there is none, one that is empty does not
+   fit either. */
+static size_t
+value_room(const struct request *q)
+{
+	size_t left = sizeof q->text - q->text_len;
+
+	return left ? left - 1 : 0;
+}
+
 /* The field again: both lines are one list (section 5.3). What must not be a
    list is no valid value then, and is treated so. */
 static int
@@ -93,7 +103,7 @@ combine(struct request *q, enum field f)
 	const char *old = q->text + q->value[f];
 	size_t n = strlen(old);
 
-	if (n + 2 > sizeof q->text - q->text_len)
+	if (n + 1 > value_room(q))
 		return refuse(q, 431);
 	q->value[f] = q->text_len;
 	memcpy(q->text + q->text_len, old, n);
@@ -117,6 +127,8 @@ on_header_field_complete(llhttp_t *p)
 	q->field = (uint8_t)f;
 	if (f == FIELD_NONE)
 		return 0;
+	if (q->text_len == sizeof q->text)
+		return refuse(q, 431);
 	if (q->value[f])
 		/* Two Hosts are a lie (RFC 9112 section 3.2). */
 		return f == FIELD_HOST ? refuse(q, 400) : combine(q, f);
@@ -141,7 +153,7 @@ on_header_value(llhttp_t *p, const char *at, size_t len)
 		return refuse(q, 400);
 	if (q->field == FIELD_NONE)
 		return 0;
-	if (len > sizeof q->text - 1 - q->text_len)
+	if (len > value_room(q))
 		return refuse(q, 431);
 	memcpy(q->text + q->text_len, at, len);
 	q->text_len = (uint16_t)(q->text_len + len);

@@ -469,6 +469,11 @@ def httpd_programs() -> dict[str, bytes]:
         "long": get("/" + "n" * 700) + get("/"),
         "many": get("/a") * 150,
     }
+    # The room for values is filled to the brim, and then more comes.
+    for brim in range(1529, 1535):
+        full = "Range: " + "x" * brim
+        found[f"brim-{brim}"] = get("/", full, "If-Match: " + "y" * 5000)
+        found[f"brim-empty-{brim}"] = get("/", full, "If-Match:", "If-Range:")
     return {name: bytes([3, 17, 40, 90]) + text for name, text in found.items()}
 
 

@@ -126,6 +126,16 @@ def test_message_is_refused(server, raw, status):
     assert statuses(server, more) == [status]
 
 
+@pytest.mark.parametrize("brim", range(1529, 1535))
+@pytest.mark.parametrize("more", ["If-Match: " + "y" * 5000, "If-Match:"])
+def test_values_to_the_brim_and_more(server, brim, more):
+    """Host takes 3 of the 1536 bytes; each value has an end of its own."""
+    raw = request("/", "Range: " + "x" * brim, more)
+    fits = more == "If-Match:" and brim < 1532
+    assert statuses(server, raw) == [412 if fits else 431]
+    assert server.get("/").status == 200
+
+
 def test_refusal_says_that_it_closes(server):
     client = server.say(request("/", "Content-Length: x"))
     assert client.answer().fields["connection"] == "close"
