@@ -170,11 +170,14 @@ static int
 do_write(struct peer *p, const struct words *ws)
 {
 	struct conn *c = conn_find(p, word(ws, 1));
+	const char *how = word(ws, 3);
 
 	if (c == NULL)
 		return -ENOENT;
 	return (int)conn_write(c, strtoull(word(ws, 2), NULL, 10),
-			       strcmp(word(ws, 3), "more") ? 0 : UTCP_MSG_MORE);
+			       !strcmp(how, "more")  ? UTCP_MSG_MORE
+			       : !strcmp(how, "eor") ? UTCP_MSG_EOR
+						     : 0);
 }
 
 static int

@@ -57,6 +57,18 @@ def test_nagle_waits_for_the_acknowledgement(bench: Bench, watch: Watch) -> None
     assert sizes(watch) == [10, 20]
 
 
+def test_the_end_of_a_record_is_the_end_of_a_segment(
+    bench: Bench, watch: Watch
+) -> None:
+    """UTCP_MSG_EOR: nothing behind it is merged into its segment."""
+    peer = bench.peer("--in", "delay=300ms")
+    sock, name = held(bench, peer)
+    for how in ("", "", "eor", ""):
+        peer.do("write", name, 10, how)
+    recv_pattern(sock, 40)
+    assert sizes(watch) == [10, 20, 10]
+
+
 def test_nodelay_does_not(bench: Bench, watch: Watch) -> None:
     peer = bench.peer("--in", "delay=500ms")
     sock, name = held(bench, peer, "server", 4, "nodelay=1")
