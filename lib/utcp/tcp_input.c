@@ -8,7 +8,6 @@
  *	3.10.7.4 the others	here: sequence number, RST, SYN, ACK; data and
  *				FIN in tcp_data.c; TIME-WAIT in tcp_timewait.c
  */
-#include "cc.h"
 #include "sock.h"
 #include "tcp_input.h"
 #include "tcp_loss.h"
