@@ -272,15 +272,14 @@ apply(utcp_sock_t *s, int opt, int64_t value)
 	case UTCP_OPT_CORK:
 	case UTCP_OPT_NODELAY:
 		/* What was held back leaves. */
-		if ((opt == UTCP_OPT_NODELAY) == (value != 0) && is_conn(s) &&
-		    !s->fastopen_syn) {
+		if ((opt == UTCP_OPT_NODELAY) == (value != 0) && is_conn(s)) {
 			s->push = true;
 			utcp__want_output(s);
 		}
 		break;
 	case UTCP_OPT_PACING:
 	case UTCP_OPT_MAX_PACING_RATE:
-		if (is_conn(s) && !s->fastopen_syn)
+		if (is_conn(s))
 			utcp__want_output(s);
 		break;
 	case UTCP_OPT_QUICKACK:

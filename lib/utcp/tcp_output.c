@@ -89,12 +89,8 @@ send_syn(utcp_sock_t *s, struct utcp__out *o)
 {
 	int err;
 
-	if (s->fastopen_syn && s->state == UTCP_SYN_SENT) {
-		/* The SYN takes the first data along. */
-		if (!s->end_ofs && !s->fin_wanted)
-			return HOLD_NAGLE;
-		s->fastopen_syn = false;
-	}
+	if (s->fastopen_syn)
+		return HOLD_NAGLE; /* it takes the first data along */
 	if (s->snd_nxt == s->iss || s->syn_owed) {
 		if (s->snd_nxt == s->iss)
 			s->busy->progress_ns = s->u->now_ns;
