@@ -80,9 +80,11 @@ class Clients:
 
 
 @pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
-def test_ten_thousand_clients_at_once(bench: Bench, family: int) -> None:
+@pytest.mark.parametrize("link", ["clean", "bad"] if FULL else ["clean"])
+def test_ten_thousand_clients_at_once(bench: Bench, link: str, family: int) -> None:
     """All open, all are answered twice, all close: in order, and to the byte."""
-    peer = bench.peer()
+    bad = "loss=0.03,reorder=0.05,late=2ms,dup=0.02"
+    peer = bench.peer(*(["--in", bad, "--out", bad] if link == "bad" else []))
     peer.listen(family, 7000, "echo", "backlog=65535", "quiet")
     clients = Clients(bench, family, CLIENTS)
     try:
