@@ -222,9 +222,9 @@ class Http:
     def measure(self, line: Line, process: Process, kb: int, keep: bool) -> Sample:
         """Two runs of wrk: tracing would cost the first one something."""
         core = int(self.s.core(1))
-        before = _cpu_ns(process.pid, core)
+        before = cpu_ns([process.pid], core)
         run = self._wrk(line, kb, keep, self.seconds)
-        used_ns = (_cpu_ns(process.pid, core) - before) / run.requests
+        used_ns = (cpu_ns([process.pid], core) - before) / run.requests
         own_ns = used_ns + (0 if self.untraced else self._moved_ns(line, kb, keep))
         return Sample(run.per_s, 1e9 / used_ns, 1e9 / own_ns, run.half_us, run.most_us)
 
@@ -278,9 +278,10 @@ def _ksoftirqd(core: int) -> int:
     raise BenchError(f"no ksoftirqd/{core}")
 
 
-def _cpu_ns(pid: int, core: int) -> int:
-    """Of a server with its children, and of soft interrupts on its core."""
-    return sum(map(_ran_ns, [pid, *_children(pid), _ksoftirqd(core)]))
+def cpu_ns(pids: list[int], core: int) -> int:
+    """Of processes with their children, and of soft interrupts on their core."""
+    all_ = [_ksoftirqd(core), *pids, *(c for p in pids for c in _children(p))]
+    return sum(map(_ran_ns, all_))
 
 
 UTCP_XDP = Line("UTCP on XDP, no offloads", Http.xdp, SERVER4, PORT, False)
