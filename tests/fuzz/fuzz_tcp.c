@@ -393,11 +393,10 @@ begin_side(struct world *w, struct fuzz_in *in, unsigned int nr, uint8_t how)
 	if ((how & 16) != 0)
 		cfg.max_timewait = 1;
 	cfg.l2_bytes = w->l2_bytes;
-	if ((how & 64) != 0) {
+	cfg.gso_max_bytes = 9000; /* offloads may come later */
+	if ((how & 64) != 0)
 		cfg.offloads = UTCP_OFFLOAD_CSUM | UTCP_OFFLOAD_GSO_TCP |
 			       UTCP_OFFLOAD_GSO_UDP;
-		cfg.gso_max_bytes = 9000;
-	}
 	if ((how & 128) != 0)
 		more_config(in, s, &cfg);
 	cfg.now_ns = w->now_ns + s->clock_ns;
