@@ -188,8 +188,7 @@ struct request {
 	bool keep_alive;
 	char last;	  /* byte of the feed before */
 	const char *from; /* this feed */
-	uint8_t method;
-	uint8_t field; /* enum field, whose value comes */
+	uint8_t field;	  /* enum field, whose value comes */
 	uint8_t name_len;
 	uint16_t target_len;
 	uint16_t text_len;

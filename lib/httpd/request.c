@@ -31,7 +31,6 @@ on_url(llhttp_t *p, const char *at, size_t len)
 	struct request *q = of(p);
 	size_t all = q->target_len + len;
 
-	q->method = p->method;
 	if (all > TARGET_BYTES)
 		return refuse(q, 414);
 	if (all > sizeof q->small && q->target == q->small) {

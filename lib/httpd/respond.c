@@ -65,7 +65,7 @@ goes_on(const struct request *q)
 static bool
 is_head(const struct request *q)
 {
-	return q && q->method == HTTP_HEAD;
+	return q && q->parser.method == HTTP_HEAD;
 }
 
 static void
@@ -461,7 +461,7 @@ respond(struct conn *c, const struct request *q)
 	bool slash;
 
 	c->srv->requests++;
-	if (!status && q->method != HTTP_GET && !is_head(q))
+	if (!status && q->parser.method != HTTP_GET && !is_head(q))
 		status = 405;
 	if (!status)
 		status = target_path(q->target, q->target_len, path, &slash);
