@@ -105,10 +105,10 @@ def test_ten_thousand_clients_at_once(bench: Bench, link: str, family: int) -> N
     finally:
         clients.close()
     info = peer.until(
-        lambda: (i := peer.info("server"))["ended"] == CLIENTS and i, "the ends"
+        lambda: (i := peer.info("server"))["ended"] == CLIENTS and i, "the ends", 60
     )
     assert (info["accepted"], info["failed"], info["sum_bad"]) == (CLIENTS, 0, 0)
-    peer.until(lambda: peer.do("usage")["socks"] == 1, "no connection left")
+    peer.until(lambda: peer.do("usage")["socks"] == 1, "no connection left", 60)
     assert peer.do("usage")["buffered_bytes"] == 0
 
 
