@@ -299,7 +299,7 @@ utcp__sock_accepted(utcp_sock_t *listener, const struct utcp__key *k)
 	if (e)
 		utcp__replace_ent(u, e, &s->ent);
 	else
-		(void)utcp__link_ent(u, &s->ent); /* it is free: see above */
+		utcp__link_ent(u, &s->ent);
 	utcp__conn_init(s);
 	return s;
 }

@@ -143,7 +143,6 @@ int
 utcp_connect(utcp_sock_t *s, const utcp_addr_t *peer)
 {
 	struct utcp__key k = { .proto = PROTO_TCP };
-	bool chosen;
 	utcp_addr_t a;
 	uint32_t iss = 0;
 	int r, reused;
@@ -163,19 +162,11 @@ utcp_connect(utcp_sock_t *s, const utcp_addr_t *peer)
 	r = source_addr(s, &k);
 	if (r)
 		return r;
-	chosen = !s->port;
 	reused = take_tuple(s, &k, &iss);
 	if (reused < 0)
 		return reused;
 	s->ent.key = k;
-	r = utcp__link_ent(s->u, &s->ent);
-	if (r) {
-		if (chosen) {
-			utcp__port_put(s->port);
-			s->port = NULL;
-		}
-		return r;
-	}
+	utcp__link_ent(s->u, &s->ent);
 	/* RFC 9293 section 3.9.1.1 (MUST-42): others may listen there. */
 	if (s->bound)
 		s->port->bound_alone = s->bound = false;

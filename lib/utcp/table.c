@@ -177,15 +177,13 @@ grow(utcp_t *u)
 	t->mask = (uint32_t)(num - 1);
 }
 
-int
+void
 utcp__link_ent(utcp_t *u, struct utcp__ent *e)
 {
 	struct utcp__ent **b;
 
-	UTCP_ASSERT(!e->linked);
 	e->hash = key_hash(u, &e->key);
-	if (find(u, &e->key, e->hash))
-		return -EADDRINUSE;
+	UTCP_ASSERT(!e->linked && !find(u, &e->key, e->hash));
 	*lately(u, &e->key) = e;
 	grow(u);
 	move_some(u);
@@ -194,7 +192,6 @@ utcp__link_ent(utcp_t *u, struct utcp__ent *e)
 	*b = e;
 	e->linked = true;
 	u->table.count++;
-	return 0;
 }
 
 static struct utcp__ent **

@@ -71,8 +71,8 @@ int utcp__table_init(utcp_t *u);
 void utcp__table_deinit(utcp_t *u);
 /* NULL if there is none. */
 struct utcp__ent *utcp__find(utcp_t *u, const struct utcp__key *k);
-/* e->key is set; -EADDRINUSE, -ENOMEM. */
-int utcp__link_ent(utcp_t *u, struct utcp__ent *e);
+/* e->key is set, and nobody stands there. */
+void utcp__link_ent(utcp_t *u, struct utcp__ent *e);
 void utcp__unlink_ent(utcp_t *u, struct utcp__ent *e);
 /* Puts `to` in the place of `from` (the same key). */
 void utcp__replace_ent(utcp_t *u, struct utcp__ent *from, struct utcp__ent *to);

@@ -318,11 +318,7 @@ syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
 	}
 	syn->ent.kind = UTCP__SYN;
 	syn->ent.key = seg->in->key;
-	if (utcp__link_ent(u, &syn->ent) < 0) {
-		COUNT(u, DROP_NOMEM);
-		utcp__pool_put(u, UTCP__POOL_SYN, syn);
-		return;
-	}
+	utcp__link_ent(u, &syn->ent);
 	syn->listener = l;
 	link_append(&l->listen->syns, &syn->of_listener);
 	l->listen->num_syns++;

@@ -25,7 +25,7 @@ holds_many_while_it_grows(void **state)
 	assert_int_equal(utcp_create(&u, NULL), 0);
 	for (uint32_t i = 0; i < NUM; i++) {
 		e[i].key = key_of(i);
-		assert_int_equal(utcp__link_ent(u, &e[i]), 0);
+		utcp__link_ent(u, &e[i]);
 		/* Some earlier one and this one, at every size. */
 		k = key_of(i / 2);
 		assert_ptr_equal(utcp__find(u, &k), &e[i / 2]);
@@ -59,7 +59,7 @@ growth_moves_a_few_at_a_time(void **state)
 	assert_int_equal(utcp_create(&u, NULL), 0);
 	for (uint32_t i = 0; i < NUM; i++) {
 		e[i].key = key_of(i);
-		assert_int_equal(utcp__link_ent(u, &e[i]), 0);
+		utcp__link_ent(u, &e[i]);
 	}
 	assert_non_null(u->table.old);
 	assert_true(u->table.moved <= 8);
@@ -69,7 +69,7 @@ growth_moves_a_few_at_a_time(void **state)
 }
 
 static void
-one_key_stands_once(void **state)
+one_takes_the_place_of_another(void **state)
 {
 	struct utcp__ent a = { 0 }, b = { 0 };
 	utcp_t *u;
@@ -77,8 +77,7 @@ one_key_stands_once(void **state)
 	(void)state;
 	assert_int_equal(utcp_create(&u, NULL), 0);
 	a.key = b.key = key_of(5);
-	assert_int_equal(utcp__link_ent(u, &a), 0);
-	assert_int_equal(utcp__link_ent(u, &b), -EADDRINUSE);
+	utcp__link_ent(u, &a);
 	assert_ptr_equal(utcp__find(u, &a.key), &a);
 	utcp__replace_ent(u, &a, &b);
 	assert_false(a.linked);
@@ -236,6 +235,34 @@ ephemeral_ports_differ_and_run_out(void **state)
 	utcp_destroy(u);
 }
 
+/* A listener's port that only its connections have still is anyone's, towards
+   others. */
+static void
+port_outlives_its_listener_for_all(void **state)
+{
+	enum { PORT = 20000 };
+	utcp_addr_t to = pair_addr(4, 9, 80), a;
+	utcp_sock_t *l, *c, *s, *x;
+	unsigned int n = 0;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 4);
+	l = pair_listen(&p, 1, PORT, 8);
+	pair_connect(&p, l, &c, &s);
+	utcp_close(l);
+	for (;;) {
+		assert_int_equal(utcp_open(p.u[1], 4, &x), 0);
+		if (utcp_connect(x, &to) != -EINPROGRESS)
+			break;
+		assert_int_equal(utcp_getsockname(x, &a), 0);
+		n += get16(&a.port_be) == PORT;
+	}
+	assert_int_equal(n, 1);
+	utcp_abort(s);
+	pair_end(&p);
+}
+
 static void
 ports_are_not_guessed_from_the_last(void **state)
 {
@@ -322,21 +349,27 @@ outside_has_its_say(void **state)
 	assert_int_equal(utcp_open(p.u[0], 4, &s), 0);
 	assert_int_equal(utcp_bind(s, &to), -EACCES);
 	assert_int_equal(utcp_connect(s, &to), -EACCES);
-	/* None left: what is there is shared. */
+	/* None left: what is there is shared, by those of the same address. */
 	o.refuse = 0;
+	a = pair_addr(6, 1, 0);
+	assert_int_equal(utcp_address(p.u[0], &a, 1), 0);
+	to = pair_addr(6, 2, 80);
+	assert_int_equal(utcp_open(p.u[0], 6, &t), 0);
+	assert_int_equal(utcp_connect(t, &to), -EINPROGRESS);
+	to = pair_addr(4, 2, 80);
 	assert_int_equal(utcp_connect(s, &to), -EINPROGRESS);
 	o.refuse = -EADDRINUSE;
 	to = pair_addr(4, 3, 80);
 	assert_int_equal(utcp_open(p.u[0], 4, &t), 0);
 	assert_int_equal(utcp_connect(t, &to), -EINPROGRESS);
 	assert_int_equal(utcp_getsockname(t, &a), 0);
-	assert_int_equal(get16(&a.port_be), 40001);
+	assert_int_equal(get16(&a.port_be), 40002);
 	assert_int_equal(utcp_open(p.u[0], 4, &t), 0);
 	assert_int_equal(utcp_connect(t, &to), -EADDRNOTAVAIL);
 	o.refuse = 0;
 	assert_int_equal(utcp_bind(t, &any), 0);
 	assert_int_equal(utcp_getsockname(t, &a), 0);
-	assert_int_equal(get16(&a.port_be), 40002);
+	assert_int_equal(get16(&a.port_be), 40003);
 	pair_end(&p);
 	assert_int_equal(o.claims, o.unclaims);
 }
@@ -347,11 +380,12 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(holds_many_while_it_grows),
 		cmocka_unit_test(growth_moves_a_few_at_a_time),
-		cmocka_unit_test(one_key_stands_once),
+		cmocka_unit_test(one_takes_the_place_of_another),
 		cmocka_unit_test(exact_address_beats_wildcard),
 		cmocka_unit_test(conflicting_binds_are_refused),
 		cmocka_unit_test(port_of_connections_can_be_bound_again),
 		cmocka_unit_test(ephemeral_ports_differ_and_run_out),
+		cmocka_unit_test(port_outlives_its_listener_for_all),
 		cmocka_unit_test(ports_are_not_guessed_from_the_last),
 		cmocka_unit_test(outside_has_its_say),
 	};
