@@ -215,6 +215,25 @@ half_open(const struct ctx *c)
 	return usage.syns;
 }
 
+/* It is over on both sides, and only waits (TIME-WAIT). */
+static void
+what_is_over_does_not_care(void **state)
+{
+	struct ctx *c = *state;
+	utcp_usage_t usage;
+
+	establish(c, 4);
+	give_tcp(c, 0x10, 1001, c->nxt);
+	assert_int_equal(utcp_shutdown(c->s, UTCP_SHUT_WR), 0);
+	assert_int_equal(drain(c), 1);
+	give_tcp(c, 0x11, 1001, c->nxt + 1);
+	drain(c);
+	give_error(c, 3, 3, c->nxt);
+	assert_int_equal(ctr(c->u, UTCP_CTR_DROP_STATE), 1);
+	utcp_usage(c->u, &usage);
+	assert_int_equal(usage.timewaits, 1);
+}
+
 /* A SYN of theirs, answered. */
 static void
 knock(struct ctx *c)
@@ -332,6 +351,7 @@ main(void)
 		T(source_quench_is_nothing),
 		T(only_what_is_in_flight_counts),
 		T(half_open_ones_end_listeners_do_not),
+		T(what_is_over_does_not_care),
 		T(what_quotes_extension_headers),
 		T(anything_may_be_quoted),
 	};

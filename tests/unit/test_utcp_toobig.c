@@ -110,6 +110,25 @@ what_worked_is_doubted_at_a_timeout(void **state)
 	}
 }
 
+/* What it was about has come through, and the next times out. */
+static void
+another_timeout_proves_nothing(void **state)
+{
+	struct ctx *c = *state;
+
+	establish(c, 4);
+	give_tcp(c, 0x10, 1001, c->nxt);
+	fill_path(c, 5000);
+	give_tcp(c, 0x10, 1001, c->nxt);
+	fill_path(c, 5000);
+	too_big(c, 1300, c->una);
+	give_tcp(c, 0x10, 1001, c->una + 1460);
+	assert_int_equal(next_len(c), 1500);
+	assert_int_equal(rd32(g.b + g.head + 4), c->una + 1460);
+	assert_int_equal(pmtu_of(c), 1500);
+	stop(c);
+}
+
 /* RFC 6864 section 4.2: what may be cut on its way is not sent again under the
    identification of the first. */
 static void
@@ -169,6 +188,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(what_never_worked_is_believed_at_once),
 		T(what_worked_is_doubted_at_a_timeout),
+		T(another_timeout_proves_nothing),
 		T(a_copy_has_its_own_identification),
 		T(a_syn_goes_again_without_its_data),
 	};
