@@ -131,7 +131,7 @@ cubic_ssthresh(utcp_cc_t *cc, enum utcp_cc_event why)
 	/* Section 4.6: cwnd instead of the flight, as it grows only when it is
 	   used. A lost segment at the end of a short answer says little. */
 	double cwnd = segs(cc, cc->cwnd);
-	uint32_t ssthresh = (uint32_t)(cc->cwnd * BETA);
+	uint32_t ssthresh = (uint32_t)(cc->cwnd * 7ull / 10); /* BETA */
 
 	q->old_w_max = q->w_max;
 	q->old_k = q->k;
