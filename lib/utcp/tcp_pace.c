@@ -12,7 +12,8 @@
  * a batching receiver, a window leaves at once, for a queue that need not have
  * room for it. So bursts are bounded there (RFC 9406 section 4.3, RFC 7661
  * section 4.4.2): a quarter of a millisecond of the rate, but not less than
- * these. On shorter round trips a window is a burst for any clock.
+ * these. On shorter paths a window is a burst for any clock; the path counts, for
+ * behind a busy peer round trips are long everywhere.
  */
 #define BOUNDED_RTT_NS MSEC
 #define BOUND_PER_S 4096
@@ -53,7 +54,7 @@ utcp__pace_update(utcp_sock_t *s)
 		rate = s->cc.pacing_rate ? s->cc.pacing_rate : window_rate(s);
 		if (most && (!rate || rate > most))
 			rate = most;
-	} else if (OPT(s, PACING) && s->srtt_ns > BOUNDED_RTT_NS &&
+	} else if (OPT(s, PACING) && s->min_rtt_ns > BOUNDED_RTT_NS &&
 		   s->cc.cwnd > UNPACED_SEGS * (uint32_t)s->mss) {
 		rate = window_rate(s);
 	}

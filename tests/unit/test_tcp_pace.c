@@ -23,6 +23,8 @@ begin(struct tt *t, int64_t pacing)
 {
 	tt_init(t, 4);
 	tt_passive(t, TT_OPTS);
+	/* The script answered the handshake in no time. */
+	t->s->srtt_ns = t->s->rttvar_ns = t->s->min_rtt_ns = 0;
 	tt_set(t->s, UTCP_OPT_PACING, pacing);
 	tt_set(t->s, UTCP_OPT_SNDBUF, 1 << 20);
 	tt_run(t, RTT);
@@ -174,6 +176,27 @@ short_round_trips_are_not_bounded(void **state)
 	tt_end(&t);
 }
 
+/* Nor are those that are long because the peer is busy. */
+static void
+short_paths_are_not_bounded(void **state)
+{
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_passive(&t, TT_OPTS); /* in no time */
+	tt_set(t.s, UTCP_OPT_SNDBUF, 1 << 20);
+	tt_write(&t, 400 * MSS);
+	assert_int_equal(left(&t), 10);
+	tt_run(&t, RTT);
+	ack(&t, 10);
+	assert_int_equal(left(&t), 20);
+	tt_run(&t, RTT);
+	ack(&t, 30);
+	assert_int_equal(left(&t), 40);
+	tt_end(&t);
+}
+
 int
 main(void)
 {
@@ -184,6 +207,7 @@ main(void)
 		cmocka_unit_test(after_a_loss_bursts_are_shorter),
 		cmocka_unit_test(a_coarse_clock_costs_no_rate),
 		cmocka_unit_test(short_round_trips_are_not_bounded),
+		cmocka_unit_test(short_paths_are_not_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
