@@ -49,11 +49,13 @@ utcp__bufs_init(utcp_sock_t *s)
 void
 utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len, struct utcp__out *o)
 {
-	utcp_buf_t *b = s->busy->sndq, *cur = s->busy->snd_cur;
-	bool on = !cur || cur->seq_ <= ofs;
+	utcp_buf_t *b = s->busy->sndq, **cur = &s->busy->snd_cur;
 
-	if (cur && on)
-		b = cur;
+	/* Before it: something is sent again, mostly behind the last that was. */
+	if (*cur && (*cur)->seq_ > ofs)
+		cur = &s->busy->snd_again;
+	if (*cur && (*cur)->seq_ <= ofs)
+		b = *cur;
 	while (len) {
 		uint64_t skip;
 		size_t n;
@@ -69,9 +71,8 @@ utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len, struct utcp__out *o)
 		ofs += n;
 		len -= (uint32_t)n;
 	}
-	/* What follows a retransmission is more often new data. */
-	if (on && b)
-		s->busy->snd_cur = b;
+	if (b)
+		*cur = b;
 }
 
 /* ---- records ----------------------------------------------------------- */
@@ -166,6 +167,8 @@ pop(utcp_sock_t *s)
 		s->busy->sndq_last = NULL;
 	if (s->busy->snd_cur == b)
 		s->busy->snd_cur = s->busy->sndq;
+	if (s->busy->snd_again == b)
+		s->busy->snd_again = NULL;
 	return b;
 }
 

@@ -49,6 +49,7 @@ utcp__rouse(utcp_sock_t *s)
 		link_init(&b->held);
 		link_init(&b->segs);
 		link_init(&b->sent);
+		link_init(&b->lost);
 		link_init(&b->rcvq);
 		link_init(&b->reass);
 		s->busy = b;
@@ -107,6 +108,7 @@ check_rest(const utcp_t *u)
 	memset(&is.held, 0, sizeof(is.held));
 	memset(&is.segs, 0, sizeof(is.segs));
 	memset(&is.sent, 0, sizeof(is.sent));
+	memset(&is.lost, 0, sizeof(is.lost));
 	memset(&is.rcvq, 0, sizeof(is.rcvq));
 	memset(&is.reass, 0, sizeof(is.reass));
 	for (size_t i = 0; i < sizeof(is); i++)

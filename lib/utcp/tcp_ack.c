@@ -250,7 +250,7 @@ utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *in, bool wnd_changed,
 		utcp__snd_acked(s, w.acked - phantom);
 	if (!s->out_bytes && !utcp__snd_unsent(s))
 		utcp__limit_is(s, LIMIT_NONE);
-	if (s->busy->lost_hint || utcp__snd_unsent(s) ||
+	if (!link_empty(&s->busy->lost) || utcp__snd_unsent(s) ||
 	    (s->fin_wanted && !s->fin_sent))
 		utcp__want_output(s);
 	return phantom > 0;

@@ -24,8 +24,8 @@
    carried (split when a part of it is acknowledged). */
 struct utcp__seg {
 	struct utcp__link link;	   /* s->segs, by sequence number */
-	struct utcp__link by_time; /* s->sent, by time of (re)transmission:
-				      not SACKed, not lost */
+	struct utcp__link by_time; /* busy->sent, by time of (re)transmission:
+				      not SACKed, not lost; or busy->lost */
 	uint32_t seq, len;	   /* len with SYN and FIN, which count 1 */
 	uint16_t flags;		   /* SEG_* */
 	uint8_t times;		   /* sent */

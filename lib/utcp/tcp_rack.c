@@ -131,7 +131,7 @@ utcp__rack_timeout(utcp_sock_t *s)
 	if (!OPT(s, RACK) || !utcp__has_sack(s) || !s->out_bytes)
 		return;
 	utcp__rack_detect(s);
-	if (!s->busy->lost_hint)
+	if (link_empty(&s->busy->lost))
 		return;
 	utcp__losses(s, NULL);
 	utcp__prr(s, 0, false);

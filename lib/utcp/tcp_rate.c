@@ -89,7 +89,7 @@ utcp__rate_app_limited(utcp_sock_t *s)
 	uint64_t end = s->delivered + utcp__inflight(s);
 
 	/* What is lost and not yet sent again is data to send. */
-	if (s->busy->lost_hint && utcp__next_lost(s))
+	if (utcp__next_lost(s))
 		return;
 	s->app_limited = end ? end : 1;
 }

@@ -144,7 +144,7 @@ utcp__prr(utcp_sock_t *s, uint32_t delivered, bool safe)
 	/* The first retransmission is sent at once, and without SACK each
 	   (RFC 6582 section 3.2, step 3): what it waits for comes slowly. */
 	if (n < mss && (s->busy->prr_out == 0 ||
-			(!utcp__has_sack(s) && s->busy->lost_hint)))
+			(!utcp__has_sack(s) && !link_empty(&s->busy->lost))))
 		n = mss;
 	s->cc.cwnd = pipe + (n > 0 ? (uint32_t)n : 0);
 	if (s->cc.cwnd < mss)

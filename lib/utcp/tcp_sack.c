@@ -19,6 +19,34 @@ seg_end(const struct utcp__seg *seg)
 
 /* ---- what is lost ------------------------------------------------------ */
 
+static inline uint32_t
+seq_of(const struct utcp__link *by_time)
+{
+	return CONTAINER(by_time, struct utcp__seg, by_time)->seq;
+}
+
+/* Into s->busy->lost, from the nearer end: what is found to be lost comes in
+   order, but retransmissions that were lost are before the rest. */
+static void
+lost_insert(utcp_sock_t *s, struct utcp__seg *seg)
+{
+	struct utcp__link *list = &s->busy->lost, *l = list->prev;
+
+	if (l != list && seq_lt(seg->seq, seq_of(l)) &&
+	    seg->seq - s->snd_una < seq_of(l) - seg->seq) {
+		for (l = list->next; seq_lt(seq_of(l), seg->seq); l = l->next)
+			;
+		l = l->prev;
+	} else {
+		while (l != list && seq_lt(seg->seq, seq_of(l)))
+			l = l->prev;
+	}
+	seg->by_time.prev = l;
+	seg->by_time.next = l->next;
+	l->next->prev = &seg->by_time;
+	l->next = &seg->by_time;
+}
+
 void
 utcp__mark_lost(utcp_sock_t *s, struct utcp__seg *seg, bool blame)
 {
@@ -36,8 +64,7 @@ utcp__mark_lost(utcp_sock_t *s, struct utcp__seg *seg, bool blame)
 		s->lost_bytes += seg->len;
 	}
 	link_remove(&seg->by_time);
-	if (!s->busy->lost_hint || seq_lt(seg->seq, s->busy->lost_hint->seq))
-		s->busy->lost_hint = seg;
+	lost_insert(s, seg);
 	if (seg->flags & SEG_PROBE) {
 		/* RFC 4821 section 7.5: a lost probe is no congestion. */
 		seg->flags &= (uint16_t)~SEG_PROBE;
@@ -80,11 +107,12 @@ utcp__unmark_lost(utcp_sock_t *s)
 		if (!(seg->flags & SEG_LOST))
 			continue;
 		seg->flags &= (uint16_t)~SEG_LOST;
-		if (!(seg->flags & SEG_RETRANS))
-			at = sent_insert(s, at, seg);
+		if (seg->flags & SEG_RETRANS)
+			continue;
+		link_remove(&seg->by_time);
+		at = sent_insert(s, at, seg);
 	}
 	s->lost_bytes = 0;
-	s->busy->lost_hint = NULL;
 	s->loss_seen = false;
 }
 

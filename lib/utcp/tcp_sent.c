@@ -145,9 +145,7 @@ utcp__seg_split(utcp_sock_t *s, struct utcp__seg *seg, uint32_t n)
 struct utcp__seg *
 utcp__next_lost(utcp_sock_t *s)
 {
-	struct utcp__seg *seg = s->busy->lost_hint;
-
-	if (!seg)
+	if (link_empty(&s->busy->lost))
 		return NULL;
 	if (s->frto_new) {
 		/* RFC 5682 section 2.1, step 2b: new data decides whether the
@@ -160,11 +158,7 @@ utcp__next_lost(utcp_sock_t *s)
 			return NULL;
 		s->frto = s->frto_new = false;
 	}
-	while (seg &&
-	       (seg->flags & (SEG_LOST | SEG_RETRANS | SEG_SACKED)) != SEG_LOST)
-		seg = utcp__next_seg(s, seg);
-	s->busy->lost_hint = seg;
-	return seg;
+	return CONTAINER(s->busy->lost.next, struct utcp__seg, by_time);
 }
 
 /* ---- its end ----------------------------------------------------------- */
@@ -172,8 +166,6 @@ utcp__next_lost(utcp_sock_t *s)
 void
 utcp__seg_free(utcp_sock_t *s, struct utcp__seg *seg)
 {
-	if (s->busy->lost_hint == seg)
-		s->busy->lost_hint = utcp__next_seg(s, seg);
 	if (s->busy->sackc && s->busy->sackc->hint == seg)
 		s->busy->sackc->hint = utcp__next_seg(s, seg);
 	link_remove(&seg->link);
@@ -195,7 +187,6 @@ utcp__segs_drop(utcp_sock_t *s)
 	while (!link_empty(&s->busy->segs))
 		utcp__seg_free(s, utcp__first_seg(s));
 	utcp__sackcache_free(s);
-	s->busy->lost_hint = NULL;
 	s->out_bytes = s->sacked_bytes = s->lost_bytes = s->retrans_bytes = 0;
 	s->sacked_segs = 0;
 }

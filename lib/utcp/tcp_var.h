@@ -56,13 +56,14 @@ struct utcp__busy {
 	/* what the user wrote, oldest first (sndbuf.c) */
 	utcp_buf_t *sndq, *sndq_last;
 	utcp_buf_t *snd_cur;   /* where snd_nxt's data is; NULL: search */
+	utcp_buf_t *snd_again; /* what was sent again last; likewise */
 	struct utcp__eor *eor; /* ends of records not yet sent: the last, whose
 				  next is the first; NULL: none */
 
 	/* what is in flight (tcp_sack.c) */
-	struct utcp__link segs;	       /* utcp__seg by sequence */
-	struct utcp__link sent;	       /* and by time */
-	struct utcp__seg *lost_hint;   /* none LOST and unsent before; NULL */
+	struct utcp__link segs; /* utcp__seg by sequence */
+	struct utcp__link sent; /* and by time */
+	struct utcp__link lost; /* LOST and not sent again, by sequence */
 	struct utcp__sackcache *sackc; /* NULL: no SACK came */
 	uint32_t undo_una;	       /* snd_una when recovery began */
 	uint32_t undo_end;	       /* and snd_nxt */

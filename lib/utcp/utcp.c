@@ -86,8 +86,8 @@ init_lists(utcp_t *u)
 		&u->socks,     &u->ready,     &u->outq,	     &u->held,
 		&u->dead,      &u->udps,      &u->udp_ready, &u->udp_outq,
 		&u->udp_held,  &u->timewaits, &u->roused,    &u->rest.roused,
-		&u->rest.held, &u->rest.segs, &u->rest.sent, &u->rest.rcvq,
-		&u->rest.reass
+		&u->rest.held, &u->rest.segs, &u->rest.sent, &u->rest.lost,
+		&u->rest.rcvq, &u->rest.reass
 	};
 	unsigned int i;
 
