@@ -36,8 +36,10 @@
 static int
 umem_open(struct ms_xsk *x, uint32_t mtu)
 {
+	/* The kernel shows us a frame before it gives back the entry of its
+	   chunk (xsk_flush()), so there are more entries than chunks. */
 	struct xsk_umem_config cfg = {
-		.fill_size = MS_XSK_RX,
+		.fill_size = 2 * MS_XSK_RX,
 		.comp_size = MS_XSK_TX,
 	};
 
@@ -225,7 +227,6 @@ ms_xsk_receive(struct ms_xsk *x, struct ms_nic *nic, unsigned int q)
 		ms_prefetch(f->data);
 	}
 	ms_nic_input(nic, q, frames, n);
-	/* As many chunks as there are entries: there is always room. */
 	if (xsk_ring_prod__reserve(&x->fill, n, &to) != n)
 		MS_ASSERT(!"fill ring without room");
 	for (i = 0; i < n; i++) {
@@ -234,8 +235,9 @@ ms_xsk_receive(struct ms_xsk *x, struct ms_nic *nic, unsigned int q)
 		*xsk_ring_prod__fill_addr(&x->fill, to + i) = addr & chunk_mask;
 		left += frames[i].verdict == MS_VERDICT_HOST;
 	}
-	xsk_ring_prod__submit(&x->fill, n);
+	/* In this order: what the kernel fills next has a place to stand. */
 	xsk_ring_cons__release(&x->rx, n);
+	xsk_ring_prod__submit(&x->fill, n);
 	if (left != 0)
 		ms_count(&x->unclaimed, left);
 	if (xsk_ring_prod__needs_wakeup(&x->fill))

@@ -10,7 +10,7 @@
 
 #include "ms_user.h"
 
-#define MS_XSK_RX 1024 /* chunks and ring entries of each direction */
+#define MS_XSK_RX 1024 /* chunks of each direction */
 #define MS_XSK_TX 2048
 #define MS_XSK_SEGS_MAX 64 /* of one GSO frame */
 #define MS_XSK_FEATURES                                                        \
