@@ -307,6 +307,7 @@ bench_init(struct bench *b, const utcp_cc_ops_t *ops, uint32_t segs)
 	assert_true(ops->priv_bytes <= sizeof(b->priv));
 	b->sock.u = &b->u;
 	b->sock.busy = &b->u.rest;
+	link_init(&b->u.rest.lost);
 	b->cc = (utcp_cc_t){
 		.cwnd = segs * M,
 		.ssthresh = UINT32_MAX,

@@ -22,6 +22,7 @@ begin(struct path *p)
 	memset(p, 0, sizeof(*p));
 	p->sock.u = &p->u;
 	p->sock.busy = &p->u.rest;
+	link_init(&p->u.rest.lost);
 	p->cc = (utcp_cc_t){
 		.cwnd = 10 * M,
 		.ssthresh = UINT32_MAX,
