@@ -32,7 +32,9 @@
 #endif
 
 struct files {
-	int root; /* descriptor */
+	int root;     /* descriptor */
+	int spare[2]; /* as many as open_below() takes at once, where
+			 connections have all others */
 	unsigned int max, num;
 	uint32_t mask;
 	struct list lru;
@@ -47,6 +49,24 @@ hash_of(const char *path)
 	for (; *path; path++)
 		h = (h ^ (unsigned char)*path) * 16777619u;
 	return h;
+}
+
+static void
+spare_keep(struct files *fs)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		if (fs->spare[i] < 0)
+			fs->spare[i] = fcntl(fs->root, F_DUPFD_CLOEXEC, 0);
+}
+
+static void
+spare_lend(struct files *fs)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		if (fs->spare[i] >= 0)
+			close(fs->spare[i]);
+		fs->spare[i] = -1;
+	}
 }
 
 int
@@ -71,6 +91,8 @@ files_create(struct files **out, const char *root, unsigned int max)
 		free(fs);
 		return e;
 	}
+	fs->spare[0] = fs->spare[1] = -1;
+	spare_keep(fs);
 	*out = fs;
 	return 0;
 }
@@ -110,6 +132,7 @@ files_destroy(struct files *fs)
 		return;
 	while (!list_empty(&fs->lru))
 		forget(CONTAINER(fs->lru.next, struct file, lru));
+	spare_lend(fs);
 	close(fs->root);
 	free(fs->bucket);
 	free(fs);
@@ -218,10 +241,14 @@ load(struct files *fs, const char *path, struct file **out)
 {
 	struct file *f;
 	struct stat st;
-	int fd = open_below(fs->root, path), r = 0;
+	int fd, r = 0;
 
-	if (fd < 0)
+	spare_lend(fs);
+	fd = open_below(fs->root, path);
+	if (fd < 0) {
+		spare_keep(fs);
 		return fd;
+	}
 	f = calloc(1, sizeof *f + strlen(path) + 1);
 	if (!f || fstat(fd, &st)) {
 		r = f ? -errno : -ENOMEM;
@@ -237,6 +264,7 @@ load(struct files *fs, const char *path, struct file **out)
 		r = S_ISREG(st.st_mode) ? map(f, fd) : -EACCES;
 out:
 	close(fd);
+	spare_keep(fs);
 	if (r) {
 		free(f);
 		return r;

@@ -125,7 +125,10 @@ def test_without_descriptors_it_waits_for_some(tmp_path):
     furnish(tmp_path)
     few = ("prlimit", "--nofile=20")
     with serve("host", tmp_path, under=few) as server:
+        # All are there before any is answered: files have to be opened still.
+        server.child.send_signal(signal.SIGSTOP)
         clients = [server.say(request("/sub/")) for _ in range(40)]
+        server.child.send_signal(signal.SIGCONT)
         time.sleep(1)
         used = _cpu_seconds(server.child.pid)
         time.sleep(1)
