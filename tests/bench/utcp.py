@@ -108,9 +108,9 @@ class Flow:
             core=0,
         )
         try:
-            gbps = float(self.s.finish(sink)["gbps"])
+            said = self.s.finish(sink)
             used_s = (cpu_ns([p.pid for p in others], core) - before) / 1e9
-            return Rate(gbps, gbps * self.seconds / used_s)
+            return Rate(float(said["gbps"]), float(said["gbits"]) / used_s)
         finally:
             for process in (*others, sink):
                 process.stop()
