@@ -216,6 +216,19 @@ enum ms_cmd {
 	MS_CMD_MAX
 };
 
+/*
+ * To a kernel a command is ioctl(fd, MS_IOCTL(cmd), &struct) on a descriptor
+ * of /dev/multistack: the kernel copies as many bytes as the struct says it
+ * has. Answers 0; QUEUE_ATTACH a descriptor of its own for one ring, which
+ * polls readable (receive) or writable (transmit) and takes MS_CMD_SYNC for
+ * that ring alone. mmap() of the port's descriptor at offset 0 maps the region.
+ */
+#if defined(__FreeBSD__)
+#define MS_IOCTL(cmd) (0x2000e700ul | (unsigned long)(cmd)) /* IOC_VOID */
+#else
+#define MS_IOCTL(cmd) (0xe700ul | (unsigned long)(cmd))
+#endif
+
 #define MS_FEATURE_GSO_TCP (1u << 0)
 #define MS_FEATURE_GSO_UDP (1u << 1)
 #define MS_FEATURE_CSUM_TX (1u << 2) /* CSUM_PARTIAL is finished for you */

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ms_linux.h: the inside of the Linux module.
+ *
+ *   module.c   load and unload
+ *   file.c     /dev/multistack: a descriptor is a port, or one of its rings
+ *   netns.c    one switch a network namespace
+ *   cred.c     who asks
+ *   resv.c     the host's word that a tuple is ours: a bound socket
+ *   monitor.c  addresses, links, routes and neighbours that change
+ *   route.c    MS_CMD_ROUTE
+ *   netdev.c   attachments: how they come and go
+ *   rx.c       from an skb to the switch
+ *   xdp.c      from a driver's page to the switch: the kfunc
+ *   local.c    the host's own stack: its packets to ports, and ours to it
+ *   tx.c       from the switch to the driver; tx_page.c without copying the
+ *              payload, tx_xdp.c without an skb
+ *
+ * Locks, outermost first:
+ *   rtnl                 attachments come and go
+ *   ms_file.lock         mutex: one command at a time on a descriptor
+ *   ms_switch.ctl_lock   and the core's below it. Whoever holds it never takes
+ *                        rtnl
+ *   ms_netns.resv_lock   mutex: leaf
+ *
+ * Field tags as in ms_core.h, and (n) written under rtnl, read in read
+ * sections.
+ */
+#ifndef MS_LINUX_H
+#define MS_LINUX_H
+
+#include <linux/hrtimer.h>
+#include <linux/list.h>
+#include <linux/netdevice.h>
+#include <linux/refcount.h>
+#include <linux/skbuff.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <net/net_namespace.h>
+
+#include "ms_core.h"
+
+#include "ms_compat.h"
+
+/* ---- namespaces: netns.c ---------------------------------------------- */
+
+/*
+ * One network namespace: a host with a namespace of tuples of its own. Made
+ * with the first descriptor that is opened in it. Descriptors outlive the
+ * namespace, and do not keep it: `net` is NULL from then on, its interfaces
+ * are detached and its sockets released.
+ */
+struct ms_netns {
+	struct ms_switch *sw;  /* (c) owned */
+	refcount_t refs;       /* of the namespace itself and of descriptors */
+	struct net __rcu *net; /* (r) not counted */
+	struct list_head devs; /* (n) of struct ms_netdev */
+	struct ms_netdev __rcu *local; /* (n) the one that frames between the
+					  host and ports go through: the first
+					  that is not lo */
+	struct mutex resv_lock;
+	struct list_head resvs;	     /* resv_lock: of struct ms_resv */
+	struct delayed_work changed; /* monitor.c: route_gen has to move */
+};
+
+/* Of the caller's namespace, made if need be. Counted. -ENOMEM; sleeps. */
+int ms_netns_get_current(struct ms_netns **out);
+/* The one of `net` if it has been made, not counted: stays while the namespace
+   does (pernet operations, notifiers), else NULL. */
+struct ms_netns *ms_netns_find(const struct net *net);
+/* Frees the switch with the last reference. May sleep. NULL is fine. */
+void ms_netns_put(struct ms_netns *ns);
+/* The namespace, held with get_net(), or NULL when it is gone; put_net(). */
+struct net *ms_netns_net(struct ms_netns *ns);
+int ms_netns_init(void); /* pernet operations */
+void ms_netns_deinit(void);
+
+/* ---- descriptors: file.c ------------------------------------------------ */
+
+/* What ms_kring.waiter points to; lives as long as its descriptor. */
+struct ms_waiter {
+	wait_queue_head_t wait;	      /* of the ring's own descriptor */
+	wait_queue_head_t *port_wait; /* of the port's */
+	__poll_t events; /* (c) EPOLLIN | EPOLLRDNORM, or EPOLLOUT | ... */
+};
+
+int ms_file_init(void); /* the misc device */
+void ms_file_deinit(void);
+
+/* ---- who asks: cred.c ----------------------------------------------------- */
+
+/* The caller of one command. On the stack of the call. */
+struct ms_cred {
+	struct net *net; /* held by the caller, NULL: the namespace is gone */
+	kuid_t uid;
+	int32_t pid; /* in the caller's PID namespace */
+};
+/* Of `current`; borrows net. */
+void ms_cred_current(struct ms_cred *cred, struct net *net);
+/* CAP_NET_BIND_SERVICE in the user namespace that owns net. */
+bool ms_cred_bind_service(const struct ms_cred *cred);
+
+/* ---- reservations: resv.c ------------------------------------------------ */
+
+/* The namespace goes: releases the sockets of all reservations in it, which
+   stay valid for ms_os_resv_destroy(). Sleeps. */
+void ms_resv_release_all(struct ms_netns *ns);
+
+/* ---- what the system knows: monitor.c, route.c ----------------------------- */
+
+int ms_monitor_init(void); /* notifiers */
+void ms_monitor_deinit(void);
+/* A new switch learns the namespace's addresses, and none twice: rtnl held
+   from here until the netns can be found. -ENOMEM; sleeps. */
+int ms_monitor_addrs(struct ms_netns *ns, struct net *net);
+/* No work of this ns is under way or comes. Sleeps. */
+void ms_monitor_stop(struct ms_netns *ns);
+/* ms_nic_ops.route, from the kernel's tables, for frames out of md->dev;
+   resolves the neighbour, for some milliseconds at most, else
+   MS_ROUTE_PENDING. No lock held; sleeps. */
+int ms_route(struct ms_nic *nic, struct ms_cmd_route *r);
+
+/* ---- attachments: netdev.c --------------------------------------------------- */
+
+/* Transmit queue of an attachment: which of the driver's queues it uses, and
+   what waits when that is stopped. */
+struct ms_txq {
+	struct ms_netdev *md;	 /* (c) */
+	unsigned int q;		 /* (c) */
+	struct hrtimer retry;	 /* soft: runs the scheduler again */
+	struct sk_buff *backlog; /* of the scheduler's runner: list of skbs that
+				    the driver had no room for; sent first */
+	struct sk_buff **backlog_lastp;
+	uint32_t backlog_frames;
+	uint64_t refused; /* of the runner: frames that the driver dropped */
+};
+
+struct ms_netdev {		/* one attached interface */
+	struct ms_netns *ns;	/* (c) */
+	struct net_device *dev; /* (c) held until destroyed */
+	netdevice_tracker tracker;
+	struct ms_nic *nic;    /* (c) owned */
+	struct list_head list; /* (n) */
+	struct ms_txq *txq;    /* (c) owned, one a queue of nic */
+	bool respect_qdisc;    /* (c) options "qdisc=always" */
+	bool ignore_qdisc;     /* (c) options "qdisc=never" */
+	bool by_page;	       /* (c) tx_page.c may be used */
+	bool xdp_tx;	       /* (c) tx_xdp.c is used; options "tx=xdp" */
+	bool xdp_rx;	       /* once() the kfunc has been called for it */
+	/* frames that the switch never saw, by enum ms_counter */
+	uint64_t __percpu *counter;
+};
+
+extern const struct ms_nic_ops ms_netdev_ops; /* netdev.c */
+
+/*
+ * MS_CMD_ATTACH and DETACH in namespace ns; *arg is size-checked. Kinds: "",
+ * "rx_handler", and "xdp", where the caller loads the program itself
+ * afterwards. Options: "qdisc=auto|always|never", "tx=skb|xdp". -EPERM,
+ * -ENODEV, -EEXIST (attached already), -EBUSY (somebody else's rx_handler; or
+ * open ports, without MS_ATTACH_FORCE), -EINVAL, -EOPNOTSUPP (no Ethernet
+ * header). Take rtnl; sleep.
+ */
+int ms_netdev_attach(struct ms_netns *ns, const struct ms_cred *cred,
+		     const struct ms_cmd_attach *arg);
+int ms_netdev_detach(struct ms_netns *ns, const struct ms_cred *cred,
+		     const struct ms_cmd_attach *arg);
+/* The namespace goes, or the module. rtnl held; sleeps. */
+void ms_netdev_detach_all(struct ms_netns *ns);
+/* Follows devices that go away, get another name, MTU, MAC or namespace. */
+int ms_netdev_init(void);
+void ms_netdev_deinit(void);
+/* The attachment of a device, or NULL. rtnl held, or read section. */
+struct ms_netdev *ms_netdev_of(const struct net_device *dev);
+
+/* One more frame that the switch did not see or that was lost later. Any
+   context. */
+static inline void
+ms_netdev_count(struct ms_netdev *md, enum ms_counter which, uint64_t n)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	__this_cpu_add(md->counter[which], n);
+	local_irq_restore(flags);
+}
+
+/* ---- receive: rx.c, xdp.c ---------------------------------------------------- */
+
+/* Queues of an attachment's nic: one a processor, so that whoever runs with
+   bottom halves off may call ms_nic_input() for its own. */
+static inline unsigned int
+ms_rx_queue(void)
+{
+	return smp_processor_id();
+}
+
+/* Registered for each attached device. Packet context. */
+rx_handler_result_t ms_rx_handler(struct sk_buff **pskb);
+/*
+ * Shows the switch a frame: skb->data at the network header, the MAC header
+ * set. Borrows skb and changes nothing in it. `mac` (may be NULL) stands in
+ * for the destination's. True: taken; the caller frees. Packet context.
+ */
+bool ms_rx_skb(struct ms_netdev *md, const struct sk_buff *skb,
+	       const uint8_t *mac);
+int ms_xdp_init(void); /* the kfunc; -EOPNOTSUPP without module BTF is fine */
+
+/* ---- the host's own stack: local.c -------------------------------------------- */
+
+/* lo has a handler as long as the namespace has an attachment, so that the
+   host reaches ports. rtnl held; sleep. -EBUSY. */
+int ms_local_start(struct ms_netns *ns, struct net *net);
+void ms_local_stop(struct ms_netns *ns, struct net *net);
+/* ms_nic_ops.to_host */
+uint32_t ms_local_to_host(struct ms_nic *nic, unsigned int q,
+			  struct ms_frame *frames, uint32_t n);
+
+/* ---- transmit: tx.c, tx_page.c, tx_xdp.c ---------------------------------------- */
+
+int ms_tx_create(struct ms_netdev *md); /* md->txq; nic is not there yet */
+/* Nothing of md is sent any more; what waits is freed. The nic is stopped
+   (no ring is scheduled); sleeps. NULL txq is fine. */
+void ms_tx_destroy(struct ms_netdev *md);
+/* ms_nic_ops.room and .xmit */
+uint32_t ms_tx_room(struct ms_nic *nic, unsigned int q);
+uint32_t ms_tx_xmit(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
+		    uint32_t n, bool more);
+/* Adds what tx.c has counted itself. Any context. */
+void ms_tx_stats(struct ms_netdev *md, uint64_t counter[MS_CTR_MAX]);
+/*
+ * MS_CMD_SYNC of a transmit ring: puts it on its scheduler's list and runs
+ * that, for this ring's and others' frames, within a budget; what is left then
+ * a timer goes on with. Process context; sleeps between rounds. 0, or -ENETDOWN
+ * when the interface is gone.
+ */
+int ms_tx_sync(struct ms_kring *ring);
+/* An skb made of a frame, dev, protocol, headers, checksum and GSO fields set;
+   headroom for dev. NULL: no memory, or -EINVAL metadata (counted as
+   drop_nomem, drop_tx_offload by the caller through *why). Payload is copied
+   once. Packet context. */
+struct sk_buff *ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
+			  enum ms_counter *why);
+
+#endif /* MS_LINUX_H */
