@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Boots a guest, runs a command there, and says how it went."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+from ci.vm import job, outcome
+from ci.vm.guests import GUESTS, Kernel, kernel
+from ci.vm.outcome import Outcome
+from ci.vm.qemu import TERMINAL, Qemu
+
+POLL_S = 0.05
+LAST_WORDS_S = 10.0  # for a guest that hangs to say where
+
+
+class Machine(Protocol):
+    process: subprocess.Popen[bytes]
+
+    def interrupt(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def run(
+    guest: str | Kernel,
+    argv: Sequence[str | Path],
+    *,
+    results: Path,
+    modules: Sequence[Path] = (),
+    timeout_s: float = 300.0,
+    cpus: int | None = None,
+    mem_mib: int | None = None,
+    append: str = "",
+    nics: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: Path = Path("/"),
+    leaks: bool = True,
+    terminal: bool = False,
+    output: Callable[[bytes], object] | None = None,
+    beat: Callable[[], object] | None = None,
+) -> Outcome:
+    """Runs a command as root in a guest; blocks until the machine is gone.
+
+    The guest sees this machine's root with all it holds, as it was when the
+    guest started, and may write to it: what it writes is gone afterwards, but
+    for the folder `results`, which is emptied first and then is the same here
+    and there. It ends up with console.log (the kernel), output.log (the
+    command) and whatever the command puts there.
+
+    modules are inserted first; a machine not done after `timeout_s` (times the
+    guest's slowness) is asked where it hangs, then killed. append: more for
+    the kernel's command line; nics: see qemu.nic(). terminal: the command gets
+    this terminal. output is called with what the command prints, as it comes;
+    beat every now and then. Needs root.
+    """
+    name = guest if isinstance(guest, str) else guest.name
+    row = GUESTS[name]
+    which = kernel(guest) if isinstance(guest, str) else guest
+    results = results.absolute()
+    shutil.rmtree(results, ignore_errors=True)
+    results.mkdir(parents=True)
+    task = job.Job(
+        argv=[str(a) for a in argv],
+        results=results,
+        modules=[m.absolute() for m in modules],
+        env={**(env or {}), "MULTISTACK_GUEST": name},
+        cwd=cwd,
+        terminal=_terminal() if terminal else None,
+        leaks=leaks,
+    )
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="multistack-vm-") as work:
+        machine: Machine = Qemu(
+            which,
+            task,
+            Path(work),
+            cpus=cpus or row.cpus,
+            mem_mib=mem_mib or row.mem_mib,
+            append=append,
+            nics=nics,
+        )
+        try:
+            _wait(machine, task, started + timeout_s * row.slow, output, beat)
+        finally:
+            machine.close()
+    return _outcome(results, time.monotonic() - started)
+
+
+def _terminal() -> job.Terminal:
+    size = shutil.get_terminal_size()
+    return job.Terminal(TERMINAL, size.lines, size.columns)
+
+
+def _wait(
+    machine: Machine,
+    task: job.Job,
+    end: float,
+    output: Callable[[bytes], object] | None,
+    beat: Callable[[], object] | None,
+) -> None:
+    """Waits for the end, passing on what the command prints."""
+    path = task.results / job.OUTPUT
+    printed: IO[bytes] | None = None
+    asked = False
+    try:
+        while True:
+            gone = machine.process.poll() is not None
+            if printed is None and path.exists():
+                printed = path.open("rb")
+            if printed and output and (data := printed.read()):
+                output(data)
+            if gone:
+                return
+            if task.terminal is None and time.monotonic() > end:
+                if asked:
+                    return
+                asked = True
+                end += LAST_WORDS_S
+                machine.interrupt()
+            if beat:
+                beat()
+            time.sleep(POLL_S)
+    finally:
+        if printed:
+            printed.close()
+
+
+def _outcome(results: Path, seconds: float) -> Outcome:
+    def text(name: str) -> str:
+        path = results / name
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    said = text(job.STATUS).strip()
+    status = int(said) if said.isdigit() else None
+    found = outcome.reports(text(job.CONSOLE))
+    if text(job.LEAKS) and not any(r.tool == "kmemleak" for r in found):
+        title = text(job.LEAKS).splitlines()[0]
+        found.append(outcome.Report("leak", "kmemleak", title))
+    kind = outcome.judge(status, found)
+    release = text(job.RELEASE).strip()
+    return Outcome(kind, status, seconds, results, found, release)
+
+
+def to_stdout(data: bytes) -> None:
+    """An `output` for run()."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def may_boot() -> str:
+    """Why no machine can be had here; "" if one can."""
+    if os.geteuid() != 0:
+        return "machines need root"
+    return ""

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How a machine ended, read from its exit status and its console."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["ok", "failed", "warn", "leak", "hang", "oops", "panic"]
+
+# The worse wins where a console shows several.
+BADNESS: tuple[Kind, ...] = ("ok", "failed", "leak", "warn", "hang", "oops", "panic")
+
+# The guest says this on its console when the job begins and ends; complaints
+# before the first are the boot's own.
+BEGIN = "multistack-vm: begin"
+END = "multistack-vm: end"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A complaint of the kernel."""
+
+    kind: Kind
+    tool: str  # who complains: KASAN, lockdep, ...
+    title: str  # its first line, without time and place in the log
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run: the kernel's complaints decide over the status.
+
+    `kind` is ok or failed by the command's exit status where the kernel was
+    content; leak and warn where the machine lived and the kernel complained;
+    hang, oops and panic where the machine is lost or cannot be trusted.
+    """
+
+    kind: Kind
+    status: int | None  # the command's; None: it never ended
+    seconds: float  # from start to end
+    results: Path  # console.log, output.log and what the command left
+    reports: list[Report] = field(default_factory=list)
+    release: str = ""  # as uname -r said
+
+    @property
+    def lost(self) -> bool:
+        return self.status is None
+
+    def __str__(self) -> str:
+        if self.kind == "ok":
+            return "ok"
+        if self.kind == "failed":
+            return f"exit status {self.status}"
+        if self.reports:
+            return f"{self.kind}: {self.reports[0].title}"
+        return f"{self.kind}: no answer in {self.seconds:.0f} s"
+
+
+def _rule(kind: Kind, tool: str, pattern: str) -> tuple[Kind, str, re.Pattern[str]]:
+    return kind, tool, re.compile(pattern)
+
+
+# The first that matches names the line.
+RULES = (
+    _rule("oops", "KASAN", r"^BUG: KASAN: "),
+    _rule("oops", "KFENCE", r"^BUG: KFENCE: "),
+    _rule("warn", "KCSAN", r"^BUG: KCSAN: "),
+    _rule("hang", "watchdog", r"^(watchdog: )?BUG: (soft lockup|workqueue lockup)"),
+    _rule("hang", "watchdog", r"^(NMI )?watchdog: .*(hard LOCKUP|soft lockup)"),
+    _rule("hang", "hung task", r"^INFO: task .* blocked for more than"),
+    _rule("hang", "RCU", r"^(rcu: )?INFO: rcu\w* .*(detected|self-detected).* stall"),
+    _rule("hang", "RCU", r"^rcu: INFO: .*stall"),
+    _rule("warn", "atomic sleep", r"^BUG: sleeping function called from invalid"),
+    _rule("warn", "atomic sleep", r"^BUG: scheduling while atomic"),
+    _rule("warn", "lockdep", r"^WARNING: (possible|inconsistent|bad unlock|held lock)"),
+    _rule("warn", "lockdep", r"^WARNING: (suspicious RCU|lock held when|Nested lock)"),
+    _rule("warn", "lockdep", r"^WARNING: .*(HARDIRQ|SOFTIRQ|nested lock)"),
+    _rule("warn", "lockdep", r"^BUG: (held lock freed|Invalid wait|MAX_LOCK)"),
+    _rule("warn", "lockdep", r"^\[ BUG: "),
+    _rule("warn", "UBSAN", r"^UBSAN: "),
+    _rule("warn", "ODEBUG", r"^ODEBUG: "),
+    _rule("leak", "kmemleak", r"^kmemleak: [1-9]\d* new suspected memory leak"),
+    _rule("leak", "kernel", r"^unregister_netdevice: waiting for "),
+    _rule("leak", "kernel", r"^ref_tracker: .*(leaked|has \d+/\d+ users)"),
+    _rule("leak", "slab", r"^BUG .*: Objects remaining in "),
+    _rule("leak", "slab", r"^kmem_cache_destroy .*: Slab cache still has objects"),
+    _rule("oops", "slab", r"^BUG [\w-]+( \(.*\))?: "),
+    _rule("warn", "kernel", r"^(?:-+\[ cut here \]-+ )?WARNING: "),
+    _rule("warn", "kernel", r"^BUG: Bad (rss|page) "),
+    _rule("oops", "kernel", r"^BUG: "),
+    _rule("oops", "kernel", r"^(general protection fault|Oops: |invalid opcode: )"),
+    _rule("oops", "kernel", r"^(kernel BUG at|Internal error|double fault)"),
+    _rule("oops", "kernel", r"^Unable to handle kernel"),
+    _rule("panic", "kernel", r"^Kernel panic - not syncing"),
+)
+
+_STAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
+
+
+def messages(console: str, begin: str = BEGIN) -> Iterator[str]:
+    """The kernel's lines after `begin` without their time; all if it is not there."""
+    _, found, after = console.partition(begin)
+    for line in (after if found else console).splitlines():
+        yield _STAMP.sub("", line.strip("\r\0")).strip()
+
+
+def reports(console: str, begin: str = BEGIN) -> list[Report]:
+    """Every complaint on a console, in order, none twice in a row."""
+    found: list[Report] = []
+    for line in messages(console, begin):
+        for kind, tool, pattern in RULES:
+            if pattern.search(line):
+                report = Report(kind, tool, line)
+                if not found or found[-1] != report:
+                    found.append(report)
+                break
+    return found
+
+
+def judge(status: int | None, found: list[Report]) -> Kind:
+    """The kind of an outcome: the worst there is to say."""
+    ended: Kind = "hang" if status is None else "failed" if status else "ok"
+    if status is None and any(r.kind in ("oops", "panic") for r in found):
+        ended = "ok"  # a machine that died did not hang
+    kinds = [ended, *(r.kind for r in found)]
+    return max(kinds, key=BADNESS.index)

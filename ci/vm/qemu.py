@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A guest under QEMU."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from ci.vm import initramfs
+from ci.vm.guests import Kernel
+from ci.vm.job import CONSOLE, Job, script
+from ci.vm.share import Share
+
+QEMU = "qemu-system-x86_64"
+TERMINAL = "/dev/ttyS1"
+
+# Under TCG: QEMU 7.2's cmpxchg16b makes 6.12 guests crash at random, and with
+# erms and fsrm memcpy crawls.
+TCG = ("-accel", "tcg,thread=multi", "-cpu", "max,cx16=off,erms=off,fsrm=off")
+KVM = ("-accel", "kvm", "-cpu", "host")
+
+# loglevel=5: warnings are shown. A panic reboots, which ends QEMU. An NMI from
+# outside makes a guest that hangs tell where its processors are.
+COMMAND_LINE = (
+    "console=ttyS0 loglevel=5 panic=-1 panic_print=0x48 oops=panic "
+    "unknown_nmi_panic=1 mitigations=off nokaslr tsc=reliable audit=0 "
+    "kasan_multi_shot"
+)
+
+
+def nic(number: int, text: str) -> list[str]:
+    """QEMU's options for "DRIVER[,hub=N][,OPTION...]"; hubs join their NICs."""
+    driver, *options = text.split(",")
+    hub = "0"
+    for option in list(options):
+        if option.startswith("hub="):
+            hub = option.removeprefix("hub=")
+            options.remove(option)
+    mac = f"mac=52:54:00:4d:53:{number:02x}"
+    device = ",".join([driver, f"netdev=net{number}", mac, *options])
+    return ["-netdev", f"hubport,id=net{number},hubid={hub}", "-device", device]
+
+
+class Qemu:
+    """One boot; the same methods as Uml has."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        job: Job,
+        work: Path,
+        *,
+        cpus: int,
+        mem_mib: int,
+        append: str = "",
+        nics: Sequence[str] = (),
+        accel: Sequence[str] = TCG,
+    ) -> None:
+        self._monitor = work / "monitor"
+        self._log = (work / "share.log").open("wb")
+        self._shares = [
+            Share("root", Path("/"), work, self._log, read_only=True),
+            Share("results", job.results, work, self._log, read_only=False),
+        ]
+        text = script(
+            job, "mount -t virtiofs results", kernel.modules, "busybox reboot -f"
+        )
+        initramfs.write(work / "initrd", kernel, text)
+        argv = [
+            *(QEMU, *accel, "-machine", "q35", "-smp", str(cpus)),
+            *("-m", f"{mem_mib}M", "-numa", "node,memdev=mem", "-object"),
+            f"memory-backend-memfd,id=mem,size={mem_mib}M,share=on",
+            *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+            *("-kernel", str(kernel.image), "-initrd", str(work / "initrd")),
+            *("-append", f"{COMMAND_LINE} {append}".strip()),
+            *("-chardev", f"file,id=console,path={job.results / CONSOLE}"),
+            *("-serial", "chardev:console"),
+            *("-qmp", f"unix:{self._monitor},server=on,wait=off"),
+            *(option for share in self._shares for option in share.qemu()),
+            *(option for i, text in enumerate(nics) for option in nic(i, text)),
+        ]
+        out: IO[bytes] | None = self._log
+        if job.terminal:
+            argv += ["-chardev", "stdio,id=tty,signal=off", "-serial", "chardev:tty"]
+            out = None
+        self.process = subprocess.Popen(
+            argv,
+            stdin=None if job.terminal else subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=job.terminal is None,
+        )
+
+    def interrupt(self) -> None:
+        """Makes a guest that hangs say where, and die of it."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(2.0)
+            s.connect(str(self._monitor))
+            for command in ("qmp_capabilities", "inject-nmi"):
+                s.sendall(json.dumps({"execute": command}).encode())
+                s.recv(4096)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for share in self._shares:
+            share.close()
+        self._log.close()
