@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ci import kernels
 from ci.vm import packages
 
 Kind = Literal["qemu", "uml"]
@@ -19,7 +20,7 @@ PARTS = ("linux-base-", "linux-binary-", "linux-modules-")
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel that can be booted, and what is needed to build modules for it."""
+    """A kernel that can be booted."""
 
     name: str  # of the guest
     kind: Kind
@@ -27,7 +28,6 @@ class Kernel:
     image: Path  # a bzImage, or UML's executable
     modules: Path | None = None  # .../lib/modules/RELEASE, with modules.dep
     suite: str = ""  # the distribution's; "": built here
-    build: Path | None = None  # built here: the folder to give as make -C
 
 
 @dataclass(frozen=True)
@@ -47,27 +47,31 @@ GUESTS: dict[str, Guest] = {
     "linux-newest": Guest("Debian unstable's, as found", ("sid",)),
     "linux-debug": Guest("KASAN, lockdep, kmemleak, UBSAN", mem_mib=2048, slow=4.0),
     "linux-kcsan": Guest("data races", mem_mib=2048, slow=4.0),
-    "uml": Guest("native speed, one core, lockdep, kmemleak", cpus=1),
+    "uml": Guest("native speed", cpus=1, mem_mib=512),
+    "uml-debug": Guest("KASAN, lockdep, kmemleak in seconds", cpus=1, slow=2.0),
 }
 
 
 def kernel(name: str, say: Callable[[str], None] = print) -> Kernel:
     """A guest's kernel, fetched or built where the cache has none.
 
-    Says what takes long. Raises packages.PackageError, or what building
-    raises.
+    Says what takes long. Raises packages.PackageError or kernels.KernelError.
     """
     guest = GUESTS[name]
     if not guest.suites:
-        from ci import kernels  # which needs Kernel from here
-
-        return kernels.kernel(name, say)
+        return _own(name, say)
     for suite in guest.suites:
         try:
             return distribution_kernel(name, suite)
         except packages.PackageError as e:
             last = e
     raise last
+
+
+def _own(name: str, say: Callable[[str], None]) -> Kernel:
+    built = kernels.ensure(name, say)
+    kind: Kind = "uml" if built.arch == "um" else "qemu"
+    return Kernel(name, kind, built.release, built.image)
 
 
 def distribution_kernel(name: str, suite: str) -> Kernel:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from ci.vm import job, outcome
+from ci.vm import job, outcome, qemu, uml
 from ci.vm.guests import GUESTS, Kernel, kernel
 from ci.vm.outcome import Outcome
-from ci.vm.qemu import TERMINAL, Qemu
+from ci.vm.qemu import Qemu
+from ci.vm.uml import Uml
 
 POLL_S = 0.05
 LAST_WORDS_S = 10.0  # for a guest that hangs to say where
@@ -65,6 +66,9 @@ def run(
     name = guest if isinstance(guest, str) else guest.name
     row = GUESTS[name]
     which = kernel(guest) if isinstance(guest, str) else guest
+    if which.kind == "uml" and nics:
+        raise ValueError("a guest of User Mode Linux has no NICs")
+    mem = mem_mib or row.mem_mib
     results = results.absolute()
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
@@ -74,20 +78,24 @@ def run(
         modules=[m.absolute() for m in modules],
         env={**(env or {}), "MULTISTACK_GUEST": name},
         cwd=cwd,
-        terminal=_terminal() if terminal else None,
+        terminal=_terminal(which) if terminal else None,
         leaks=leaks,
     )
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="multistack-vm-") as work:
-        machine: Machine = Qemu(
-            which,
-            task,
-            Path(work),
-            cpus=cpus or row.cpus,
-            mem_mib=mem_mib or row.mem_mib,
-            append=append,
-            nics=nics,
-        )
+        machine: Machine
+        if which.kind == "uml":
+            machine = Uml(which, task, Path(work), mem_mib=mem, append=append)
+        else:
+            machine = Qemu(
+                which,
+                task,
+                Path(work),
+                cpus=cpus or row.cpus,
+                mem_mib=mem,
+                append=append,
+                nics=nics,
+            )
         try:
             _wait(machine, task, started + timeout_s * row.slow, output, beat)
         finally:
@@ -95,9 +103,10 @@ def run(
     return _outcome(results, time.monotonic() - started)
 
 
-def _terminal() -> job.Terminal:
+def _terminal(kernel: Kernel) -> job.Terminal:
     size = shutil.get_terminal_size()
-    return job.Terminal(TERMINAL, size.lines, size.columns)
+    device = (uml if kernel.kind == "uml" else qemu).TERMINAL
+    return job.Terminal(device, size.lines, size.columns)
 
 
 def _wait(

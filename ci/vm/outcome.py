@@ -94,6 +94,8 @@ RULES = (
     _rule("oops", "kernel", r"^(general protection fault|Oops: |invalid opcode: )"),
     _rule("oops", "kernel", r"^(kernel BUG at|Internal error|double fault)"),
     _rule("oops", "kernel", r"^Unable to handle kernel"),
+    _rule("hang", "watchdog", r"^Kernel panic - not syncing: NMI"),  # ours
+    _rule("oops", "kernel", r"^Kernel panic - not syncing: Fatal exception"),
     _rule("panic", "kernel", r"^Kernel panic - not syncing"),
 )
 

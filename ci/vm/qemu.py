@@ -25,11 +25,12 @@ TCG = ("-accel", "tcg,thread=multi", "-cpu", "max,cx16=off,erms=off,fsrm=off")
 KVM = ("-accel", "kvm", "-cpu", "host")
 
 # loglevel=5: warnings are shown. A panic reboots, which ends QEMU. An NMI from
-# outside makes a guest that hangs tell where its processors are.
+# outside makes a guest that hangs tell where its processors are. The watchdogs
+# know that an emulated processor may have to wait for a real one.
 COMMAND_LINE = (
     "console=ttyS0 loglevel=5 panic=-1 panic_print=0x48 oops=panic "
     "unknown_nmi_panic=1 mitigations=off nokaslr tsc=reliable audit=0 "
-    "kasan_multi_shot"
+    "kasan_multi_shot watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60"
 )
 
 

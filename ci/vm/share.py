@@ -20,13 +20,12 @@ _DAEMONS = {
     ),
 }
 
-# A guest whose kernel went mad must not be able to write here: every mount is
-# read-only in the daemon's own view.
-_READ_ONLY = """\
+# For sh, in a mount namespace of its own. A guest whose kernel went mad must
+# not be able to write here.
+READ_ONLY = """\
 while read -r _ place _; do
 	mount -o remount,bind,ro "$(printf %b "$place")" 2>/dev/null
 done </proc/self/mounts
-exec "$@"
 """
 
 
@@ -54,19 +53,17 @@ class Share:
 
     @staticmethod
     def _argv(folder: Path, fd: int, read_only: bool) -> list[str]:
-        for program, options in _DAEMONS.items():
-            if Path(program).exists():
-                break
-        else:
+        program = next((p for p in _DAEMONS if Path(p).exists()), None)
+        if program is None:
             raise FileNotFoundError(
                 "no virtiofsd: apt-get install qemu-system-common (or virtiofsd)"
             )
         # The root is taken as unchanging; results are seen at once.
         cache = "always" if read_only else "auto"
         values = {"folder": folder, "cache": cache, "fd": fd}
-        argv = [program, *(o.format(**values) for o in options)]
+        argv = [program, *(o.format(**values) for o in _DAEMONS[program])]
         if read_only:
-            argv = ["unshare", "-m", "sh", "-c", _READ_ONLY, "sh", *argv]
+            argv = ["unshare", "-m", "sh", "-c", f'{READ_ONLY}exec "$@"', "sh", *argv]
         return argv
 
     def qemu(self) -> list[str]:
