@@ -5,7 +5,7 @@
  *   module.c   load and unload
  *   file.c     /dev/multistack: a descriptor is a port, or one of its rings
  *   netns.c    one switch a network namespace
- *   cred.c     who asks
+ *   cred.c     who asks, and what they may have
  *   resv.c     the host's word that a tuple is ours: a bound socket
  *   monitor.c  addresses, links, routes and neighbours that change
  *   route.c    MS_CMD_ROUTE
@@ -18,10 +18,11 @@
  *
  * Locks, outermost first:
  *   rtnl                 attachments come and go
- *   ms_file.lock         mutex: one command at a time on a descriptor
+ *   ms_file.lock         mutex: makes a descriptor's port
  *   ms_switch.ctl_lock   and the core's below it. Whoever holds it never takes
- *                        rtnl
+ *                        rtnl, nor waits for a module to be loaded
  *   ms_netns.resv_lock   mutex: leaf
+ *   cred.c's users_lock  mutex: leaf
  *
  * Field tags as in ms_core.h, and (n) written under rtnl, read in read
  * sections.
@@ -29,7 +30,6 @@
 #ifndef MS_LINUX_H
 #define MS_LINUX_H
 
-#include <linux/hrtimer.h>
 #include <linux/list.h>
 #include <linux/netdevice.h>
 #include <linux/refcount.h>
@@ -63,10 +63,11 @@ struct ms_netns {
 	struct delayed_work changed; /* monitor.c: route_gen has to move */
 };
 
-/* Of the caller's namespace, made if need be. Counted. -ENOMEM; sleeps. */
+/* Of the caller's namespace, made if need be. Counted. -ENOMEM; takes rtnl;
+   sleeps. */
 int ms_netns_get_current(struct ms_netns **out);
-/* The one of `net` if it has been made, not counted: stays while the namespace
-   does (pernet operations, notifiers), else NULL. */
+/* The one of `net` if it has been made and stays, else NULL. Not counted. rtnl
+   held, or read section. */
 struct ms_netns *ms_netns_find(const struct net *net);
 /* Frees the switch with the last reference. May sleep. NULL is fine. */
 void ms_netns_put(struct ms_netns *ns);
@@ -75,33 +76,73 @@ struct net *ms_netns_net(struct ms_netns *ns);
 int ms_netns_init(void); /* pernet operations */
 void ms_netns_deinit(void);
 
+/* ---- memory: ms_os_linux.c ------------------------------------------- */
+
+/* A port's region: single pages, charged to the memory cgroup of who made it,
+   and mapped one after the other. */
+struct ms_shm {
+	void *addr;	     /* (c) of vmap() */
+	struct page **pages; /* (c) owned */
+	unsigned long num;   /* (c) */
+};
+
+/* The page with byte `ofs` of the region. It can be kept with get_page(), also
+   beyond the region's end. */
+static inline struct page *
+ms_shm_page(const struct ms_shm *shm, size_t ofs)
+{
+	return shm->pages[ofs >> PAGE_SHIFT];
+}
+
+/* Maps all of it. The vma is checked already. mmap_lock held. */
+int ms_shm_mmap(const struct ms_shm *shm, struct vm_area_struct *vma);
+
 /* ---- descriptors: file.c ------------------------------------------------ */
 
-/* What ms_kring.waiter points to; lives as long as its descriptor. */
+/* What ms_kring.waiter points to; lives as long as the port's descriptor. */
 struct ms_waiter {
 	wait_queue_head_t wait;	      /* of the ring's own descriptor */
-	wait_queue_head_t *port_wait; /* of the port's */
+	wait_queue_head_t *port_wait; /* (c) of the port's */
+	struct ms_kring *ring;	      /* (c) */
+	struct file *file;	      /* (c) the port's; counted by each of the
+					 ring's own */
 	__poll_t events; /* (c) EPOLLIN | EPOLLRDNORM, or EPOLLOUT | ... */
 };
 
 int ms_file_init(void); /* the misc device */
 void ms_file_deinit(void);
 
-/* ---- who asks: cred.c ----------------------------------------------------- */
+/* ---- who asks, and what they may have: cred.c --------------------------- */
 
 /* The caller of one command. On the stack of the call. */
 struct ms_cred {
 	struct net *net; /* held by the caller, NULL: the namespace is gone */
-	kuid_t uid;
-	int32_t pid; /* in the caller's PID namespace */
+	kuid_t uid;	 /* effective */
+	int32_t pid;	 /* in the first PID namespace */
 };
 /* Of `current`; borrows net. */
 void ms_cred_current(struct ms_cred *cred, struct net *net);
 /* CAP_NET_BIND_SERVICE in the user namespace that owns net. */
 bool ms_cred_bind_service(const struct ms_cred *cred);
+/* Makes a core's user and process number those of the caller's namespaces; a
+   process that it cannot see, or that is dead, is 0. */
+void ms_cred_localize(uint32_t *uid, int32_t *pid);
+
+/* What a user has, on all descriptors and in all namespaces. */
+struct ms_user;
+/*
+ * Counts one more port with rings of so many bytes for the caller. 0 with the
+ * user counted, -ENOMEM, or -EDQUOT: more than the module's parameters allow,
+ * and the caller is not the system's administrator. Sleeps.
+ */
+int ms_user_charge(uint64_t bytes, struct ms_user **out);
+void ms_user_uncharge(struct ms_user *user, uint64_t bytes); /* NULL: fine */
 
 /* ---- reservations: resv.c ------------------------------------------------ */
 
+/* Before a bind, without any lock: what the host needs for such a socket is
+   loaded. Sleeps. */
+void ms_resv_prepare(struct net *net, const struct ms_tuple *tuple);
 /* The namespace goes: releases the sockets of all reservations in it, which
    stay valid for ms_os_resv_destroy(). Sleeps. */
 void ms_resv_release_all(struct ms_netns *ns);
@@ -113,7 +154,8 @@ void ms_monitor_deinit(void);
 /* A new switch learns the namespace's addresses, and none twice: rtnl held
    from here until the netns can be found. -ENOMEM; sleeps. */
 int ms_monitor_addrs(struct ms_netns *ns, struct net *net);
-/* No work of this ns is under way or comes. Sleeps. */
+/* No work of this ns is under way or comes: nobody finds it any more. No lock
+   held; sleeps. */
 void ms_monitor_stop(struct ms_netns *ns);
 /* ms_nic_ops.route, from the kernel's tables, for frames out of md->dev;
    resolves the neighbour, for some milliseconds at most, else
@@ -122,18 +164,7 @@ int ms_route(struct ms_nic *nic, struct ms_cmd_route *r);
 
 /* ---- attachments: netdev.c --------------------------------------------------- */
 
-/* Transmit queue of an attachment: which of the driver's queues it uses, and
-   what waits when that is stopped. */
-struct ms_txq {
-	struct ms_netdev *md;	 /* (c) */
-	unsigned int q;		 /* (c) */
-	struct hrtimer retry;	 /* soft: runs the scheduler again */
-	struct sk_buff *backlog; /* of the scheduler's runner: list of skbs that
-				    the driver had no room for; sent first */
-	struct sk_buff **backlog_lastp;
-	uint32_t backlog_frames;
-	uint64_t refused; /* of the runner: frames that the driver dropped */
-};
+struct ms_txq; /* tx.c's: what waits for one of the driver's queues */
 
 struct ms_netdev {		/* one attached interface */
 	struct ms_netns *ns;	/* (c) */
@@ -141,7 +172,7 @@ struct ms_netdev {		/* one attached interface */
 	netdevice_tracker tracker;
 	struct ms_nic *nic;    /* (c) owned */
 	struct list_head list; /* (n) */
-	struct ms_txq *txq;    /* (c) owned, one a queue of nic */
+	struct ms_txq *txq;    /* (c) owned, one a queue of nic; tx.c's */
 	bool respect_qdisc;    /* (c) options "qdisc=always" */
 	bool ignore_qdisc;     /* (c) options "qdisc=never" */
 	bool by_page;	       /* (c) tx_page.c may be used */
@@ -165,7 +196,7 @@ int ms_netdev_attach(struct ms_netns *ns, const struct ms_cred *cred,
 		     const struct ms_cmd_attach *arg);
 int ms_netdev_detach(struct ms_netns *ns, const struct ms_cred *cred,
 		     const struct ms_cmd_attach *arg);
-/* The namespace goes, or the module. rtnl held; sleeps. */
+/* The namespace goes, or the module; ns->net is still set. rtnl held; sleeps. */
 void ms_netdev_detach_all(struct ms_netns *ns);
 /* Follows devices that go away, get another name, MTU, MAC or namespace. */
 int ms_netdev_init(void);
@@ -218,6 +249,10 @@ uint32_t ms_local_to_host(struct ms_nic *nic, unsigned int q,
 
 /* ---- transmit: tx.c, tx_page.c, tx_xdp.c ---------------------------------------- */
 
+int ms_tx_init(void);
+/* After every attachment has gone; waits for frames that are still out by
+   reference. */
+void ms_tx_deinit(void);
 int ms_tx_create(struct ms_netdev *md); /* md->txq; nic is not there yet */
 /* Nothing of md is sent any more; what waits is freed. The nic is stopped
    (no ring is scheduled); sleeps. NULL txq is fine. */

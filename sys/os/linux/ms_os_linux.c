@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * ms_os_linux.c: memory, read sections, time and chance for the core.
- *
- * The rest of ms_os.h (ms_os_wake, ms_os_resv_*, ms_os_cred_*) needs the
- * module's device, sockets and credentials, and is theirs.
+ * ms_os_linux.c: memory, read sections, wake-ups, time and chance for the core.
+ * Reservations are resv.c's, credentials cred.c's.
  */
 #include <linux/delay.h>
 #include <linux/ktime.h>
 #include <linux/limits.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/poll.h>
 #include <linux/random.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "ms_os.h"
+#include "ms_linux.h"
 
-struct ms_shm {
-	void *addr; /* of vmalloc_user(): ready for remap_vmalloc_range() */
-	size_t bytes;
-};
+/* ---- memory --------------------------------------------------------------- */
 
 /*
  * What a caller makes us keep is charged to its memory cgroup. Sizes that are
@@ -43,6 +40,33 @@ ms_os_free(void *p)
 	kvfree(p);
 }
 
+/* ---- regions -------------------------------------------------------------- */
+
+/* For so many pages the machine must not be driven out of memory: whoever asks
+   for too much gets none. */
+#define PAGE_FLAGS                                                             \
+	(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
+
+static int
+pages_alloc(struct ms_shm *s, unsigned long num)
+{
+	if (num > INT_MAX / sizeof(*s->pages) || num > si_mem_available())
+		return -ENOMEM;
+	s->pages = kvcalloc(num, sizeof(*s->pages), GFP_KERNEL_ACCOUNT);
+	if (s->pages == NULL)
+		return -ENOMEM;
+	while (s->num < num) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		s->pages[s->num] = alloc_page(PAGE_FLAGS);
+		if (s->pages[s->num] == NULL)
+			return -ENOMEM;
+		s->num++;
+		cond_resched();
+	}
+	return 0;
+}
+
 void *
 ms_os_shm_create(size_t bytes, struct ms_shm **shm)
 {
@@ -51,10 +75,10 @@ ms_os_shm_create(size_t bytes, struct ms_shm **shm)
 	s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
 	if (s == NULL)
 		return NULL;
-	s->bytes = PAGE_ALIGN(bytes);
-	s->addr = vmalloc_user(s->bytes);
+	if (pages_alloc(s, DIV_ROUND_UP(bytes, PAGE_SIZE)) == 0)
+		s->addr = vmap(s->pages, s->num, VM_MAP, PAGE_KERNEL);
 	if (s->addr == NULL) {
-		kfree(s);
+		ms_os_shm_destroy(s);
 		return NULL;
 	}
 	*shm = s;
@@ -64,11 +88,26 @@ ms_os_shm_create(size_t bytes, struct ms_shm **shm)
 void
 ms_os_shm_destroy(struct ms_shm *shm)
 {
+	unsigned long i;
+
 	if (shm == NULL)
 		return;
-	vfree(shm->addr);
+	vunmap(shm->addr);
+	for (i = 0; i < shm->num; i++) {
+		__free_page(shm->pages[i]);
+		cond_resched();
+	}
+	kvfree(shm->pages);
 	kfree(shm);
 }
+
+int
+ms_shm_mmap(const struct ms_shm *shm, struct vm_area_struct *vma)
+{
+	return vm_map_pages_zero(vma, shm->pages, shm->num);
+}
+
+/* ---- read sections -------------------------------------------------------- */
 
 void
 ms_os_read_enter(struct ms_read *r) __acquires(RCU)
@@ -82,11 +121,40 @@ ms_os_read_exit(struct ms_read *r) __releases(RCU)
 	rcu_read_unlock();
 }
 
+/* The caller holds ctl_lock, and others wait for that: each unbind and close
+   would else cost milliseconds. */
 void
 ms_os_read_sync(void)
 {
-	synchronize_rcu();
+	synchronize_rcu_expedited();
 }
+
+/* ---- wake-ups ------------------------------------------------------------- */
+
+/* The core's fence is between the tail and here; that of wq_has_sleeper()
+   between port->nic and here. They pair with those of file.c's polls. */
+void
+ms_os_wake(struct ms_kring *ring)
+{
+	struct ms_waiter *w;
+	__poll_t events;
+
+	rcu_read_lock();
+	w = ms_os_load_acquire(&ring->waiter);
+	if (w == NULL)
+		goto out;
+	events = w->events;
+	if (ms_os_load_acquire(&ring->port->nic) == NULL)
+		events |= EPOLLERR | EPOLLHUP;
+	if (wq_has_sleeper(&w->wait))
+		wake_up_interruptible_sync_poll(&w->wait, events);
+	if (wq_has_sleeper(w->port_wait))
+		wake_up_interruptible_sync_poll(w->port_wait, events);
+out:
+	rcu_read_unlock();
+}
+
+/* ---- time and chance ------------------------------------------------------ */
 
 uint64_t
 ms_os_now_ns(void)
