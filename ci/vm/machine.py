@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from ci.vm import job, outcome, qemu, uml
+from ci.vm import job, kvm, outcome, qemu, uml
 from ci.vm.guests import GUESTS, Kernel, kernel
 from ci.vm.outcome import Outcome
-from ci.vm.qemu import Qemu
+from ci.vm.qemu import KVM, TCG, Qemu
 from ci.vm.uml import Uml
 
 POLL_S = 0.05
+KVM_GUEST = "linux-6.1"
+KVM_TRY_S = 15.0
 LAST_WORDS_S = 10.0  # for a guest that hangs to say where
 
 
@@ -95,12 +97,31 @@ def run(
                 mem_mib=mem,
                 append=append,
                 nics=nics,
+                accel=KVM if kvm.works(_kvm_boots) else TCG,
             )
         try:
             _wait(machine, task, started + timeout_s * row.slow, output, beat)
         finally:
             machine.close()
     return _outcome(results, time.monotonic() - started)
+
+
+def _kvm_boots() -> bool:
+    """Tries a stock kernel under KVM; leaves nothing behind."""
+    which = kernel(KVM_GUEST)
+    row = GUESTS[KVM_GUEST]
+    with tempfile.TemporaryDirectory(prefix="multistack-kvm-") as work:
+        results = Path(work, "results")
+        results.mkdir()
+        task = job.Job(["true"], results)
+        machine = Qemu(
+            which, task, Path(work), cpus=row.cpus, mem_mib=row.mem_mib, accel=KVM
+        )
+        try:
+            _wait(machine, task, time.monotonic() + KVM_TRY_S, None, None)
+        finally:
+            machine.close()
+        return (results / job.STATUS).exists()
 
 
 def _terminal(kernel: Kernel) -> job.Terminal:

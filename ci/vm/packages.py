@@ -172,10 +172,18 @@ def refresh(suite: str, max_days: float = INDEX_DAYS) -> None:
 def control(suite: str, package: str) -> dict[str, str]:
     """The fields of a package's newest version in a suite."""
     refresh(suite)
+    index = _conf(suite).parent
+    known = index / "known" / package  # apt takes a second to read its index
+    if known.exists() and known.stat().st_mtime >= (index / "stamp").stat().st_mtime:
+        return parse_control(known.read_text())
     try:
         text = _apt(suite, "apt-cache", "--no-all-versions", "show", package)
     except PackageError as e:
         raise PackageError(f"{suite} has no package {package}") from e
+    known.parent.mkdir(exist_ok=True)
+    fresh = known.with_name(f".{package}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.rename(known)
     return parse_control(text)
 
 
