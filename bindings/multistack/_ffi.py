@@ -120,6 +120,8 @@ msport_open = _declare(
     "msport_open", c_int, _by_err, _port_out, c_char_p, POINTER(_abi.Options), _err
 )
 msport_control = _declare("msport_control", c_int, _by_err, _port_out, c_char_p, _err)
+msport_attach = _declare("msport_attach", c_int, _by_port, c_void_p, c_char_p)
+msport_detach = _declare("msport_detach", c_int, _by_port, c_void_p, c_char_p, c_uint32)
 msport_close = _declare("msport_close", None, _never, c_void_p)
 msport_reopen = _declare("msport_reopen", c_int, _by_port, c_void_p)
 msport_error = _declare("msport_error", c_char_p, _never, c_void_p)

@@ -383,11 +383,13 @@ daemon_watch(msport_t *port, int ep)
 }
 
 static int
-daemon_hangup_fd(msport_t *port)
+daemon_sleep_on(msport_t *port, struct msport__ring *r, struct pollfd p[2])
 {
-	struct conn *c = port->link;
+	const struct conn *c = port->link;
 
-	return c->sock;
+	p[0] = (struct pollfd){ .fd = r->wake_fd, .events = r->wake_events };
+	p[1] = (struct pollfd){ .fd = c->sock, .events = POLLRDHUP };
+	return 2;
 }
 
 const struct msport__ops msport__daemon = {
@@ -399,5 +401,5 @@ const struct msport__ops msport__daemon = {
 	.kick = daemon_kick,
 	.look = daemon_look,
 	.watch = daemon_watch,
-	.hangup_fd = daemon_hangup_fd,
+	.sleep_on = daemon_sleep_on,
 };

@@ -321,10 +321,14 @@ inproc_watch(msport_t *port, int ep)
 	return 0;
 }
 
+/* The workers' descriptors too, of which there may be many. */
 static int
-inproc_hangup_fd(msport_t *port)
+inproc_sleep_on(msport_t *port, struct msport__ring *r, struct pollfd p[2])
 {
-	return -1;
+	int fd = msport_fd(port, r->is_rx, r->index);
+
+	p[0] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	return fd < 0 ? fd : 1;
 }
 
 const struct msport__ops msport__inproc = {
@@ -336,5 +340,5 @@ const struct msport__ops msport__inproc = {
 	.kick = inproc_kick,
 	.look = inproc_look,
 	.watch = inproc_watch,
-	.hangup_fd = inproc_hangup_fd,
+	.sleep_on = inproc_sleep_on,
 };

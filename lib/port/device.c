@@ -81,9 +81,10 @@ msport__device_parse(struct msport__device *dev, const char *text,
 	if (!strncmp(text, "daemon", 6) && (text[6] == ':' || text[6] == '@' ||
 					    (text[6] == '\0' && !need_nic)))
 		return parse_daemon(dev, text + 6, need_nic, err);
-	if (!strncmp(text, "kmod:", 5)) {
+	if (!strncmp(text, "kmod:", 5) ||
+	    (!strcmp(text, "kmod") && !need_nic)) {
 		dev->kind = MSPORT__KMOD;
-		return set_nic(dev, text + 5, need_nic, err);
+		return set_nic(dev, text + 4 + (text[4] == ':'), need_nic, err);
 	}
 	if (strchr(text, ':'))
 		return parse_inproc(dev, err);

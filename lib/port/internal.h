@@ -15,6 +15,7 @@
 #ifndef MSPORT_INTERNAL_H
 #define MSPORT_INTERNAL_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -61,7 +62,15 @@ struct msport__ring {
 	bool steps;	    /* in process: who looks does the switch's work */
 	bool is_rx;
 	uint16_t index;
-	int wake_fd; /* readable after a wake-up; owned by the port */
+	/*
+	 * wake_fd polls wake_events after a wake-up; owned by the device. A
+	 * pipe keeps what signals it until that is read; of the module's it is
+	 * a level, on as long as tail is past `wake`, and there is nothing to
+	 * read.
+	 */
+	int wake_fd;
+	short wake_events; /* POLLIN, or of a level POLLIN or POLLOUT */
+	bool wake_level;
 	int kick_fd; /* transmit: wakes the switch */
 	int poll_fd; /* wake_fd and the switch's death, or -1 */
 } __attribute__((aligned(128)));
@@ -74,7 +83,7 @@ struct msport__ops {
 	int (*command)(msport_t *port, uint32_t cmd, void *arg, uint32_t bytes,
 		       msport_error_t *err);
 	/* After PORT_CREATE: sets region and region_bytes and of each ring
-	   wake_fd, kick_fd and steps. */
+	   wake_fd and what belongs to it, kick_fd and steps. */
 	int (*map)(msport_t *port, msport_error_t *err);
 	/* Frees link, mapping and what map() set; link may be NULL. */
 	void (*close)(msport_t *port);
@@ -89,9 +98,10 @@ struct msport__ops {
 	/* Adds to the epoll descriptor ep what has to wake a sleeper besides
 	   the ring's own wake_fd. */
 	int (*watch)(msport_t *port, int ep);
-	/* The one descriptor that hangs up when the switch dies; -1: sleep on
-	   msport_fd(). */
-	int (*hangup_fd)(msport_t *port);
+	/* What poll() has to watch for a sleeper on this ring: how many of p,
+	   or a negative errno. The second one is of the switch's death. */
+	int (*sleep_on)(msport_t *port, struct msport__ring *ring,
+			struct pollfd p[2]);
 };
 
 extern const struct msport__ops msport__kmod;
@@ -138,6 +148,25 @@ int msport__no_ring(msport_t *port, unsigned int ring);
 int msport__idle(msport_t *port, struct msport__ring *ring);
 /* The ring is broken: -EBADMSG with words. */
 int msport__bad(msport_t *port);
+/*
+ * kmod_attach.c: MS_CMD_ATTACH and DETACH of the module, with the XDP program
+ * that a module cannot load. ioctl_ is the command alone. Errors in words.
+ */
+typedef int msport__ioctl(msport_t *port, uint32_t cmd, void *arg,
+			  uint32_t bytes, msport_error_t *err);
+int msport__kmod_attach(msport_t *port, const struct ms_cmd_attach *arg,
+			msport__ioctl *ioctl_, msport_error_t *err);
+int msport__kmod_detach(msport_t *port, const struct ms_cmd_attach *arg,
+			msport__ioctl *ioctl_, msport_error_t *err);
+/* kmod_xdp.c: puts the program that calls the module on an interface, and takes
+   it off; nobody else's is touched. Errors in words. -ENOENT from off: it is
+   not there. */
+int msport__kmod_xdp_on(const char *nic, bool generic, struct ms_err *err);
+int msport__kmod_xdp_off(const char *nic, struct ms_err *err);
+/* Who has the rx_handler of an interface, as "bridge 'br0'"; "" if that is not
+   to be seen. kmod_holder.c */
+void msport__kmod_holder(const char *nic, char *text, size_t bytes);
+
 /* Makes the arrays of rings that PORT_CREATE answered. -EPROTO, -ENOMEM. */
 int msport__rings_alloc(msport_t *port, msport_error_t *err);
 /* Checks the mapped region and points the rings into it. -EPROTO. */

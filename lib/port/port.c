@@ -198,6 +198,33 @@ msport_bind(msport_t *port, struct ms_tuple *tuple)
 	return r;
 }
 
+int
+msport_attach(msport_t *control, const char *spec)
+{
+	struct ms_err words = { "" };
+	struct ms_cmd_attach a;
+	int r = ms_attach_spec(spec, &a, &words);
+
+	if (r)
+		return msport__fail(control, NULL, r, "%s", words.text);
+	return msport_command(control, MS_CMD_ATTACH, &a);
+}
+
+int
+msport_detach(msport_t *control, const char *nic, uint32_t flags)
+{
+	struct ms_cmd_attach a = { .size = sizeof a, .flags = flags };
+	size_t n = strlen(nic);
+
+	if (n >= sizeof a.nic)
+		return msport__fail(control, NULL, -EINVAL,
+				    "'%.64s' is too long for an interface name "
+				    "(%zu characters at most)",
+				    nic, sizeof a.nic - 1);
+	memcpy(a.nic, nic, n);
+	return msport_command(control, MS_CMD_DETACH, &a);
+}
+
 uint32_t
 msport_abi(void)
 {
@@ -359,10 +386,15 @@ prepare_words(msport_t *port)
 		 "interface '%s' was detached from the switch or is gone; "
 		 "attach it again, then msport_reopen()",
 		 port->dev.nic);
-	snprintf(port->lost, sizeof port->lost,
-		 "multistackd at %s stopped; start it again, then "
-		 "msport_reopen()",
-		 port->dev.socket);
+	if (port->ops == &msport__kmod)
+		snprintf(port->lost, sizeof port->lost,
+			 "the port of the kernel module could not be opened "
+			 "again; msport_reopen()");
+	else
+		snprintf(port->lost, sizeof port->lost,
+			 "multistackd at %s stopped; start it again, then "
+			 "msport_reopen()",
+			 port->dev.socket);
 }
 
 /* Connects to the switch that port->dev names, with a port unless control. */
@@ -372,6 +404,7 @@ connect_port(msport_t *port, msport_error_t *err)
 	int r;
 
 	port->ops = choose(&port->dev);
+	prepare_words(port);
 	port->dead = 0;
 	port->text = NULL;
 	r = port->ops->open(port, err);
@@ -398,10 +431,8 @@ open_any(msport_t **out, const char *device, const msport_options_t *opt,
 	if (opt)
 		port->opt = *opt;
 	r = msport__device_parse(&port->dev, device, !control, err);
-	if (r == 0) {
-		prepare_words(port);
+	if (r == 0)
 		r = connect_port(port, err);
-	}
 	if (r) {
 		free(port);
 		return r;

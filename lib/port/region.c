@@ -109,6 +109,7 @@ msport__rings_alloc(msport_t *port, msport_error_t *err)
 						: &port->rx[i - tx];
 
 		r->wake_fd = r->kick_fd = r->poll_fd = -1;
+		r->wake_events = POLLIN;
 	}
 	return 0;
 }

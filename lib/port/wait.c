@@ -4,7 +4,9 @@
  *
  * Nothing signals a ring when multistackd is killed; its socket does. A sleeper
  * polls that too, and one that never sleeps looks at it once in IDLE_LOOKS
- * fruitless looks at the ring, so that it costs nothing to speak of.
+ * fruitless looks at the ring, so that it costs nothing to speak of. A module
+ * does not go while it has ports, and the ring's own descriptor hangs up when
+ * the interface goes.
  */
 #include <errno.h>
 #include <poll.h>
@@ -57,7 +59,7 @@ int
 msport_fd(msport_t *port, int is_rx, unsigned int ring)
 {
 	struct msport__ring *r = find(port, is_rx, ring);
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = { 0 };
 	int ep, e;
 
 	if (!r)
@@ -67,6 +69,8 @@ msport_fd(msport_t *port, int is_rx, unsigned int ring)
 	ep = epoll_create1(EPOLL_CLOEXEC);
 	if (ep < 0)
 		return -errno;
+	_Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT, "");
+	ev.events = (uint32_t)r->wake_events;
 	e = epoll_ctl(ep, EPOLL_CTL_ADD, r->wake_fd, &ev) ? -errno : 0;
 	if (!e)
 		e = port->ops->watch(port, ep);
@@ -89,13 +93,16 @@ ready(msport_t *port, struct msport__ring *r)
 	return tail != (r->is_rx ? r->next : r->head);
 }
 
-/* Quiets wake_fd: what it signals was seen, or will be before sleeping. */
+/* Quiets wake_fd: what it signals was seen, or will be before sleeping. A level
+   goes off by itself when `wake` moves. */
 static void
 drain(const struct msport__ring *r)
 {
 	uint8_t sink[512];
 	ssize_t n;
 
+	if (r->wake_level)
+		return;
 	do
 		n = read(r->wake_fd, sink, sizeof sink);
 	while (n == (ssize_t)sizeof sink || (n < 0 && errno == EINTR));
@@ -168,20 +175,14 @@ now_ms(void)
 static int
 doze(msport_t *port, struct msport__ring *r, int timeout_ms)
 {
-	int e, hangup = port->ops->hangup_fd(port);
-	struct pollfd pfd[2] = {
-		{ .fd = r->wake_fd, .events = POLLIN },
-		{ .fd = hangup, .events = POLLRDHUP },
-	};
+	struct pollfd p[2];
+	int e, n = port->ops->sleep_on(port, r, p);
 
-	if (hangup < 0) {
-		pfd[0].fd = msport_fd(port, r->is_rx, r->index);
-		if (pfd[0].fd < 0)
-			return pfd[0].fd;
-	}
-	if (poll(pfd, 2, timeout_ms) < 0)
+	if (n < 0)
+		return n;
+	if (poll(p, (nfds_t)n, timeout_ms) < 0)
 		return -errno;
-	if (pfd[1].revents) {
+	if (n > 1 && p[1].revents) {
 		e = port->ops->look(port, r);
 		if (e)
 			return r->is_rx && ready(port, r) > 0 ? 0 : e;

@@ -47,7 +47,8 @@ typedef struct msport_options_s {
  * Opens a port.
  *
  * device   "eth0"          the kernel module if loaded, else multistackd
- *          "kmod:eth0"     the kernel module
+ *          "kmod:eth0"     the kernel module, in the network namespace of the
+ *                          calling thread
  *          "daemon:eth0"   multistackd at its usual socket ($MULTISTACK_SOCKET
  *                          if set), or at
  *          "daemon@/path:eth0"
@@ -108,9 +109,29 @@ MSPORT_EXTERN const char *msport_counter_text(unsigned int i);
    with its size. */
 MSPORT_EXTERN int msport_command(msport_t *port, uint32_t cmd, void *arg);
 /* A connection to the switch behind `device` without a port on it, for
-   commands that need none (list, attach, info). Close with msport_close. */
+   commands that need none (list, attach, info). Close with msport_close. "",
+   "daemon", "daemon:", "daemon@/path:", "kmod" and "kmod:" do for it. */
 MSPORT_EXTERN int msport_control(msport_t **out, const char *device,
 				 msport_error_t *err);
+/*
+ * Puts the switch behind `control` on an interface: CAP_NET_ADMIN. It stays
+ * there when this process ends.
+ *
+ * spec   "[KIND:]IF[,option...]". Kinds of multistackd are xdp, tc, tap and
+ *        pair; of the module rx_handler (any interface) and xdp, which adds the
+ *        XDP program that shows it what a driver receives; and without a kind
+ *        whichever is best. Options: vlan=N, queues=N, generic (XDP that runs
+ *        after the driver), of the module qdisc=auto|always|never, tx=skb|xdp
+ *
+ * -EEXIST (it is attached), -ENODEV (no such interface), -EBUSY (another has
+ * its packets: the words say who), -EPERM, -EINVAL, -EOPNOTSUPP. Words:
+ * msport_error(control).
+ */
+MSPORT_EXTERN int msport_attach(msport_t *control, const char *spec);
+/* Takes it off. -ENODEV; -EBUSY: ports are open on it, and flags have no
+   MS_ATTACH_FORCE; -EPERM. */
+MSPORT_EXTERN int msport_detach(msport_t *control, const char *nic,
+				uint32_t flags);
 
 /* What PORT_CREATE answered; borrowed. NULL for a control connection. */
 MSPORT_EXTERN const struct ms_cmd_port_create *msport_info(

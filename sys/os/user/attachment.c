@@ -27,7 +27,7 @@ ended(const char *s, size_t bytes)
 }
 
 int
-ms__attach_check(const struct ms_cmd_attach *arg, struct ms_err *err)
+ms_attach_check(const struct ms_cmd_attach *arg, struct ms_err *err)
 {
 	if (!ended(arg->nic, sizeof(arg->nic)) ||
 	    !ended(arg->kind, sizeof(arg->kind)) ||

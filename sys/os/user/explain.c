@@ -23,9 +23,7 @@ union args {
 };
 
 struct question {
-	struct ms_host *host;
-	const struct ms_cred *cred;
-	const struct ms_port *port; /* NULL if the caller has none */
+	const struct ms_ask *ask;
 	uint32_t cmd;
 	union args arg;
 	int code;
@@ -179,31 +177,39 @@ ms__explain_errno(const char *what, int code, struct ms_err *err)
 
 /* ---- bind ----------------------------------------------------------- */
 
+/* The first of the switch's list behind the cursor. */
+static bool
+ask_list(const struct ms_ask *ask, enum ms_list what, uint64_t cursor,
+	 struct ms_cmd_list *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->size = sizeof(*out);
+	out->what = what;
+	out->cursor = cursor;
+	return ask->command(ask->ctx, MS_CMD_LIST, out, sizeof(*out)) == 0;
+}
+
 static int
 bind_in_use(const struct question *q, const char *name, struct ms_err *err)
 {
-	struct ms_switch *sw = ms_host_switch(q->host);
 	uint32_t holder = q->arg.bind.holder;
 	char label[16] = "", whose[64] = "";
-	const struct ms_port *p;
+	struct ms_cmd_list p;
 
 	if (holder == 0)
 		return ms_err_set(err, q->code,
 				  "%s is taken by an application of the host: "
 				  "`ss -anp` shows which",
 				  name);
-	if (q->port != NULL && q->port->id == holder)
+	if (q->ask->port_id == holder)
 		return ms_err_set(err, q->code, "%s is this port's already",
 				  name);
-	ms_mutex_lock(&sw->ctl_lock);
-	for (p = sw->ports; p != NULL; p = p->next) {
-		if (p->id != holder)
-			continue;
-		memcpy(label, p->label, sizeof(label));
+	if (ask_list(q->ask, MS_LIST_PORTS, holder - 1, &p) &&
+	    p.port_id == holder) {
+		memcpy(label, p.label, sizeof(label) - 1);
 		snprintf(whose, sizeof(whose), " of process %d, user %u",
-			 (int)p->pid, p->uid);
+			 (int)p.pid, p.uid);
 	}
-	ms_mutex_unlock(&sw->ctl_lock);
 	return ms_err_set(err, q->code, "%s is taken by port %u%s%s%s%s", name,
 			  holder, label[0] ? " ('" : "", label,
 			  label[0] ? "')" : "", whose);
@@ -233,10 +239,15 @@ bind_low_port(const struct question *q, const char *name, struct ms_err *err)
 {
 	unsigned int port = ntohs(q->arg.bind.tuple.port_be);
 
-	if (q->cred->net_bind_service)
+	if (q->ask->cred->net_bind_service)
 		return ms_err_set(err, q->code,
-				  "%s: the switch itself has no "
-				  "CAP_NET_BIND_SERVICE; start it with that",
+				  q->ask->kernel
+				      ? "%s: CAP_NET_BIND_SERVICE is needed in "
+					"the user namespace that owns this "
+					"network"
+				      : "%s: the switch itself has no "
+					"CAP_NET_BIND_SERVICE; start it with "
+					"that",
 				  name);
 	return ms_err_set(err, q->code,
 			  "%s is a low port: it needs CAP_NET_BIND_SERVICE, or "
@@ -265,6 +276,16 @@ bind_invalid(const struct question *q, const char *name, struct ms_err *err)
 	return ms_err_set(err, q->code, "cannot bind %s: %s", name, why);
 }
 
+/* Where the capability is missing that the caller seems to have. */
+static const char *
+raw_where(const struct ms_ask *ask)
+{
+	if (!ask->cred->net_raw)
+		return "";
+	return ask->kernel ? " in the user namespace that owns this network"
+			   : ", which the switch itself lacks";
+}
+
 static int
 explain_bind(const struct question *q, struct ms_err *err)
 {
@@ -281,10 +302,9 @@ explain_bind(const struct question *q, struct ms_err *err)
 	case -EINVAL:
 		return bind_invalid(q, name, err);
 	case -EPERM:
-		return ms_err_set(
-		    err, q->code, "%s: a whole protocol needs CAP_NET_RAW%s",
-		    name,
-		    q->cred->net_raw ? ", which the switch itself lacks" : "");
+		return ms_err_set(err, q->code,
+				  "%s: a whole protocol needs CAP_NET_RAW%s",
+				  name, raw_where(q->ask));
 	case -EPROTONOSUPPORT:
 		return ms_err_set(err, q->code,
 				  "%s: this kernel has no such protocol, so "
@@ -320,28 +340,26 @@ explain_unbind(const struct question *q, struct ms_err *err)
 /* ---- the other commands --------------------------------------------- */
 
 static void
-add_attached(struct ms_host *host, struct text *t)
+add_attached(const struct ms_ask *ask, struct text *t)
 {
-	struct ms_switch *sw = ms_host_switch(host);
-	const struct ms_nic *nic;
+	const char *fmt = "%s is";
+	struct ms_cmd_list l;
 
-	ms_mutex_lock(&sw->ctl_lock);
-	if (sw->nics == NULL)
+	for (l.cursor = 0; ask_list(ask, MS_LIST_NICS, l.cursor, &l);) {
+		add(t, fmt, l.nic);
+		fmt = ", %s is";
+	}
+	if (l.cursor == 0)
 		add(t, "%s", "none is");
-	for (nic = sw->nics; nic != NULL; nic = nic->next)
-		add(t, nic == sw->nics ? "%s is" : ", %s is", nic->name);
-	ms_mutex_unlock(&sw->ctl_lock);
 }
 
 static int
 not_attached(const struct question *q, const char *name, struct ms_err *err)
 {
 	struct ms_cmd_info info = { .size = sizeof(info) };
-	struct ms_port *none = NULL;
 	struct text t;
 
-	(void)ms_ctl(ms_host_switch(q->host), q->cred, &none, MS_CMD_INFO,
-		     &info, sizeof(info));
+	(void)q->ask->command(q->ask->ctx, MS_CMD_INFO, &info, sizeof(info));
 	if (info.num_nics == 0 && if_nametoindex(name) == 0)
 		return ms__explain_no_interface(name, err);
 	ms_err_set(err, q->code,
@@ -351,7 +369,7 @@ not_attached(const struct question *q, const char *name, struct ms_err *err)
 	t.to = err->text;
 	t.used = strlen(err->text);
 	t.bytes = sizeof(err->text);
-	add_attached(q->host, &t);
+	add_attached(q->ask, &t);
 	return q->code;
 }
 
@@ -393,18 +411,13 @@ explain_create(const struct question *q, struct ms_err *err)
 static int
 explain_route(const struct question *q, struct ms_err *err)
 {
-	struct ms_switch *sw = ms_host_switch(q->host);
-	char nic[MS_IFNAME_BYTES] = "its interface";
+	const char *nic = q->ask->nic[0] ? q->ask->nic : "its interface";
 	char addr[INET6_ADDRSTRLEN];
 
 	addr_name(&q->arg.route.dst, addr, sizeof(addr));
 	if (q->code != -ENETUNREACH && q->code != -EHOSTUNREACH)
 		return ms_err_set(err, q->code, "route to %s: %s", addr,
 				  strerror(-q->code));
-	ms_mutex_lock(&sw->ctl_lock);
-	if (q->port != NULL && q->port->nic != NULL)
-		memcpy(nic, q->port->nic->name, sizeof(nic));
-	ms_mutex_unlock(&sw->ctl_lock);
 	return ms_err_set(err, q->code,
 			  "no route to %s through %s: see `ip route get %s`",
 			  addr, nic, addr);
@@ -463,18 +476,68 @@ explain_handover(const struct question *q, struct ms_err *err)
 	}
 }
 
+int
+ms__explain_attached(const char *nic, struct ms_err *err)
+{
+	return ms_err_set(err, -EEXIST,
+			  "interface '%.15s' is attached already; detach it "
+			  "first to attach it in another way",
+			  nic);
+}
+
+int
+ms__explain_detached(const char *nic, struct ms_err *err)
+{
+	return ms_err_set(err, -ENODEV, "interface '%.15s' is not attached",
+			  nic);
+}
+
+int
+ms__explain_open_ports(const char *nic, uint32_t ports, struct ms_err *err)
+{
+	return ms_err_set(err, -EBUSY,
+			  "%u port%s open on '%.15s': close %s, or detach by "
+			  "force",
+			  ports, ports == 1 ? " is" : "s are", nic,
+			  ports == 1 ? "it" : "them");
+}
+
+/* What the kernel's module says of them with an errno alone. */
+static int
+explain_detach(const struct question *q, struct ms_err *err)
+{
+	const char *nic = q->arg.attach.nic;
+	struct ms_cmd_list l;
+
+	if (q->code == -ENODEV)
+		return ms__explain_detached(nic, err);
+	l.cursor = 0;
+	while (ask_list(q->ask, MS_LIST_NICS, l.cursor, &l))
+		if (strncmp(l.nic, nic, sizeof(l.nic)) == 0)
+			return ms__explain_open_ports(nic, l.num, err);
+	return ms_err_set(err, q->code, "%.15s: %s", nic, strerror(-q->code));
+}
+
 static int
 explain_attach(const struct question *q, struct ms_err *err)
 {
+	const char *nic = q->arg.attach.nic;
+
 	if (q->code == -EPERM)
 		return ms_err_set(err, q->code,
 				  "process %d of user %u has no "
 				  "CAP_NET_ADMIN, which attaching and "
 				  "detaching takes: be root, or have it among "
 				  "the ambient capabilities",
-				  (int)q->cred->pid, q->cred->uid);
-	return ms_err_set(err, q->code, "%.15s: %s", q->arg.attach.nic,
-			  strerror(-q->code));
+				  (int)q->ask->cred->pid, q->ask->cred->uid);
+	if (q->cmd == MS_CMD_DETACH &&
+	    (q->code == -ENODEV || q->code == -EBUSY))
+		return explain_detach(q, err);
+	if (q->code == -EEXIST)
+		return ms__explain_attached(nic, err);
+	if (q->code == -ENODEV)
+		return ms__explain_no_interface(nic, err);
+	return ms_err_set(err, q->code, "%.15s: %s", nic, strerror(-q->code));
 }
 
 /* Did ms_ctl() refuse the struct before it looked into it? */
@@ -489,11 +552,10 @@ bad_size(const struct question *q, uint32_t bytes)
 }
 
 void
-ms__explain(struct ms_host *host, const struct ms_cred *cred,
-	    struct ms_port *port, uint32_t cmd, const void *arg, uint32_t bytes,
-	    int code, struct ms_err *err)
+ms_explain(const struct ms_ask *ask, uint32_t cmd, const void *arg,
+	   uint32_t bytes, int code, struct ms_err *err)
 {
-	struct question q = { host, cred, port, cmd, { { 0 } }, code };
+	struct question q = { ask, cmd, { { 0 } }, code };
 
 	if (err == NULL || err->text[0] != '\0')
 		return;

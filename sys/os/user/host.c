@@ -88,14 +88,9 @@ ms_host_detach(struct ms_host *host, const struct ms_cmd_attach *arg,
 	att = find_attachment(host, arg->nic);
 	ports = att != NULL ? count_ports(att->nic) : 0;
 	if (att == NULL)
-		r = ms_err_set(err, -ENODEV,
-			       "interface '%.15s' is not attached", arg->nic);
+		r = ms__explain_detached(arg->nic, err);
 	else if (ports > 0 && (arg->flags & MS_ATTACH_FORCE) == 0)
-		r = ms_err_set(err, -EBUSY,
-			       "%u port%s open on '%s': close %s, or detach "
-			       "by force",
-			       ports, ports == 1 ? " is" : "s are",
-			       att->nic->name, ports == 1 ? "it" : "them");
+		r = ms__explain_open_ports(arg->nic, ports, err);
 	else
 		attachment_remove(host, att);
 	ms_mutex_unlock(&host->attach_lock);
@@ -233,15 +228,12 @@ ms_host_attach(struct ms_host *host, const struct ms_cmd_attach *arg,
 	struct ms_err words = { "" };
 	int r;
 
-	r = ms__attach_check(arg, err);
+	r = ms_attach_check(arg, err);
 	if (r)
 		return r;
 	ms_mutex_lock(&host->attach_lock);
 	if (find_attachment(host, arg->nic) != NULL)
-		r = ms_err_set(&words, -EEXIST,
-			       "interface '%s' is attached already; detach it "
-			       "first to attach it in another way",
-			       arg->nic);
+		r = ms__explain_attached(arg->nic, &words);
 	else
 		r = ms__attach_kind(arg, &ops, &words);
 	if (r == 0)
@@ -396,6 +388,34 @@ host_attach_cmd(struct ms_host *host, const struct ms_cred *cred, uint32_t cmd,
 				    : ms_host_detach(host, &a, err);
 }
 
+/* What ms_explain() wants to know. */
+static int
+ask_host(void *ctx, uint32_t cmd, void *arg, uint32_t bytes)
+{
+	struct ms_host *host = ctx;
+	struct ms_port *none = NULL;
+	struct ms_cred nobody = { 0 };
+
+	return ms_ctl(host->sw, &nobody, &none, cmd, arg, bytes);
+}
+
+static void
+explain(struct ms_host *host, const struct ms_cred *cred,
+	const struct ms_port *port, uint32_t cmd, const void *arg,
+	uint32_t bytes, int code, struct ms_err *err)
+{
+	struct ms_ask ask = { .command = ask_host, .ctx = host, .cred = cred };
+
+	if (port != NULL) {
+		ask.port_id = port->id;
+		ms_mutex_lock(&host->sw->ctl_lock);
+		if (port->nic != NULL)
+			memcpy(ask.nic, port->nic->name, sizeof(ask.nic));
+		ms_mutex_unlock(&host->sw->ctl_lock);
+	}
+	ms_explain(&ask, cmd, arg, bytes, code, err);
+}
+
 int
 ms_host_ctl(struct ms_host *host, const struct ms_cred *cred,
 	    struct ms_port **port, uint32_t cmd, void *arg, uint32_t bytes,
@@ -409,7 +429,7 @@ ms_host_ctl(struct ms_host *host, const struct ms_cred *cred,
 	else
 		r = ms_ctl(host->sw, cred, port, cmd, arg, bytes);
 	if (r && err != NULL) {
-		ms__explain(host, cred, *port, cmd, arg, bytes, r, &words);
+		explain(host, cred, *port, cmd, arg, bytes, r, &words);
 		*err = words;
 	}
 	return r;

@@ -69,8 +69,6 @@ struct ms_watch {
 
 /* ---- attachment.c --------------------------------------------------- */
 
-/* -EINVAL with words. */
-int ms__attach_check(const struct ms_cmd_attach *arg, struct ms_err *err);
 /* Which kind, by arg->kind; "" looks at the interface. *ops is NULL before.
    -EINVAL, -ENODEV with words. */
 int ms__attach_kind(const struct ms_cmd_attach *arg,
@@ -109,14 +107,13 @@ int ms__host_thread(struct ms_host *host, pthread_t *thread,
 
 /* ---- explain.c ------------------------------------------------------ */
 
-/* Puts the failure `code` of a command into words: the thing, the remedy. Does
-   nothing if there are some already. */
-void ms__explain(struct ms_host *host, const struct ms_cred *cred,
-		 struct ms_port *port, uint32_t cmd, const void *arg,
-		 uint32_t bytes, int code, struct ms_err *err);
 /* "no interface 'x'; there are: ..." */
 int ms__explain_no_interface(const char *name, struct ms_err *err);
 /* An error that needs the state of the system, not of a command. */
 int ms__explain_errno(const char *what, int code, struct ms_err *err);
+/* -EEXIST, -ENODEV and -EBUSY of attach and detach. */
+int ms__explain_attached(const char *nic, struct ms_err *err);
+int ms__explain_detached(const char *nic, struct ms_err *err);
+int ms__explain_open_ports(const char *nic, uint32_t ports, struct ms_err *err);
 
 #endif /* MS_HOST_H */

@@ -174,6 +174,27 @@ void ms_host_port_unwatch(struct ms_host *host, struct ms_port *port);
 int ms_host_ring_fd(const struct ms_kring *ring);
 int ms_host_kick_fd(const struct ms_kring *ring);
 
+/* Whether arg can be an attachment's at all. -EINVAL with words. */
+int ms_attach_check(const struct ms_cmd_attach *arg, struct ms_err *err);
+
+/* ---- errors in words: explain.c ----------------------------------------- */
+
+/* The switch that refused something, here or in the kernel: who can say what
+   the refusal is about. */
+struct ms_ask {
+	/* MS_CMD_INFO and MS_CMD_LIST. 0, or a negative errno. */
+	int (*command)(void *ctx, uint32_t cmd, void *arg, uint32_t bytes);
+	void *ctx;
+	const struct ms_cred *cred; /* of whom it refused */
+	uint32_t port_id;	    /* his port; 0: none */
+	char nic[MS_IFNAME_BYTES];  /* the port's interface, or empty */
+	bool kernel;		    /* capabilities are the caller's alone */
+};
+/* Puts the failure `code` of a command into words: the thing, the remedy. Does
+   nothing if there are some already. */
+void ms_explain(const struct ms_ask *ask, uint32_t cmd, const void *arg,
+		uint32_t bytes, int code, struct ms_err *err);
+
 /* ---- workers: worker.c ------------------------------------------------- */
 
 /* One round: input, transmit, flush. Returns frames moved; does not sleep. */
@@ -210,6 +231,7 @@ struct ms_link {
 	uint8_t mac[6];
 	bool up, loopback, ether;
 	unsigned int rx_queues, tx_queues;
+	char kind[16]; /* of a virtual one: "veth", "bridge", ... */
 };
 int ms_link_get(const char *ifname, struct ms_link *out);
 /* Answers MS_CMD_ROUTE for an interface from the kernel's tables (rtnetlink),

@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,6 +77,20 @@ ms_nl_run(struct ms_nl *nl, struct nlmsghdr *req, mnl_cb_t cb, void *arg)
 
 /* ---- links ---- */
 
+static void
+link_kind(struct ms_link *out, const struct nlattr *info)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, info)
+	{
+		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
+			snprintf(out->kind, sizeof(out->kind), "%.*s",
+				 (int)mnl_attr_get_payload_len(a),
+				 mnl_attr_get_str(a));
+	}
+}
+
 static int
 link_read(const struct nlmsghdr *msg, void *arg)
 {
@@ -101,6 +116,9 @@ link_read(const struct nlmsghdr *msg, void *arg)
 			break;
 		case IFLA_NUM_TX_QUEUES:
 			out->tx_queues = mnl_attr_get_u32(a);
+			break;
+		case IFLA_LINKINFO:
+			link_kind(out, a);
 			break;
 		default:
 			break;

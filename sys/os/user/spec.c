@@ -6,7 +6,7 @@
 
 #include "ms_user.h"
 
-static const char *const kinds[] = { "xdp", "tc", "tap", "pair" };
+static const char *const kinds[] = { "xdp", "tc", "tap", "pair", "rx_handler" };
 
 static int
 set_kind(struct ms_cmd_attach *arg, const char *kind, size_t n,
@@ -20,7 +20,7 @@ set_kind(struct ms_cmd_attach *arg, const char *kind, size_t n,
 	}
 	return ms_err_set(err, -EINVAL,
 			  "'%.*s' is no kind of attachment; there are xdp, tc, "
-			  "tap and pair",
+			  "tap and pair, and of the kernel module rx_handler",
 			  (int)(n < 64 ? n : 64), kind);
 }
 
