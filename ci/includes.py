@@ -77,6 +77,12 @@ ROOMS = (
         "the user host includes the core, the ABI and its own headers",
     ),
     Room(
+        ("sys/os/linux/bpf/*",),
+        ("linux/*", "bpf/*"),
+        (ABI,),
+        "the module's BPF programs include Linux's and libbpf's headers",
+    ),
+    Room(
         ("sys/os/linux/*",),
         LINUX,
         ("sys/core/*.h", "sys/os/linux/*.h", ABI),
@@ -135,8 +141,12 @@ ROOMS = (
 MU_SPEAKS = ("lib/include/multistack/mu.h", "uv.h")
 
 # Python of bindings/: the shared library and the standard library; scapy in
-# the one module that makes a scapy socket.
-PYTHON_EXTRA = {"scapy": "_scapy.py"}
+# the one module that makes a scapy socket, and what the command is drawn with.
+PYTHON_EXTRA = {
+    "scapy": "bindings/multistack/_scapy.py",
+    "click": "bindings/multistack/cli/*",
+    "rich": "bindings/multistack/cli/*",
+}
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 _CONDITION = re.compile(r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b(.*)")
@@ -229,7 +239,7 @@ def _check_python(file: Path, rel: str) -> Iterator[Fault]:
             names = [node.module or ""]
         for name in names:
             top = name.split(".")[0]
-            if top not in known and PYTHON_EXTRA.get(top) != file.name:
+            if top not in known and not _matches(rel, (PYTHON_EXTRA.get(top, ""),)):
                 why = "bindings need the shared library and nothing else"
                 lineno = getattr(node, "lineno", 0)
                 yield Fault(rel, lineno, f"may not import {name}: {why}")

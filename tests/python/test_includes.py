@@ -43,6 +43,10 @@ CASES = [
     ("bindings/multistack/port.py", "import numpy\n", "nothing else"),
     ("bindings/multistack/port.py", "from scapy.all import IP\n", "nothing else"),
     ("bindings/multistack/_scapy.py", "from scapy.all import IP\n", ""),
+    ("bindings/multistack/cli/main.py", "import click\nimport rich.table\n", ""),
+    ("bindings/multistack/port.py", "import click\n", "nothing else"),
+    ("sys/os/linux/bpf/a.c", "#include <bpf/bpf_helpers.h>\n", ""),
+    ("sys/os/linux/a.c", "#include <bpf/bpf_helpers.h>\n", "Linux's headers"),
 ]
 
 
