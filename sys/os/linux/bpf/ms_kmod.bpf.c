@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * ms_kmod.bpf.c: shows the module each frame that the driver receives. The
- * answer is XDP_PASS for what is the host's.
+ * ms_kmod.bpf.c: shows the module each frame that a driver receives. It
+ * answers XDP_DROP for what a port got a copy of, so that the driver has its
+ * page back, and XDP_PASS for what is the host's.
  */
 #include <linux/bpf.h>
 
@@ -9,7 +10,8 @@
 
 extern int ms_xdp_rx(struct xdp_md *ctx) __ksym;
 
-SEC("xdp")
+/* Frames may have several parts: the module reads them all. */
+SEC("xdp.frags")
 int
 ms_kmod_xdp(struct xdp_md *ctx)
 {

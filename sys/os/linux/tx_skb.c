@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * tx_skb.c: an skb made of a frame that a port sends.
+ *
+ * The headers come from the switch's own validated copy; what follows them is
+ * copied once from the sender's region, where it may change meanwhile. All that
+ * the kernel and drivers will believe about the frame (offsets, number of
+ * segments) is computed here, from that copy.
+ */
+#include <linux/if_vlan.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/percpu.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <net/tcp.h>
+
+#include "ms_txq.h"
+
+/* Up to so many bytes a frame is one block of memory; of a longer one the
+   payload lies in pages. With the headroom and skb_shared_info it is 2048. */
+#define LINEAR_BYTES_MAX 1600
+
+/* Where the next payload goes, a processor's own: bottom halves are off. */
+static DEFINE_PER_CPU(struct page_frag, tx_page);
+
+/* A place in a frame's segments. */
+struct cursor {
+	const struct ms_seg *seg;
+	uint32_t ofs; /* in *seg */
+	uint16_t nsegs;
+};
+
+/* The next n bytes to `to`. False: the frame says it is longer than it is. */
+static bool
+cursor_read(struct cursor *c, uint8_t *to, uint32_t n)
+{
+	uint32_t part;
+
+	while (n > 0) {
+		if (unlikely(c->nsegs == 0))
+			return false;
+		part = min(n, c->seg->bytes - c->ofs);
+		memcpy(to, c->seg->p + c->ofs, part);
+		to += part;
+		n -= part;
+		c->ofs += part;
+		if (c->ofs == c->seg->bytes) {
+			c->seg++;
+			c->nsegs--;
+			c->ofs = 0;
+		}
+	}
+	return true;
+}
+
+/* The rest of the frame into pages. */
+static bool
+skb_add_pages(struct sk_buff *skb, struct cursor *c, uint32_t bytes)
+{
+	struct page_frag *pf = this_cpu_ptr(&tx_page);
+	uint32_t part;
+	int i;
+
+	for (i = 0; bytes > 0; i++) {
+		if (i == MAX_SKB_FRAGS ||
+		    !skb_page_frag_refill(1, pf, GFP_ATOMIC | __GFP_NOWARN))
+			return false;
+		part = min(bytes, pf->size - pf->offset);
+		if (!cursor_read(c, page_address(pf->page) + pf->offset, part))
+			return false;
+		get_page(pf->page);
+		skb_fill_page_desc(skb, i, pf->page, pf->offset, part);
+		skb->len += part;
+		skb->data_len += part;
+		skb->truesize += part;
+		pf->offset += part;
+		bytes -= part;
+	}
+	return true;
+}
+
+/*
+ * The headers without their first VLAN tag, which goes beside them: where a
+ * driver cannot put it back, the kernel does. *cut: bytes that are missing now.
+ */
+static void
+skb_put_headers(struct sk_buff *skb, const struct ms_frame *f, uint32_t *cut)
+{
+	const struct vlan_ethhdr *h = (const void *)f->data;
+
+	*cut = 0;
+	if (likely(!eth_type_vlan(h->h_vlan_proto)) ||
+	    f->linear < VLAN_ETH_HLEN) {
+		skb_put_data(skb, f->data, f->linear);
+		return;
+	}
+	*cut = VLAN_HLEN;
+	skb_put_data(skb, f->data, 2 * ETH_ALEN);
+	skb_put_data(skb, f->data + 2 * ETH_ALEN + VLAN_HLEN,
+		     f->linear - 2 * ETH_ALEN - VLAN_HLEN);
+	__vlan_hwaccel_put_tag(skb, h->h_vlan_proto, ntohs(h->h_vlan_TCI));
+}
+
+/* Protocol, and where the headers are. */
+static void
+skb_set_headers(struct sk_buff *skb)
+{
+	const struct ethhdr *eth = (const void *)skb->data;
+	uint32_t l4 = 0;
+
+	skb_reset_mac_header(skb);
+	skb_set_network_header(skb, ETH_HLEN);
+	skb->protocol = eth->h_proto;
+	if (eth->h_proto == htons(ETH_P_IP))
+		l4 = ETH_HLEN + (uint32_t)(skb->data[ETH_HLEN] & 15) * 4;
+	else if (eth->h_proto == htons(ETH_P_IPV6))
+		l4 = ETH_HLEN + sizeof(struct ipv6hdr);
+	if (likely(l4 != 0 && l4 <= skb_headlen(skb)))
+		skb_set_transport_header(skb, l4);
+}
+
+/* Segmentation of what is longer than one segment. */
+static bool
+skb_set_gso(struct sk_buff *skb, const struct ms_meta *m)
+{
+	uint32_t start = skb_checksum_start_offset(skb);
+	uint32_t hdr = sizeof(struct udphdr);
+	uint32_t type = SKB_GSO_UDP_L4;
+	const struct tcphdr *th;
+
+	if (m->gso_type == MS_GSO_TCP4 || m->gso_type == MS_GSO_TCP6) {
+		if (start + sizeof(*th) > skb_headlen(skb))
+			return false;
+		th = (const void *)(skb->data + start);
+		hdr = th->doff * 4u;
+		type = m->gso_type == MS_GSO_TCP4 ? SKB_GSO_TCPV4
+						  : SKB_GSO_TCPV6;
+		/* The first segment alone says that the window was cut. */
+		if (th->cwr)
+			type |= SKB_GSO_TCP_ECN;
+	} else if (m->gso_type != MS_GSO_UDP) {
+		return false;
+	}
+	if (m->gso_size == 0 || start + hdr > skb_headlen(skb))
+		return false;
+	if (skb->len - start - hdr <= m->gso_size)
+		return true;
+	skb_shinfo(skb)->gso_type = type;
+	skb_shinfo(skb)->gso_size = m->gso_size;
+	skb_shinfo(skb)->gso_segs = DIV_ROUND_UP(skb->len - start - hdr,
+						 m->gso_size);
+	return true;
+}
+
+static bool
+skb_set_meta(struct sk_buff *skb, const struct ms_meta *m, uint32_t cut)
+{
+	if ((m->flags & MS_SLOT_CSUM_PARTIAL) == 0)
+		return m->gso_type == MS_GSO_NONE;
+	if (m->csum_start < ETH_HLEN + cut ||
+	    !skb_partial_csum_set(skb, m->csum_start - cut, m->csum_offset))
+		return false;
+	return m->gso_type == MS_GSO_NONE || skb_set_gso(skb, m);
+}
+
+struct sk_buff *
+ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
+	  enum ms_counter *why)
+{
+	struct cursor c = { .seg = f->segs, .nsegs = f->nsegs };
+	uint32_t linear = f->len <= LINEAR_BYTES_MAX ? f->len : f->linear;
+	uint32_t headroom = LL_RESERVED_SPACE(dev) + NET_IP_ALIGN;
+	struct sk_buff *skb;
+	uint32_t cut;
+
+	*why = MS_CTR_DROP_TX_OFFLOAD;
+	if (unlikely(f->linear < ETH_HLEN || f->linear > linear))
+		return NULL;
+	*why = MS_CTR_DROP_NOMEM;
+	skb = __alloc_skb(headroom + linear + dev->needed_tailroom,
+			  GFP_ATOMIC | __GFP_NOWARN, SKB_ALLOC_NAPI,
+			  NUMA_NO_NODE);
+	if (unlikely(skb == NULL))
+		return NULL;
+	skb_reserve(skb, headroom);
+	skb->dev = dev;
+	skb_put_headers(skb, f, &cut);
+	skb_set_headers(skb);
+	if (linear > f->linear &&
+	    unlikely(!cursor_read(&c, skb_put(skb, linear - f->linear),
+				  linear - f->linear)))
+		goto out_free;
+	if (linear < f->len &&
+	    unlikely(!skb_add_pages(skb, &c, f->len - linear)))
+		goto out_free;
+	*why = MS_CTR_DROP_TX_OFFLOAD;
+	if (unlikely(f->meta.flags != 0 || f->meta.gso_type != MS_GSO_NONE) &&
+	    unlikely(!skb_set_meta(skb, &f->meta, cut)))
+		goto out_free;
+	return skb;
+
+out_free:
+	kfree_skb(skb);
+	return NULL;
+}
+
+void
+ms_tx_skb_deinit(void)
+{
+	struct page_frag *pf;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+	{
+		pf = per_cpu_ptr(&tx_page, cpu);
+		if (pf->page != NULL)
+			put_page(pf->page);
+		pf->page = NULL;
+	}
+}
