@@ -15,9 +15,9 @@
 #include <cmocka.h>
 
 #include "../hostile/rig.h"
+#include "../hostile/tx_rules.h"
 
 #define SLOTS 64
-#define OK MS_CTR_TX_FRAMES
 
 static const uint8_t any4[4];
 
@@ -149,41 +149,6 @@ send_expect(const uint8_t *frame, uint32_t len, enum ms_counter which)
 }
 
 /* ---- frames ------------------------------------------------------------------ */
-
-RIG_FN uint32_t
-udp4(uint8_t *p)
-{
-	return rig_udp_out(p, 5001, 9, "0123456789abcdef", 16);
-}
-
-RIG_FN uint32_t
-tcp4(uint8_t *p, uint32_t payload)
-{
-	memset(p + 34, 0, 20 + payload);
-	rig_put16(p + 34, 5001);
-	rig_put16(p + 36, 9);
-	p[46] = 0x50;
-	return rig_ip4(p, false, rig_ip, rig_peer_ip, IPPROTO_TCP,
-		       20 + payload);
-}
-
-RIG_FN uint32_t
-tcp6(uint8_t *p, uint32_t payload)
-{
-	memset(p + 54, 0, 20 + payload);
-	rig_put16(p + 54, 5001);
-	rig_put16(p + 56, 9);
-	p[66] = 0x50;
-	return rig_ip6_hdr(p, false, rig_ip6, rig_peer_ip6, IPPROTO_TCP,
-			   20 + payload);
-}
-
-RIG_FN uint32_t
-udp6(uint8_t *p)
-{
-	rig_udp(p + 54, 5001, 9, "x", 1);
-	return rig_ip6_hdr(p, false, rig_ip6, rig_peer_ip6, IPPROTO_UDP, 9);
-}
 
 /* Puts a frame into slots of the given sizes; the last has no MORE. */
 RIG_FN void

@@ -31,34 +31,6 @@ test_own_tuples_may_send(void **state)
 			 58 + 61 + 81 + 63 + 64 + 64);
 }
 
-/* One byte of a good UDP frame changed; the checksum is made right again. */
-static const struct {
-	const char *name;
-	uint32_t at;
-	uint8_t value;
-	bool sum;
-	enum ms_counter which;
-} changed[] = {
-	{ "destination MAC", 5, 77, true, OK },
-	{ "source MAC, first byte", 6, 4, true, MS_CTR_DROP_TX_MAC },
-	{ "source MAC, last byte", 11, 77, true, MS_CTR_DROP_TX_MAC },
-	{ "ethertype", 13, 6, false, MS_CTR_DROP_TX_ETHER },
-	{ "version", 14, 0x65, true, MS_CTR_DROP_TX_HEADER },
-	{ "header length", 14, 0x44, false, MS_CTR_DROP_TX_HEADER },
-	{ "total length", 17, 45, true, MS_CTR_DROP_TX_SHORT },
-	{ "total length of 2^8 more", 16, 1, true, MS_CTR_DROP_TX_SHORT },
-	{ "checksum", 24, 0x12, false, MS_CTR_DROP_TX_HEADER },
-	{ "later fragment", 21, 1, true, MS_CTR_DROP_TX_FRAGMENT },
-	{ "protocol", 23, 1, true, MS_CTR_DROP_TX_UNBOUND },
-	{ "protocol, portless", 23, 254, true, MS_CTR_DROP_TX_UNBOUND },
-	{ "source address", 29, 77, true, MS_CTR_DROP_TX_UNBOUND },
-	{ "source port of nobody", 35, 0x8b, true, MS_CTR_DROP_TX_UNBOUND },
-	{ "source port of another", 35, 0x8a, true, MS_CTR_DROP_TX_FOREIGN },
-	{ "destination address", 33, 77, true, OK },
-	{ "UDP length", 39, 7, true, MS_CTR_DROP_TX_HEADER },
-	{ "UDP length past IP", 39, 25, true, MS_CTR_DROP_TX_HEADER },
-};
-
 static void
 test_every_rule_has_its_counter(void **state)
 {
@@ -185,18 +157,6 @@ test_mtu(void **state)
 
 /* ---- fragments ------------------------------------------------------------------- */
 
-static uint32_t
-fragment(uint8_t *p, uint16_t id, uint16_t ofs_more, uint16_t sport)
-{
-	uint32_t len = rig_udp_out(p, sport, 9, "0123456789abcdef", 16);
-
-	rig_put16(p + 38, 100);
-	rig_put16(p + 18, id);
-	rig_put16(p + 20, ofs_more);
-	rig_fix4(p);
-	return len;
-}
-
 static void
 test_fragments_follow_an_own_first_one(void **state)
 {
@@ -236,73 +196,6 @@ test_fragments_follow_an_own_first_one(void **state)
 }
 
 /* ---- offloads ----------------------------------------------------------------------- */
-
-struct offload {
-	const char *name;
-	uint8_t kind; /* 4 or 6: TCP; 17: UDP over IPv4; 132: SCTP */
-	uint16_t payload;
-	uint8_t gso_type;
-	uint16_t gso_size;
-	uint16_t csum_start, csum_offset; /* 0, 0: not partial */
-	enum ms_counter which;
-};
-
-#define OFFLOAD MS_CTR_DROP_TX_OFFLOAD
-static const struct offload offloads[] = {
-	{ "partial TCP", 4, 10, 0, 0, 34, 16, OK },
-	{ "partial TCP over IPv6", 6, 10, 0, 0, 54, 16, OK },
-	{ "partial UDP", 17, 10, 0, 0, 34, 6, OK },
-	{ "partial SCTP", 132, 10, 0, 0, 34, 8, OFFLOAD },
-	{ "start one byte off", 4, 10, 0, 0, 35, 16, OFFLOAD },
-	{ "start in the IP header", 4, 10, 0, 0, 14, 16, OFFLOAD },
-	{ "start far away", 4, 10, 0, 0, 0xfff0, 16, OFFLOAD },
-	{ "UDP's offset for TCP", 4, 10, 0, 0, 34, 6, OFFLOAD },
-	{ "TCP's offset for UDP", 17, 10, 0, 0, 34, 16, OFFLOAD },
-	{ "offset far away", 4, 10, 0, 0, 34, 0xffff, OFFLOAD },
-	{ "GSO", 4, 1900, MS_GSO_TCP4, 1460, 34, 16, OK },
-	{ "GSO over IPv6", 6, 1900, MS_GSO_TCP6, 1440, 54, 16, OK },
-	{ "GSO of UDP", 17, 1900, MS_GSO_UDP, 1472, 34, 6, OK },
-	{ "GSO of a short frame", 4, 10, MS_GSO_TCP4, 1460, 34, 16, OK },
-	{ "GSO without partial sum", 4, 1900, MS_GSO_TCP4, 1460, 0, 0,
-	  OFFLOAD },
-	{ "GSO of the other family", 4, 1900, MS_GSO_TCP6, 1440, 34, 16,
-	  OFFLOAD },
-	{ "GSO of the other family", 6, 1900, MS_GSO_TCP4, 1440, 54, 16,
-	  OFFLOAD },
-	{ "GSO of TCP as UDP", 4, 1900, MS_GSO_UDP, 1440, 34, 16, OFFLOAD },
-	{ "GSO of UDP as TCP", 17, 1900, MS_GSO_TCP4, 1440, 34, 6, OFFLOAD },
-	{ "GSO type 2", 4, 1900, 2, 1440, 34, 16, OFFLOAD },
-	{ "GSO type 255", 4, 1900, 255, 1440, 34, 16, OFFLOAD },
-	{ "GSO by 0", 4, 1900, MS_GSO_TCP4, 0, 34, 16, OFFLOAD },
-	{ "GSO by 1", 4, 1900, MS_GSO_TCP4, 1, 34, 16, OFFLOAD },
-	{ "GSO of UDP by 1", 17, 1900, MS_GSO_UDP, 1, 34, 6, OFFLOAD },
-	{ "segments over the MTU", 4, 1900, MS_GSO_TCP4, 1461, 34, 16,
-	  MS_CTR_DROP_TX_LONG },
-	{ "segments over the MTU", 17, 1900, MS_GSO_UDP, 1473, 34, 6,
-	  MS_CTR_DROP_TX_LONG },
-};
-
-static uint32_t
-build_offload(uint8_t *frame, const struct offload *o)
-{
-	switch (o->kind) {
-	case 4:
-		return tcp4(frame, o->payload);
-	case 6:
-		return tcp6(frame, o->payload);
-	case 17:
-		memset(frame + 42, 0, o->payload);
-		(void)rig_udp_out(frame, 5001, 9, "", 0);
-		rig_put16(frame + 38, 8u + o->payload);
-		return rig_ip4(frame, false, rig_ip, rig_peer_ip, IPPROTO_UDP,
-			       8u + o->payload);
-	default:
-		memset(frame + 34, 0, 12 + o->payload);
-		rig_put16(frame + 34, 5001);
-		return rig_ip4(frame, false, rig_ip, rig_peer_ip, IPPROTO_SCTP,
-			       12u + o->payload);
-	}
-}
 
 static void
 send_offload(const struct offload *o, enum ms_counter which)
