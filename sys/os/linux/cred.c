@@ -27,6 +27,7 @@ ms_cred_current(struct ms_cred *cred, struct net *net)
 	cred->net = net;
 	cred->uid = current_euid();
 	cred->pid = task_tgid_nr(current);
+	cred->proto = NULL;
 }
 
 static bool

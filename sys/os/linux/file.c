@@ -296,15 +296,16 @@ file_attach(struct ms_file *f, const struct ms_cred *cred, uint32_t cmd,
 }
 
 static int
-file_core(struct ms_file *f, const struct ms_cred *cred, uint32_t cmd,
+file_core(struct ms_file *f, struct ms_cred *cred, uint32_t cmd,
 	  union file_args *a, uint32_t known)
 {
 	struct ms_port *port = port_of(f);
 	int err;
 
 	if (cmd == MS_CMD_BIND && port != NULL && cred->net != NULL)
-		ms_resv_prepare(cred->net, &a->bind.tuple);
+		ms_resv_prepare(cred, &a->bind.tuple);
 	err = ms_ctl(f->ns->sw, cred, &port, cmd, a, known);
+	ms_resv_unprepare(cred);
 	if (err == 0 && cmd == MS_CMD_LIST && a->list.what != MS_LIST_NICS)
 		ms_cred_localize(&a->list.uid, &a->list.pid);
 	return err;

@@ -19,9 +19,12 @@ ms_module_init(void)
 	err = ms_tx_init();
 	if (err)
 		return err;
-	err = ms_netns_init();
+	err = ms_resv_init();
 	if (err)
 		goto out_tx;
+	err = ms_netns_init();
+	if (err)
+		goto out_resv;
 	err = ms_netdev_init();
 	if (err)
 		goto out_netns;
@@ -46,6 +49,8 @@ out_netdev:
 	ms_netdev_deinit();
 out_netns:
 	ms_netns_deinit();
+out_resv:
+	ms_resv_deinit();
 out_tx:
 	ms_tx_deinit();
 	return err;
@@ -62,6 +67,7 @@ ms_module_exit(void)
 	ms_monitor_deinit();
 	ms_netdev_deinit();
 	ms_netns_deinit();
+	ms_resv_deinit();
 	ms_tx_deinit();
 	rcu_barrier(); /* callbacks of ours */
 }

@@ -35,7 +35,6 @@
 #include <linux/refcount.h>
 #include <linux/skbuff.h>
 #include <linux/wait.h>
-#include <linux/workqueue.h>
 #include <net/net_namespace.h>
 
 #include "ms_core.h"
@@ -43,6 +42,8 @@
 #include "ms_compat.h"
 
 /* ---- namespaces: netns.c ---------------------------------------------- */
+
+struct ms_monitor;
 
 /*
  * One network namespace: a host with a namespace of tuples of its own. Made
@@ -59,8 +60,10 @@ struct ms_netns {
 					  host and ports go through: the first
 					  that is not lo */
 	struct mutex resv_lock;
-	struct list_head resvs;	     /* resv_lock: of struct ms_resv */
-	struct delayed_work changed; /* monitor.c: route_gen has to move */
+	struct list_head resvs;	    /* resv_lock: of struct ms_resv */
+	struct ms_monitor *monitor; /* (r) monitor.c's; NULL before
+					ms_monitor_addrs() and after
+					ms_monitor_stop() */
 };
 
 /* Of the caller's namespace, made if need be. Counted. -ENOMEM; takes rtnl;
@@ -119,6 +122,7 @@ struct ms_cred {
 	struct net *net; /* held by the caller, NULL: the namespace is gone */
 	kuid_t uid;	 /* effective */
 	int32_t pid;	 /* in the first PID namespace */
+	struct socket *proto; /* resv.c's: keeps a protocol loaded; or NULL */
 };
 /* Of `current`; borrows net. */
 void ms_cred_current(struct ms_cred *cred, struct net *net);
@@ -140,9 +144,12 @@ void ms_user_uncharge(struct ms_user *user, uint64_t bytes); /* NULL: fine */
 
 /* ---- reservations: resv.c ------------------------------------------------ */
 
-/* Before a bind, without any lock: what the host needs for such a socket is
-   loaded. Sleeps. */
-void ms_resv_prepare(struct net *net, const struct ms_tuple *tuple);
+int ms_resv_init(void);
+void ms_resv_deinit(void); /* after all namespaces */
+/* Before a bind, without any lock: the module that the host needs for such a
+   socket is loaded, and stays until after the bind. cred->net is set. Sleeps. */
+void ms_resv_prepare(struct ms_cred *cred, const struct ms_tuple *tuple);
+void ms_resv_unprepare(struct ms_cred *cred);
 /* The namespace goes: releases the sockets of all reservations in it, which
    stay valid for ms_os_resv_destroy(). Sleeps. */
 void ms_resv_release_all(struct ms_netns *ns);
@@ -178,6 +185,8 @@ struct ms_netdev {		/* one attached interface */
 	bool by_page;	       /* (c) tx_page.c may be used */
 	bool xdp_tx;	       /* (c) tx_xdp.c is used; options "tx=xdp" */
 	bool xdp_rx;	       /* once() the kfunc has been called for it */
+	unsigned long changed; /* monitor.c: bit 0: its route_gen has to move */
+	bool gone;	       /* once() no timer may touch nic any more */
 	/* frames that the switch never saw, by enum ms_counter */
 	uint64_t __percpu *counter;
 };
@@ -231,7 +240,7 @@ rx_handler_result_t ms_rx_handler(struct sk_buff **pskb);
 /*
  * Shows the switch a frame: skb->data at the network header, the MAC header
  * set. Borrows skb and changes nothing in it. `mac` (may be NULL) stands in
- * for the destination's. True: taken; the caller frees. Packet context.
+ * for both MAC addresses. True: taken; the caller frees. Packet context.
  */
 bool ms_rx_skb(struct ms_netdev *md, const struct sk_buff *skb,
 	       const uint8_t *mac);
@@ -243,6 +252,8 @@ int ms_xdp_init(void); /* the kfunc; -EOPNOTSUPP without module BTF is fine */
    host reaches ports. rtnl held; sleep. -EBUSY. */
 int ms_local_start(struct ms_netns *ns, struct net *net);
 void ms_local_stop(struct ms_netns *ns, struct net *net);
+/* Whether the handler of dev is this one. rtnl held. */
+bool ms_local_is_handler(const struct net_device *dev);
 /* ms_nic_ops.to_host */
 uint32_t ms_local_to_host(struct ms_nic *nic, unsigned int q,
 			  struct ms_frame *frames, uint32_t n);
