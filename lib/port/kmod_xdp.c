@@ -8,11 +8,12 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <net/if.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "claims.h"
 #include "internal.h"
+#include "netlink.h"
 
 #include "ms_kmod.skel.h"
 
@@ -24,12 +25,6 @@ struct found {
 	int fd;		    /* if it is ours, else -1 */
 	char name[BPF_OBJ_NAME_LEN];
 };
-
-static int
-quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	return 0;
-}
 
 static int
 find(int ifindex, struct found *f)
@@ -62,14 +57,20 @@ find(int ifindex, struct found *f)
 }
 
 static struct ms_kmod_bpf *
-load(int *code, struct ms_err *err)
+load(bool rxvlan_was_on, int *code, struct ms_err *err)
 {
 	struct ms_kmod_bpf *bpf;
 
-	libbpf_set_print(getenv("MULTISTACK_DEBUG") ? NULL : quiet);
-	bpf = ms_kmod_bpf__open_and_load();
-	if (bpf)
-		return bpf;
+	ms_bpf_quiet();
+	bpf = ms_kmod_bpf__open();
+	if (bpf) {
+		bpf->rodata->rxvlan_was_on = rxvlan_was_on;
+		*code = ms_kmod_bpf__load(bpf);
+		if (*code == 0)
+			return bpf;
+		ms_kmod_bpf__destroy(bpf);
+		errno = -*code;
+	}
 	*code = ms_err_set(err, -errno,
 			   "the kernel refused the XDP program: %s; it needs "
 			   "CAP_BPF, CAP_NET_ADMIN, Linux 5.18 and a module "
@@ -91,14 +92,79 @@ no_program(const char *nic, bool generic, int code, struct ms_err *err)
 			  nic, strerror(-code));
 }
 
+/*
+ * A card that takes the VLAN out of frames leaves none for XDP to see, so that
+ * has to stop. Not of a veth, which does as if.
+ */
+static bool
+rxvlan_off(const char *nic)
+{
+	struct ms_link link;
+	bool was = false;
+
+	if (ms_link_get(nic, &link) == 0 && strcmp(link.kind, "veth") != 0)
+		(void)ms_ethtool_rxvlan(nic, false, &was);
+	return was;
+}
+
+/* What our program says that it was. */
+static bool
+rxvlan_was_on(int prog)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof info, maps[4] = { 0 }, key = 0;
+	int value = 0, map;
+
+	info.nr_map_ids = sizeof maps / sizeof *maps;
+	info.map_ids = (uintptr_t)maps;
+	if (bpf_obj_get_info_by_fd(prog, &info, &len) || !info.nr_map_ids)
+		return false;
+	map = bpf_map_get_fd_by_id(maps[0]); /* it has but this one */
+	if (map < 0)
+		return false;
+	if (bpf_map_lookup_elem(map, &key, &value))
+		value = 0;
+	close(map);
+	return value != 0;
+}
+
+static int
+attach(int ifindex, const char *nic, bool generic, bool rxvlan,
+       struct ms_err *err)
+{
+	uint32_t flags = generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+	struct ms_kmod_bpf *bpf;
+	int r;
+
+	bpf = load(rxvlan, &r, err);
+	if (!bpf)
+		return r;
+	r = bpf_xdp_attach(ifindex, bpf_program__fd(bpf->progs.ms_kmod_xdp),
+			   flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+	if (r)
+		no_program(nic, generic, r, err);
+	ms_kmod_bpf__destroy(bpf);
+	return r;
+}
+
+/* Takes ours off, and no other that may have come in between. */
+static int
+take_off(int ifindex, const char *nic, const struct found *f)
+{
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = f->fd);
+	int r = bpf_xdp_detach(ifindex, f->flags | XDP_FLAGS_REPLACE, &opts);
+
+	if (r == 0 && rxvlan_was_on(f->fd))
+		(void)ms_ethtool_rxvlan(nic, true, NULL);
+	return r;
+}
+
 int
 msport__kmod_xdp_on(const char *nic, bool generic, struct ms_err *err)
 {
-	uint32_t flags = generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 	int ifindex = (int)if_nametoindex(nic), r;
-	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
-	struct ms_kmod_bpf *bpf;
 	struct found f;
+	bool rxvlan;
 
 	r = find(ifindex, &f);
 	if (r)
@@ -109,31 +175,21 @@ msport__kmod_xdp_on(const char *nic, bool generic, struct ms_err *err)
 				  "already; take it off (`ip link set %s xdp "
 				  "off`) or attach kind rx_handler",
 				  nic, f.name, f.id, nic);
-	bpf = load(&r, err);
-	if (bpf) {
-		int prog = bpf_program__fd(bpf->progs.ms_kmod_xdp);
-
-		/* One that was left behind goes first: it may be of another
-		   mode. */
-		if (f.fd >= 0) {
-			opts.old_prog_fd = f.fd;
-			(void)bpf_xdp_detach(ifindex, f.flags, &opts);
-		}
-		r = bpf_xdp_attach(ifindex, prog,
-				   flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
-		if (r)
-			no_program(nic, generic, r, err);
-		ms_kmod_bpf__destroy(bpf);
-	}
-	if (f.fd >= 0)
+	/* One that was left behind goes first: it may be of another mode. */
+	if (f.fd >= 0) {
+		(void)take_off(ifindex, nic, &f);
 		close(f.fd);
+	}
+	rxvlan = rxvlan_off(nic);
+	r = attach(ifindex, nic, generic, rxvlan, err);
+	if (r && rxvlan)
+		(void)ms_ethtool_rxvlan(nic, true, NULL);
 	return r;
 }
 
 int
 msport__kmod_xdp_off(const char *nic, struct ms_err *err)
 {
-	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
 	int ifindex = (int)if_nametoindex(nic), r;
 	struct found f;
 
@@ -142,8 +198,7 @@ msport__kmod_xdp_off(const char *nic, struct ms_err *err)
 	r = find(ifindex, &f);
 	if (r || f.fd < 0)
 		return r ? r : -ENOENT;
-	opts.old_prog_fd = f.fd; /* this one and no other */
-	r = bpf_xdp_detach(ifindex, f.flags, &opts);
+	r = take_off(ifindex, nic, &f);
 	close(f.fd);
 	if (r)
 		ms_err_set(err, r,

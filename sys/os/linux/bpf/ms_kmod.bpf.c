@@ -8,6 +8,10 @@
 
 #include <bpf/bpf_helpers.h>
 
+/* Not the program's: who attaches it writes here what was turned off for it,
+   and who takes it off reads it. */
+const volatile int rxvlan_was_on;
+
 extern int ms_xdp_rx(struct xdp_md *ctx) __ksym;
 
 /* Frames may have several parts: the module reads them all. */

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""multistack status: what the switch does, and for whom."""
+
+from __future__ import annotations
+
+import json
+import pwd
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from multistack._types import Nic, PortEntry, Tuple, TupleEntry, counter_texts
+from multistack.cli._switch import console, with_switch
+from multistack.port import Control
+
+CLAIMS_SHOWN = 4  # of a port, without --tuples
+
+Counters = dict[str, int]
+
+
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def tuple_text(t: Tuple) -> str:
+    addr = f"[{t.addr}]" if ":" in t.addr else t.addr
+    return f"{t.proto} {addr}:{t.port}" if t.port else f"{t.proto} {addr}"
+
+
+def drops(counters: Counters) -> int:
+    return sum(n for name, n in counters.items() if name.startswith("drop_"))
+
+
+def _table(title: str, *columns: str, right: Iterable[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left")
+    return table
+
+
+def nic_table(nics: list[tuple[Nic, Counters]]) -> Table:
+    numbers = ("MTU", "queues", "ports", "received", "to host", "sent", "dropped")
+    table = _table("Interfaces", "name", "kind", "MAC", "VLAN", *numbers, right=numbers)
+    for nic, c in nics:
+        table.add_row(
+            *(nic.name, nic.kind, nic.mac.hex(":"), str(nic.vlan or "")),
+            *(str(nic.mtu), str(nic.queues), str(nic.ports)),
+            *(f"{c[k]:,}" for k in ("rx_frames", "rx_host", "tx_frames")),
+            f"{drops(c):,}",
+        )
+    if not nics:
+        table.add_row("none", "multistack attach INTERFACE")
+    return table
+
+
+def port_table(
+    ports: list[tuple[PortEntry, Counters | None]], tuples: list[TupleEntry]
+) -> Table:
+    numbers = ("rings", "received", "sent", "dropped")
+    table = _table(
+        *("Ports", "port", "label", "interface", "user", "process", "claims"),
+        *numbers,
+        right=("port", "process", *numbers),
+    )
+    for port, c in ports:
+        mine = [tuple_text(t.tuple) for t in tuples if t.port_id == port.id]
+        more = port.tuples - CLAIMS_SHOWN
+        if more > 0:
+            mine = [*mine[:CLAIMS_SHOWN], f"and {more:,} more"]
+        counted = (
+            ("", "", "")
+            if c is None
+            else (f"{c['rx_frames']:,}", f"{c['tx_frames']:,}", f"{drops(c):,}")
+        )
+        table.add_row(
+            *(str(port.id), port.label, port.nic or "gone", user_name(port.uid)),
+            *(str(port.pid), "\n".join(mine)),
+            f"{port.tx_rings} + {port.rx_rings}",
+            *counted,
+        )
+    return table
+
+
+def counter_table(nics: list[tuple[Nic, Counters]]) -> Table:
+    table = _table(
+        "Counters", "interface", "counter", "number", "meaning", right=["number"]
+    )
+    meaning = counter_texts()
+    for nic, counters in nics:
+        for name, n in counters.items():
+            if n:
+                table.add_row(nic.name, name, f"{n:,}", meaning[name])
+    return table
+
+
+def tuple_table(tuples: list[TupleEntry]) -> Table:
+    table = _table("Tuples", "tuple", "port", "interface", "user", right=["port"])
+    for t in tuples:
+        table.add_row(
+            tuple_text(t.tuple), str(t.port_id), t.nic or "gone", user_name(t.uid)
+        )
+    return table
+
+
+def _port_stats(control: Control, port: PortEntry) -> Counters | None:
+    """None: another user's, or it has gone meanwhile."""
+    with suppress(PermissionError, FileNotFoundError):
+        return control.stats(port_id=port.id)
+    return None
+
+
+def _json(
+    nics: list[tuple[Nic, Counters]],
+    ports: list[tuple[PortEntry, Counters | None]],
+    tuples: list[TupleEntry],
+) -> dict[str, Any]:
+    return {
+        "interfaces": [
+            {**asdict(n), "mac": n.mac.hex(":"), "counters": c} for n, c in nics
+        ],
+        "ports": [{**asdict(p), "counters": c} for p, c in ports],
+        "tuples": [{**asdict(t), "tuple": t.tuple._asdict()} for t in tuples],
+    }
+
+
+def _show(
+    out: Console,
+    nics: list[tuple[Nic, Counters]],
+    ports: list[tuple[PortEntry, Counters | None]],
+    tuples: list[TupleEntry],
+) -> None:
+    out.print(nic_table(nics), markup=False)
+    if ports:
+        out.print(port_table(ports, tuples), markup=False)
+
+
+@click.command()
+@click.argument("interface", default="")
+@click.option("--tuples", "all_tuples", is_flag=True, help="Each claim, a line.")
+@click.option("--counters", is_flag=True, help="Each counter that moved.")
+@click.option("--json", "as_json", is_flag=True, help="All of it, for machines.")
+@with_switch
+def status(
+    control: Control, interface: str, all_tuples: bool, counters: bool, as_json: bool
+) -> None:
+    """Show interfaces, ports and what they claim; of INTERFACE, or of all."""
+    nics = [
+        (n, control.stats(nic=n.name))
+        for n in control.list_nics()
+        if interface in ("", n.name)
+    ]
+    if interface and not nics:
+        control.stats(nic=interface)  # which says why
+    ports = [
+        (p, _port_stats(control, p))
+        for p in sorted(control.list_ports(), key=lambda p: p.id)
+        if interface in ("", p.nic)
+    ]
+    tuples = [t for t in control.list_tuples() if interface in ("", t.nic)]
+    if as_json:
+        click.echo(json.dumps(_json(nics, ports, tuples), indent=2))
+        return
+    out = console()
+    _show(out, nics, ports, tuples)
+    if all_tuples and tuples:
+        out.print(tuple_table(tuples), markup=False)
+    if counters and nics:
+        out.print(counter_table(nics), markup=False)
