@@ -363,7 +363,7 @@ struct ms_nic {
 					 asks. User space: struct ms_attach;
 					 NULL (tests, benchmarks) needs no
 					 socket of the host */
-	char name[MS_IFNAME_BYTES];   /* (c) */
+	char name[MS_IFNAME_BYTES];   /* (b) */
 	char kind[16];		      /* (c) for lists: "xdp native" */
 	uint8_t mac[6];		      /* (r) */
 	uint16_t vlan;		      /* (c) frames of this VLAN are ours */
@@ -413,6 +413,11 @@ void ms_nic_destroy(struct ms_nic *nic);
 /* Route, neighbour, MTU, MAC or address changed: moves route_gen of its ports
    and wakes nobody. Sleeps. */
 void ms_nic_changed(struct ms_nic *nic, const uint8_t *mac, uint32_t mtu);
+/* The same for route_gen alone. ctl_lock held. */
+void ms_nic_moved(struct ms_nic *nic);
+/* The interface is called otherwise from now on. -EEXIST: another of the switch
+   is called so; then it keeps its name. Sleeps. */
+int ms_nic_rename(struct ms_nic *nic, const char *name);
 
 /*
  * Receive: the switch takes what is claimed and says so in frames[i].verdict;
@@ -421,6 +426,9 @@ void ms_nic_changed(struct ms_nic *nic, const uint8_t *mac, uint32_t mtu);
  */
 void ms_nic_input(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
 		  uint32_t n);
+/* Whether it would take a frame with these headers. Delivers and counts
+   nothing. Packet context. */
+bool ms_nic_claims(struct ms_nic *nic, const struct ms_frame *f);
 
 /*
  * Transmit: this ring may have frames. Puts it on its scheduler's list; the

@@ -175,6 +175,32 @@ rx_tap(const struct ms_tap *tap, const struct ms_frame *frames, uint32_t n,
 		ms_tap_frame(tap, &frames[i], MS_SLOT_TAP_RX, counter);
 }
 
+/* Read section. */
+static inline void
+view_init(struct rx_view *v, struct ms_nic *nic)
+{
+	v->sw = nic->sw;
+	v->table = nic->sw->table;
+	v->gen = ms_os_load_acquire(&v->table->gen[0]);
+	v->nic = nic;
+	v->mac = ms_nic_mac(nic);
+	v->untagged = nic->vlan == 0;
+}
+
+bool
+ms_nic_claims(struct ms_nic *nic, const struct ms_frame *f)
+{
+	struct rx_view v;
+	struct ms_read r;
+	bool claimed;
+
+	ms_os_read_enter(&r);
+	view_init(&v, nic);
+	claimed = rx_any(&v, f) != NULL;
+	ms_os_read_exit(&r);
+	return claimed;
+}
+
 void
 ms_nic_input(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
 	     uint32_t n)
@@ -186,12 +212,7 @@ ms_nic_input(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
 	uint32_t host;
 
 	ms_os_read_enter(&r);
-	v.sw = nic->sw;
-	v.table = nic->sw->table;
-	v.gen = ms_os_load_acquire(&v.table->gen[0]);
-	v.nic = nic;
-	v.mac = ms_nic_mac(nic);
-	v.untagged = nic->vlan == 0;
+	view_init(&v, nic);
 	b->deliver.frames = frames;
 	b->deliver.counter = b->counter;
 

@@ -237,10 +237,21 @@ ms_nic_destroy(struct ms_nic *nic)
 }
 
 void
+ms_nic_moved(struct ms_nic *nic)
+{
+	struct ms_port *port;
+
+	nic->route_gen++;
+	for (port = nic->sw->ports; port != NULL; port = port->next) {
+		if (port->nic == nic)
+			MS_USER_WRITE(port->region->route_gen, nic->route_gen);
+	}
+}
+
+void
 ms_nic_changed(struct ms_nic *nic, const uint8_t *mac, uint32_t mtu)
 {
 	struct ms_switch *sw = nic->sw;
-	struct ms_port *port;
 	unsigned int i;
 
 	ms_mutex_lock(&sw->ctl_lock);
@@ -248,12 +259,28 @@ ms_nic_changed(struct ms_nic *nic, const uint8_t *mac, uint32_t mtu)
 		ms_os_store_once(&nic->mac[i], mac[i]);
 	if (mtu != 0)
 		ms_os_store_once(&nic->mtu, mtu);
-	nic->route_gen++;
-	for (port = sw->ports; port != NULL; port = port->next) {
-		if (port->nic == nic)
-			MS_USER_WRITE(port->region->route_gen, nic->route_gen);
-	}
+	ms_nic_moved(nic);
 	ms_mutex_unlock(&sw->ctl_lock);
+}
+
+int
+ms_nic_rename(struct ms_nic *nic, const char *name)
+{
+	struct ms_switch *sw = nic->sw;
+	char to[MS_IFNAME_BYTES];
+	struct ms_nic *other;
+	int err = 0;
+
+	name_copy(to, name, sizeof(to));
+	ms_mutex_lock(&sw->ctl_lock);
+	for (other = sw->nics; other != NULL; other = other->next) {
+		if (other != nic && memcmp(other->name, to, sizeof(to)) == 0)
+			err = -EEXIST;
+	}
+	if (err == 0)
+		memcpy(nic->name, to, sizeof(to));
+	ms_mutex_unlock(&sw->ctl_lock);
+	return err;
 }
 
 /* ---- counters -------------------------------------------------------------- */

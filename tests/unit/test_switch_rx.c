@@ -816,6 +816,48 @@ test_change_is_told_to_ports(void **state)
 	assert_int_equal(rig.nic->mtu, 1400);
 }
 
+static void
+test_names_follow_interfaces(void **state)
+{
+	struct ms_nic tmpl = {
+		.ops = rig_ops(), .name = "x0", .mtu = 1500, .num_queues = 1
+	};
+	struct ms_nic *nic;
+
+	(void)state;
+	assert_int_equal(ms_nic_create(rig.sw, &tmpl, &nic), 0);
+	assert_int_equal(ms_nic_rename(nic, "rig0"), -EEXIST);
+	assert_string_equal(nic->name, "x0");
+	assert_int_equal(ms_nic_rename(nic, "x0"), 0);
+	assert_int_equal(ms_nic_rename(rig.nic, "a-longer-name"), 0);
+	assert_int_equal(ms_nic_rename(rig.nic, "y"), 0);
+	assert_int_equal(ms_nic_rename(nic, "rig0"), 0);
+	/* the new one is its own, to the last byte */
+	assert_int_equal(ms_nic_rename(nic, "y"), -EEXIST);
+	ms_nic_destroy(nic);
+}
+
+static void
+test_claims_are_told_without_a_frame(void **state)
+{
+	uint64_t seen = nic_counter(MS_CTR_RX_SEEN);
+	struct ms_frame f = { 0 };
+	uint8_t frame[256];
+
+	(void)state;
+	f.data = frame;
+	f.len = f.linear = rig_udp_in(frame, 9, 5001, "x", 1);
+	assert_true(ms_nic_claims(rig.nic, &f));
+	f.len = f.linear = udp6_in(frame, 9, 5001);
+	assert_true(ms_nic_claims(rig.nic, &f));
+	f.len = 3000; /* of which we see the headers */
+	assert_true(ms_nic_claims(rig.nic, &f));
+	f.len = f.linear = rig_udp_in(frame, 9, 5002, "x", 1);
+	assert_false(ms_nic_claims(rig.nic, &f));
+	assert_int_equal(ring_of_frame(port), -1);
+	assert_int_equal(nic_counter(MS_CTR_RX_SEEN), seen);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -847,6 +889,8 @@ main(void)
 		TEST(test_bad_interfaces_are_refused),
 		TEST(test_interface_goes_before_its_port),
 		TEST(test_change_is_told_to_ports),
+		TEST(test_names_follow_interfaces),
+		TEST(test_claims_are_told_without_a_frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
