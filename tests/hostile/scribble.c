@@ -14,11 +14,12 @@
 #include <sched.h>
 
 #include "rig.h"
+#include "scribbler.h"
 
 #define QUEUES 2
 #define WINDOW 64 /* frames to the neighbour on their way */
-#define EVIL_PORT 6666
-#define GOOD_PORT 7777
+#define EVIL_PORT SCRIBBLE_EVIL_PORT
+#define GOOD_PORT SCRIBBLE_GOOD_PORT
 #define SLOTS 256
 
 struct payload {
@@ -35,15 +36,6 @@ static bool
 stopped(void)
 {
 	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
-}
-
-static uint64_t
-chance(uint64_t *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s;
 }
 
 /* ---- the wire ------------------------------------------------------------------ */
@@ -84,52 +76,31 @@ static const struct ms_nic_ops ops = {
 
 /* ---- the hostile owner ----------------------------------------------------------- */
 
+static void
+kick(void *arg, unsigned int ring)
+{
+	(void)arg;
+	ms_kring_tx_ready(&evil->tx[ring]);
+}
+
 static void *
 scribbler(void *arg)
 {
-	uint64_t s = 88172645463325252u + (uintptr_t)arg;
-	size_t words = (size_t)(evil->rx[0].bufs - (uint8_t *)evil->region) / 4;
-	size_t all = evil->region_bytes / 4, at;
-	uint32_t *w = (void *)evil->region;
-	struct ms_ring *r;
-	uint64_t v;
+	struct scribbler sc = {
+		.region = (void *)evil->region,
+		.words = evil->region_bytes / 4,
+		.ring_words =
+		    (size_t)(evil->rx[0].bufs - (uint8_t *)evil->region) / 4,
+		.tx = { rig_ring(evil, false, 0), rig_ring(evil, false, 1) },
+		.rx = { rig_ring(evil, true, 0), rig_ring(evil, true, 1) },
+		.slots = SLOTS,
+		.bufs = rig_buf(evil, 0),
+		.kick = kick,
+		.state = 88172645463325252u + (uintptr_t)arg,
+	};
 
-	while (!stopped()) {
-		v = chance(&s);
-		r = rig_ring(evil, v & 1, v >> 1 & 1);
-		switch (v >> 2 & 7) {
-		case 0: /* anywhere */
-			at = chance(&s) % all;
-			__atomic_store_n(&w[at], (uint32_t)chance(&s),
-					 __ATOMIC_RELAXED);
-			break;
-		case 1: /* a head that is nearly right */
-			ms_os_store_once(&r->head, ms_os_load_once(&r->tail) -
-						       (uint32_t)(v >> 5 & 31));
-			break;
-		case 2:
-			ms_os_store_once(&r->wake, ms_os_load_once(&r->tail));
-			break;
-		case 3: /* a frame that is nearly good */
-			(void)rig_udp_out(rig_buf(evil, v >> 8 & 63),
-					  v & 64 ? EVIL_PORT : GOOD_PORT, 9,
-					  "x", 1);
-			break;
-		case 4:
-			at = v >> 8 & (SLOTS - 1);
-			rig_slots(r)[at].buf = v >> 32 & 63;
-			rig_slots(r)[at].len = 43;
-			rig_slots(r)[at].flags = (v >> 40 & 7) == 0;
-			break;
-		case 5:
-			ms_kring_tx_ready(&evil->tx[v >> 5 & 1]);
-			break;
-		default: /* the header and the rings */
-			at = chance(&s) % words;
-			__atomic_store_n(&w[at], (uint32_t)chance(&s),
-					 __ATOMIC_RELAXED);
-		}
-	}
+	while (!stopped())
+		scribble(&sc);
 	return NULL;
 }
 
@@ -159,8 +130,9 @@ input(void *arg)
 				n++;
 			} else {
 				f[i].len = rig_udp_in(
-				    buf[q][i], (uint16_t)chance(&s), EVIL_PORT,
-				    noise[q], chance(&s) % 1400);
+				    buf[q][i], (uint16_t)scribble_chance(&s),
+				    EVIL_PORT, noise[q],
+				    scribble_chance(&s) % 1400);
 			}
 			f[i].linear = f[i].len;
 		}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kernel_os_linux.c: kernel_test's world on Linux: two network namespaces and a
+ * veth pair, made with ip(8), all gone with the process.
+ */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel_os.h"
+
+#define DEVICE "/dev/multistack"
+#define NOBODY 65534
+#define MODULE "multistack"
+
+const uintptr_t os_kernel_addrs[] = {
+	0x7ffffffff000,	    0x800000000000,	0x8000000000000000,
+	0xffff800000000000, 0xffff888000001000, 0xffffc90000000000,
+	0xffffffff81000000, 0xffffffffff600000, 0xfffffffffffff000,
+	0xffffffffffffffff,
+};
+const unsigned int os_num_kernel_addrs = sizeof(os_kernel_addrs) /
+					 sizeof(os_kernel_addrs[0]);
+
+static pid_t far_pid; /* holds the far namespace */
+static int near_ns = -1, far_ns = -1;
+
+static void
+die(const char *what)
+{
+	printf("# %s: %s\n", what, strerror(errno));
+	fflush(stdout);
+	_exit(1);
+}
+
+/* Runs a command; ends the process where it fails. */
+static void
+run(const char *format, ...)
+{
+	char command[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(command, sizeof(command), format, ap);
+	va_end(ap);
+	if (system(command) != 0) {
+		printf("# failed: %s\n", command);
+		fflush(stdout);
+		_exit(1);
+	}
+}
+
+const char *
+os_unable(void)
+{
+	if (geteuid() != 0)
+		return "needs root";
+	if (access(DEVICE, F_OK) != 0)
+		return "no " DEVICE ": the module is not loaded";
+	if (chmod(DEVICE, 0666) != 0) /* for nobody */
+		return "cannot change " DEVICE;
+	return NULL;
+}
+
+/* ---- the world --------------------------------------------------------------- */
+
+const char *
+os_nic(enum os_side side)
+{
+	return side == OS_NEAR ? "ms0" : "ms1";
+}
+
+static int
+ns_of(pid_t pid)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		die(path);
+	return fd;
+}
+
+static void
+set_ns(int fd)
+{
+	if (setns(fd, CLONE_NEWNET) != 0)
+		die("setns");
+}
+
+static void
+far_begin(void)
+{
+	int pipes[2];
+	char c;
+
+	if (pipe(pipes) != 0)
+		die("pipe");
+	fflush(stdout);
+	far_pid = fork();
+	if (far_pid < 0)
+		die("fork");
+	if (far_pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (unshare(CLONE_NEWNET) != 0 || write(pipes[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	if (read(pipes[0], &c, 1) != 1)
+		die("far host");
+	close(pipes[0]);
+	close(pipes[1]);
+	far_ns = ns_of(far_pid);
+}
+
+/* In the namespace that a command is for. */
+static void
+run_far(const char *command)
+{
+	set_ns(far_ns);
+	run("%s", command);
+	set_ns(near_ns);
+}
+
+static void
+wire_begin(void)
+{
+	run("ip link add ms0 address 02:00:00:00:00:01 type veth peer "
+	    "name ms1 address 02:00:00:00:00:02 netns %d",
+	    (int)far_pid);
+	/* No word by themselves: no IPv6 at the far end, no DAD here. */
+	run_far("sysctl -qw net.ipv6.conf.ms1.disable_ipv6=1; "
+		"ip link set ms1 up && ip link set lo up");
+	run("ip link set lo up && ip link set ms0 up && "
+	    "ip addr add 10.0.0.1/24 dev ms0 && "
+	    "ip addr add fd00::1/64 dev ms0 nodad && "
+	    "ip neigh add 10.0.0.2 lladdr 02:00:00:00:00:02 dev ms0 && "
+	    "ip neigh add fd00::2 lladdr 02:00:00:00:00:02 dev ms0");
+}
+
+void
+os_world_create(void)
+{
+	if (unshare(CLONE_NEWNET) != 0)
+		die("unshare");
+	if (near_ns >= 0)
+		close(near_ns);
+	near_ns = ns_of(getpid());
+	far_begin();
+	wire_begin();
+}
+
+void
+os_far_end(void)
+{
+	close(far_ns);
+	far_ns = -1;
+	kill(far_pid, SIGKILL);
+}
+
+/* The near namespace goes when the next is made, or with the process. */
+void
+os_world_destroy(void)
+{
+	if (far_ns >= 0)
+		os_far_end();
+	waitpid(far_pid, NULL, 0);
+	(void)system("ip link del ms0 2>/dev/null");
+	if (unshare(CLONE_NEWNET) != 0)
+		die("unshare");
+	close(near_ns);
+	near_ns = -1;
+}
+
+void
+os_enter(enum os_side side)
+{
+	set_ns(side == OS_NEAR ? near_ns : far_ns);
+}
+
+void
+os_wire_cut(void)
+{
+	run("ip link del ms0");
+}
+
+void
+os_wire_up(bool up)
+{
+	const char *state = up ? "up" : "down";
+
+	run("ip link set ms0 %s", state);
+	run_far(up ? "ip link set ms1 up" : "ip link set ms1 down");
+	if (up)
+		run("ip addr replace fd00::1/64 dev ms0 nodad && "
+		    "ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:02 "
+		    "dev ms0 && "
+		    "ip neigh replace fd00::2 lladdr 02:00:00:00:00:02 "
+		    "dev ms0");
+}
+
+void
+os_set_mtu(uint32_t bytes)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "ip link set ms1 mtu %u",
+		 (unsigned int)bytes);
+	run_far(command);
+	run("ip link set ms0 mtu %u", (unsigned int)bytes);
+}
+
+/* ---- the far end -------------------------------------------------------------- */
+
+int
+os_raw_open(void)
+{
+	struct sockaddr_ll at = { .sll_family = AF_PACKET,
+				  .sll_protocol = htons(ETH_P_ALL) };
+	int fd, one = 1;
+
+	set_ns(far_ns);
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+	at.sll_ifindex = (int)if_nametoindex("ms1");
+	if (fd < 0 || bind(fd, (void *)&at, sizeof(at)) != 0)
+		die("packet socket");
+	(void)setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one,
+			 sizeof(one));
+	one = 8 << 20;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &one, sizeof(one));
+	set_ns(near_ns);
+	return fd;
+}
+
+void
+os_raw_send(int fd, const void *frame, size_t bytes)
+{
+	while (send(fd, frame, bytes, 0) < 0)
+		if (errno != ENOBUFS && errno != EINTR)
+			die("send to the wire");
+}
+
+size_t
+os_raw_recv(int fd, void *frame, size_t room, int timeout_ms)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	ssize_t n;
+
+	if (poll(&pfd, 1, timeout_ms) <= 0)
+		return 0;
+	n = recv(fd, frame, room, MSG_DONTWAIT);
+	return n < 0 ? 0 : (size_t)n;
+}
+
+/* ---- the rest ------------------------------------------------------------------- */
+
+int
+os_unload(void)
+{
+	return syscall(SYS_delete_module, MODULE, O_NONBLOCK) ? -errno : 0;
+}
+
+void
+os_become_nobody(void)
+{
+	if (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 ||
+	    setuid(NOBODY) != 0)
+		die("becoming nobody");
+}
+
+static void
+put_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)!write(fd, text, strlen(text));
+	close(fd);
+}
+
+int
+os_fail_allocations(unsigned int one_in)
+{
+	static const char *const points[] = { "failslab", "fail_page_alloc" };
+	char path[96], text[16];
+	unsigned int i;
+
+	put_text("/proc/self/make-it-fail", one_in != 0 ? "1" : "0");
+	for (i = 0; i < 2; i++) {
+		const char *const set[][2] = {
+			{ "task-filter", "Y" }, { "times", "-1" },
+			{ "verbose", "0" },	{ "ignore-gfp-wait", "N" },
+			{ "interval", "0" },	{ "min-order", "0" },
+		};
+		unsigned int k;
+
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/probability",
+			 points[i]);
+		if (access(path, W_OK) != 0)
+			return -EOPNOTSUPP;
+		/* in per cent; with interval 1 every time */
+		snprintf(text, sizeof(text), "%u",
+			 one_in ? (100 + one_in - 1) / one_in : 0);
+		put_text(path, text);
+		for (k = 0; k < sizeof(set) / sizeof(set[0]); k++) {
+			snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s",
+				 points[i], set[k][0]);
+			put_text(path, set[k][1]);
+		}
+	}
+	return 0;
+}
+
+void
+os_log(const char *text)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "<6>kernel-test: %s\n", text);
+	put_text("/dev/kmsg", line);
+}
+
+unsigned int
+os_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	if (dir == NULL)
+		die("/proc/self/fd");
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	return n;
+}
