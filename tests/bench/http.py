@@ -174,6 +174,9 @@ class Http:
     def xdp(self) -> Process:
         return self.ours(SERVER, "-d", f"xdp:{IFNAME}", "-l", f"{SERVER4}:{PORT}")
 
+    def module(self) -> Process:
+        return self.ours(SERVER, "-d", f"kmod:{IFNAME}", "-l", f"{SERVER4}:{PORT}")
+
     def tap(self) -> Process:
         device = f"tap:ms0,local={TAP_OURS}/24,host={TAP_HOST}"
         return self.ours(CLIENT, "-d", device, "-l", f"{TAP_OURS}:{PORT}")
@@ -223,7 +226,7 @@ class Http:
         """Two runs of wrk: tracing would cost the first one something."""
         core = int(self.s.core(1))
         before = cpu_ns([process.pid], core)
-        run = self._wrk(line, kb, keep, self.seconds)
+        run = self.wrk(line, kb, keep, self.seconds)
         used_ns = (cpu_ns([process.pid], core) - before) / run.requests
         own_ns = used_ns + (0 if self.untraced else self._moved_ns(line, kb, keep))
         return Sample(run.per_s, 1e9 / used_ns, 1e9 / own_ns, run.half_us, run.most_us)
@@ -232,10 +235,10 @@ class Http:
         """Of a request: what other cores received for the server, less what its
         core received for wrk."""
         with receiving(self.s.programs, self.s.world) as received:
-            run = self._wrk(line, kb, keep, TRACED_S)
+            run = self.wrk(line, kb, keep, TRACED_S)
         return received.moved_ns(int(self.s.core(1))) / run.requests
 
-    def _wrk(self, line: Line, kb: int, keep: bool, seconds: int) -> Wrk:
+    def wrk(self, line: Line, kb: int, keep: bool, seconds: int) -> Wrk:
         """On a machine that is busy with others a run may come to nothing."""
         for _ in range(TRIES):
             run = self._wrk_once(line, kb, keep, seconds)
@@ -286,6 +289,8 @@ def cpu_ns(pids: list[int], core: int) -> int:
 
 UTCP_XDP = Line("UTCP on XDP, no offloads", Http.xdp, SERVER4, PORT, False)
 UTCP_TAP = Line("UTCP on TAP, offloads", Http.tap, TAP_OURS, PORT, True)
+# In a guest with the module, attached: kernel_guest.py.
+UTCP_MODULE = Line("UTCP on the module", Http.module, SERVER4, PORT, True)
 SOCKETS_OFF = Line("sockets, no offloads", Http.sockets, SERVER4, SOCKETS_PORT, False)
 SOCKETS_ON = Line("sockets, offloads", Http.sockets, SERVER4, SOCKETS_PORT, True)
 NGINX_OFF = Line("nginx, no offloads", Http.nginx, SERVER4, NGINX_PORT, False)

@@ -126,6 +126,11 @@ class Flow:
         device = f"tap:ms0,local={TAP_OURS}/24,host={TAP_HOST}"
         return self._rate(TAP_OURS, self._server(CLIENT, TAP_OURS, "-d", device))
 
+    def module(self) -> Rate:
+        """In a guest with the module, attached at the server's end."""
+        device = f"kmod:{IFNAME}"
+        return self._rate(SERVER4, self._server(SERVER, SERVER4, "-d", device))
+
     def veth(self) -> Rate:
         return self._rate(SERVER4, self._server(SERVER, SERVER4, "--host-stack"))
 
