@@ -6,12 +6,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from invoke import Context, Exit, task
 
-from ci import checks, kobj
-from ci.steps import BUILD, ROOT, Count, Runner, Step, StepFunction, environment
+from ci import checks, inguest, kobj
+from ci.steps import (
+    BUILD,
+    ROOT,
+    Count,
+    Plan,
+    Runner,
+    Step,
+    StepFunction,
+    environment,
+    size,
+)
 
 
 def _prepare() -> None:
@@ -20,12 +31,11 @@ def _prepare() -> None:
         subprocess.run([ROOT / "ci" / "prepare"], check=True)
 
 
-def _run(steps: list[tuple[str, StepFunction]], verbose: bool) -> None:
-    """Runs steps, then prints the closing line; exits 1 if one failed."""
+def _run(plan: Plan, verbose: bool) -> None:
+    """Follows a plan, then prints the closing line; exits 1 if a step failed."""
     _prepare()
-    runner = Runner(len(steps), verbose, checks.EXPECTED_SKIPS)
-    for title, function in steps:
-        runner.run(title, function)
+    runner = Runner(size(plan), verbose, checks.EXPECTED_SKIPS)
+    runner.follow(plan)
     if not runner.summary():
         raise Exit(code=1)
 
@@ -47,32 +57,66 @@ def _compile(step: Step) -> Count:
     return Count(passed=1)
 
 
-@task
-def build(c: Context, kernel_objects: bool = False, verbose: bool = False) -> None:
-    """Compile the C into build/plain (and the kernels' objects)."""
-    steps: list[tuple[str, StepFunction]] = [("build", _compile)]
+@task(help={"modules": "the kernel module, too, for every guest's kernel"})
+def build(
+    c: Context,
+    kernel_objects: bool = False,
+    modules: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Compile the C into build/plain (and what kernels take)."""
+    plan: list[tuple[str, StepFunction]] = [("build", _compile)]
     if kernel_objects:
-        steps += kobj.STEPS
+        plan += kobj.STEPS
+    if modules:
+        plan += [(f"module for {g}", inguest.module(g)) for g in inguest.TESTED]
     _prepare()
-    runner = Runner(len(steps), verbose)
-    if not all([runner.run(title, function) for title, function in steps]):
+    runner = Runner(len(plan), verbose)
+    if not all([runner.run(title, function) for title, function in plan]):
         raise Exit(code=1)
 
 
-@task
-def load(c: Context) -> None:
-    """Load the kernel module into guests: there is no module yet."""
-    print(
-        "load: nothing to do. The kernel module and its guests are not here "
-        "yet; the switch runs in user space (multistackd or in process)."
-    )
+@task(
+    help={
+        "guest": "a guest of the table in docs/internals/machines.md, or all",
+        "here": "into the running kernel, for those who mean it",
+    }
+)
+def load(
+    c: Context, guest: str = "all", here: bool = False, verbose: bool = False
+) -> None:
+    """Boot each guest and load the kernel module there."""
+    if here:
+        _run([("load here", inguest.load_here)], verbose)
+        return
+    names = inguest.select(guest)
+    with inguest.Ahead(names):
+        _run([(f"load {name}", inguest.load(name)) for name in names], verbose)
+
+
+@task(
+    help={
+        "guest": "its kernel",
+        "load": "insert the kernel module first",
+        "timeout": "seconds",
+    }
+)
+def vm(
+    c: Context, guest: str = "linux-6.12", load: bool = False, timeout: int = 3600
+) -> None:
+    """Run the COMMAND behind `--`, or a shell, in a guest with this root."""
+    _prepare()
+    flags = [f"--guest={guest}", f"--timeout={timeout}", *["--load"] * load]
+    command = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    _program("python", "-m", "ci.vm", *flags, "--", *command, root=True)
 
 
 @task(
     help={
         "k": "only tests whose name contains this",
-        "fast": "no sanitizers",
+        "fast": "no sanitizers, no guests",
         "seeds": "simulate TCP in so many times the usual worlds",
+        "guest": "only tests/kernel, in this guest, or in all",
     }
 )
 def test(
@@ -80,10 +124,18 @@ def test(
     k: str = "",
     fast: bool = False,
     seeds: int = 1,
+    guest: str = "",
     verbose: bool = False,
 ) -> None:
     """Run every check there is; the last line counts them."""
-    _run(checks.all_checks(fast, k, seeds), verbose)
+    if guest:
+        names = inguest.select(guest)
+        plan: Plan = [("build", _compile), *inguest.plan(names, k)]
+    else:
+        names = [] if fast or k else list(inguest.TESTED)
+        plan = checks.all_checks(fast, k, seeds)
+    with inguest.Ahead(names):
+        _run(plan, verbose)
 
 
 @task
@@ -110,6 +162,7 @@ def fmt(c: Context) -> None:
         "check": "a broken promise is an error",
         "stop": "stop demos that were kept",
         "json": "write what came out to this file",
+        "guest": "in this guest, on the kernel module",
     }
 )
 def demo(
@@ -118,18 +171,23 @@ def demo(
     check: bool = False,
     stop: bool = False,
     json: str = "",
+    guest: str = "",
 ) -> None:
     """Show four servers on one address: the host's, in C, in Python, on UTCP."""
     if not stop:
         build(c)
     flags = ["--keep"] * keep + ["--check"] * check + ["--stop"] * stop
-    flags += [f"--json={Path(json).absolute()}"] if json else []
+    out = Path(json).absolute() if json else None
+    if guest:
+        _run([(f"demo in {guest}", inguest.demo(guest, flags, out))], verbose=True)
+        return
+    flags += [f"--json={out}"] if out else []
     _program("python", "-m", "demo", *flags, root=True)
 
 
 @task(
     help={
-        "name": "switch, daemon, veth, http, bulk, connections or all",
+        "name": "switch, daemon, veth, http, bulk, connections, kernel or all",
         "quick": "short and rough",
         "json": "write the rows to this file",
         "plot": "draw the paper's Figure 4 (of http: Figure 6) into this file",

@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree
 
 from ci import includes, kobj
 from ci.steps import (
@@ -21,6 +20,7 @@ from ci.steps import (
     Step,
     StepFailed,
     StepFunction,
+    junit,
 )
 
 CLANG = "clang-16"
@@ -198,21 +198,6 @@ def python_tests(step: Step, match: str = "") -> Count:
     if not report.exists():
         raise CommandFailed("the Python tests did not run")
     return junit(report)
-
-
-def junit(report: Path) -> Count:
-    """Counts a JUnit file."""
-    count = Count()
-    for case in ElementTree.parse(report).getroot().iter("testcase"):
-        name = f"{case.get('classname')}::{case.get('name')}"
-        skip = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            count.failed.append(name)
-        elif skip is not None and skip.get("type") != "pytest.xfail":
-            count.skipped.append(f"{name}: {skip.get('message')}")
-        else:
-            count.passed += 1
-    return count
 
 
 # ---- lint ------------------------------------------------------------------

@@ -14,10 +14,13 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -45,12 +48,28 @@ class Count:
     passed: int = 0
     failed: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    note: str = ""  # for the step's line
 
     def __iadd__(self, other: Count) -> Count:
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
         return self
+
+
+def junit(report: Path, before: str = "") -> Count:
+    """Counts a JUnit file; `before` stands before each name."""
+    count = Count()
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        name = f"{before}{case.get('classname')}::{case.get('name')}"
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            count.failed.append(name)
+        elif skip is not None and skip.get("type") != "pytest.xfail":
+            count.skipped.append(f"{name}: {skip.get('message')}")
+        else:
+            count.passed += 1
+    return count
 
 
 def environment() -> dict[str, str]:
@@ -69,12 +88,20 @@ def environment() -> dict[str, str]:
 class Step:
     """One running step: its log and its line on the terminal."""
 
-    def __init__(self, title: str, log: Path, verbose: bool) -> None:
+    def __init__(
+        self,
+        title: str,
+        log: Path,
+        verbose: bool,
+        alone: bool = True,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._stop = stop
         self.title = title
         self.log = log
         self.verbose = verbose
         self.started = time.monotonic()
-        self._live = sys.stdout.isatty() and not verbose
+        self._live = sys.stdout.isatty() and not verbose and alone
         self._beat = self.started
         log.parent.mkdir(parents=True, exist_ok=True)
         self._file = log.open("w", encoding="utf-8", errors="replace")
@@ -84,7 +111,10 @@ class Step:
         if self._live:
             print("\r\033[K", end="", flush=True)
 
-    def _tick(self) -> None:
+    def beat(self) -> None:
+        """Shows that it goes on, if it is to: call it every now and then."""
+        if self._stop and self._stop.is_set():
+            raise StepFailed("interrupted")
         now = time.monotonic()
         spent = now - self.started
         if self._live:
@@ -97,6 +127,16 @@ class Step:
         """Adds a line to the log."""
         self._file.write(text + "\n")
         self._file.flush()
+        if self.verbose:
+            print(text, flush=True)
+
+    def feed(self, data: bytes) -> None:
+        """Adds a program's output to the log as it comes."""
+        text = data.decode(errors="replace")
+        self._file.write(text)
+        self._file.flush()
+        if self.verbose:
+            print(text, end="", flush=True)
 
     def run(
         self,
@@ -159,14 +199,31 @@ class Step:
                         f"{shlex.join(map(str, proc.args))[:200]}: "  # type: ignore[arg-type]
                         f"not done after {timeout_s:.0f} s"
                     ) from None
-                self._tick()
+                self.beat()
 
 
 StepFunction = Callable[[Step], Count]
+Titled = tuple[str, StepFunction]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Steps that may run at the same time, so many at once."""
+
+    steps: Sequence[Titled]
+    jobs: int = 2
+
+
+Plan = Sequence[Titled | Together]
+
+
+def size(plan: Plan) -> int:
+    """How many steps a plan has."""
+    return sum(len(p.steps) if isinstance(p, Together) else 1 for p in plan)
 
 
 class Runner:
-    """Runs steps one after the other and adds up what they counted."""
+    """Runs steps and adds up what they counted."""
 
     def __init__(
         self,
@@ -180,15 +237,34 @@ class Runner:
         self.count = Count()
         self.done = 0
         self.started = time.monotonic()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
 
-    def run(self, title: str, function: StepFunction) -> bool:
+    def follow(self, plan: Plan) -> None:
+        """Runs what a plan says, in its order."""
+        for part in plan:
+            if not isinstance(part, Together):
+                self.run(*part)
+                continue
+            with ThreadPoolExecutor(part.jobs) as pool:
+                futures = [pool.submit(self.run, *s, alone=False) for s in part.steps]
+                try:
+                    for future in futures:
+                        future.result()
+                except BaseException:
+                    self._stop.set()
+                    pool.shutdown(cancel_futures=True)
+                    raise
+
+    def run(self, title: str, function: StepFunction, alone: bool = True) -> bool:
         """Runs one step and prints its line; whether it passed."""
-        self.done += 1
-        head = f"[{self.done:2}/{self.total}] {title}"
-        log = LOGS / f"{re.sub('[^A-Za-z0-9]+', '-', title).strip('-')}.log"
-        if self.verbose:
-            print(head, flush=True)
-        step = Step(head, log, self.verbose)
+        with self._lock:
+            self.done += 1
+            head = f"[{self.done:2}/{self.total}] {title}"
+            if self.verbose:
+                print(head, flush=True)
+        log = LOGS / f"{re.sub('[^A-Za-z0-9.]+', '-', title).strip('-')}.log"
+        step = Step(head, log, self.verbose, alone, self._stop)
         broken = ""
         tail = True
         try:
@@ -199,11 +275,12 @@ class Runner:
         finally:
             step.close()
         spent = time.monotonic() - step.started
-        self._judge_skips(count)
-        self.count += count
-        self._report(head, count, broken, spent)
-        if count.failed and not self.verbose:
-            self._show_log(log, tail)
+        with self._lock:
+            self._judge_skips(count)
+            self.count += count
+            self._report(head, count, broken, spent)
+            if count.failed and not self.verbose:
+                self._show_log(log, tail)
         return not count.failed
 
     def _judge_skips(self, count: Count) -> None:
@@ -221,7 +298,8 @@ class Runner:
             what = f"{count.passed} passed, {len(count.failed)} FAILED"
         if count.skipped:
             what += f", {len(count.skipped)} skipped"
-        print(f"{head:<46} {what or 'nothing to do'} ({spent:.0f} s)", flush=True)
+        line = f"{head:<46} {what or 'nothing to do'} ({spent:.0f} s)"
+        print(line + (f": {count.note}" if count.note else ""), flush=True)
         names = [] if broken else count.failed
         for name in names[:NAMES_SHOWN]:
             print(f"          failed: {name}")

@@ -8,7 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from ci.steps import BUILD
+from ci import kmod
+from ci.inguest import environment_in
+from ci.steps import BUILD, LOGS, Step, StepFailed
 from ci.vm import guests, machine
 
 
@@ -21,6 +23,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--module", action="append", default=[], type=Path, help="insert it first"
     )
+    parser.add_argument("--load", action="store_true", help="our module, built first")
+    parser.add_argument(
+        "--stdin",
+        action="store_true",
+        help="the command gets what comes here, up to its end",
+    )
     parser.add_argument("--results", type=Path, help="a folder to share and keep")
     parser.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS")
     parser.add_argument("--cpus", type=int)
@@ -31,6 +39,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _build(guest: str) -> Path:
+    step = Step(f"module for {guest}", LOGS / f"vm-{guest}.log", verbose=False)
+    try:
+        return kmod.build(step, guest)
+    except StepFailed as e:
+        raise SystemExit(f"vm: {e}; whole log: {step.log}") from None
+    finally:
+        step.close()
+
+
 def main() -> int:
     args = _arguments()
     reason = machine.may_boot()
@@ -38,7 +56,10 @@ def main() -> int:
         print(f"vm: {reason}", file=sys.stderr)
         return 2
     results = args.results or BUILD / "vm" / f"{args.guest}.{os.getpid()}"
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    modules: list[Path] = args.module
+    if args.load:
+        modules = [_build(args.guest), *modules]
+    terminal = not args.stdin and sys.stdin.isatty() and sys.stdout.isatty()
     if not terminal and not args.command:
         print("vm: a shell wants a terminal; or say -- COMMAND", file=sys.stderr)
         return 2
@@ -46,14 +67,16 @@ def main() -> int:
         args.guest,
         args.command,
         results=results,
-        modules=args.module,
+        modules=modules,
         timeout_s=args.timeout,
         cpus=args.cpus,
         mem_mib=args.mem,
         append=args.append,
         nics=args.nic,
         cwd=Path.cwd(),
-        env={"TERM": os.environ.get("TERM", "dumb")},
+        env=environment_in(BUILD / "kmod" / args.guest, results)
+        | {"TERM": os.environ.get("TERM", "dumb")},
+        stdin=sys.stdin.buffer.read() if args.stdin else b"",
         terminal=terminal,
         output=machine.to_stdout,
     )

@@ -13,13 +13,14 @@ from ci.vm.outcome import BEGIN, END
 # Files in the results folder.
 OUTPUT = "output.log"
 CONSOLE = "console.log"
+INPUT = "input"
 STATUS = "status"
 RELEASE = "release"
 LEAKS = "kmemleak.log"
 
 NO_MODULE = 125  # the command's status where a module did not load
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What kmemleak calls a leak must be older than five seconds.
 _LEAK_AGE_S = 6
 
@@ -54,7 +55,7 @@ def script(job: Job, mount_results: str, modules: Path | None, stop: str) -> str
     """
     results = shlex.quote(str(job.results))
     room = shlex.quote(str(modules)) if modules else ""
-    env = {"PATH": _PATH, "HOME": "/root", "TERM": "dumb", **job.env}
+    env = {"PATH": PATH, "HOME": "/root", "TERM": "dumb", **job.env}
     lines = [
         *(f"export {name}={shlex.quote(text)}" for name, text in env.items()),
         "mkdir -p /dev/pts /dev/shm /run/lock /sys/fs/bpf",
@@ -71,6 +72,7 @@ def script(job: Job, mount_results: str, modules: Path | None, stop: str) -> str
         f"mkdir -p {results} && {mount_results} {results}",
         f"uname -r >{results}/{RELEASE}",
         "ip link set lo up",
+        "hostname $MULTISTACK_GUEST",
         "ulimit -n 65536",
         "echo 8 >/proc/sys/kernel/printk",
         "K=/sys/kernel/debug/kmemleak",
@@ -100,11 +102,13 @@ def _command(job: Job, results: str) -> str:
     command = shlex.join(job.argv) if job.argv else "${SHELL:-/bin/bash} -i"
     command = f"cd {shlex.quote(str(job.cwd))} && {command}"
     if job.terminal is None:
-        return f"sh -c {shlex.quote(command)} >>{results}/{OUTPUT} 2>&1 </dev/null"
+        return (
+            f"sh -c {shlex.quote(command)} >>{results}/{OUTPUT} 2>&1 <{results}/{INPUT}"
+        )
     tty = job.terminal
     size = f"stty rows {tty.rows} columns {tty.columns} sane"
-    inner = shlex.quote(f"exec <{tty.device} >&0 2>&0; {size}; {command}")
-    return f"setsid -c -w sh -c {inner} <{tty.device}"
+    inner = shlex.quote(f"exec <>{tty.device} >&0 2>&0; {size}; {command}")
+    return f"setsid -c -w sh -c {inner} <>{tty.device}"
 
 
 def _leaks(results: str) -> list[str]:

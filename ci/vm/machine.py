@@ -47,6 +47,7 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path = Path("/"),
     leaks: bool = True,
+    stdin: bytes = b"",
     terminal: bool = False,
     output: Callable[[bytes], object] | None = None,
     beat: Callable[[], object] | None = None,
@@ -60,7 +61,8 @@ def run(
     command) and whatever the command puts there.
 
     modules are inserted first; a machine not done after `timeout_s` (times the
-    guest's slowness) is asked where it hangs, then killed. append: more for
+    guest's slowness) is asked where it hangs, then killed. stdin: what the
+    command finds on its standard input. append: more for
     the kernel's command line; nics: see qemu.nic(). terminal: the command gets
     this terminal. output is called with what the command prints, as it comes;
     beat every now and then. Needs root.
@@ -74,6 +76,7 @@ def run(
     results = results.absolute()
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
+    (results / job.INPUT).write_bytes(stdin)
     task = job.Job(
         argv=[str(a) for a in argv],
         results=results,

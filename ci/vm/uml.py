@@ -76,7 +76,13 @@ class Uml:
             *(str(job.results), str(work), str(kernel.image)),
             *(f"mem={mem_mib}M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/"),
             *("ro", f"init={work / 'init'}", f"uml_dir={work}", "loglevel=5"),
-            *("con=null", f"con0=null,fd:{fd}", f"con1={tty}", "kasan_multi_shot"),
+            *(
+                "con=null",
+                "ssl=null",
+                f"con0=null,fd:{fd}",
+                f"con1={tty}",
+                "kasan_multi_shot",
+            ),
             *append.split(),
         ]
         self.process = subprocess.Popen(
