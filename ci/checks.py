@@ -10,16 +10,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ci import includes, kobj
+from ci import includes, inguest, kobj
 from ci.steps import (
     BUILD,
     LOGS,
     ROOT,
     CommandFailed,
     Count,
+    Plan,
     Step,
     StepFailed,
     StepFunction,
+    Titled,
+    Together,
     junit,
 )
 
@@ -279,10 +282,8 @@ def demo_check(step: Step) -> Count:
     return Count(passed=1)
 
 
-def all_checks(
-    fast: bool, match: str, seeds: int = 1
-) -> list[tuple[str, StepFunction]]:
-    """The steps of `inv test`, in order; seeds: so many times the usual."""
+def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
+    """The plan of `inv test`; seeds: so many times the usual."""
     unit = ["unit", "hostile"]
 
     def tests(variant: str, suites: list[str]) -> StepFunction:
@@ -308,7 +309,8 @@ def all_checks(
         ]
     if match:
         return selected
-    whole = [*LINT, *selected]
+    whole: list[Titled | Together] = [*LINT, *selected]
     if not fast:
         whole += [*kobj.STEPS, ("demo", demo_check)]
+        whole += inguest.plan(inguest.TESTED)
     return whole

@@ -21,6 +21,7 @@ from ci.steps import (
     Step,
     StepFailed,
     StepFunction,
+    Titled,
     Together,
     junit,
 )
@@ -143,6 +144,8 @@ def tests(name: str, match: str = "") -> StepFunction:
     """Runs tests/kernel in a guest."""
 
     def function(step: Step) -> Count:
+        if reason := machine.may_boot():
+            return Count(skipped=[f"{name}: {reason}"])
         report = RESULTS / f"test-{name}" / "junit.xml"
         argv = [PYTHON, "-m", "pytest", "tests/kernel"]
         argv += ["-v", "-p", "no:cacheprovider", f"--junitxml={report}"]
@@ -193,7 +196,7 @@ def load_here(step: Step) -> Count:
     return Count(passed=1, note=f"multistack {version}, Linux {os.uname().release}")
 
 
-def plan(names: Sequence[str], match: str = "") -> list[Together]:
+def plan(names: Sequence[str], match: str = "") -> list[Titled | Together]:
     """The kernel's tests, two guests at a time."""
     return [Together([(f"kernel tests, {name}", tests(name, match)) for name in names])]
 
