@@ -35,12 +35,11 @@ ms_module_init(void)
 	err = ms_xdp_init();
 	if (err && err != -EOPNOTSUPP)
 		goto out_monitor;
-	pr_info("multistack: version %s, ABI %d%s\n", MS_MODULE_VERSION,
-		MS_ABI_VERSION,
-		err ? ", no XDP (kernel or module lacks BTF)" : "");
 	err = ms_file_init();
 	if (err)
 		goto out_monitor;
+	pr_info("multistack: version %s, ABI %d\n", MS_MODULE_VERSION,
+		MS_ABI_VERSION);
 	return 0;
 
 out_monitor:
