@@ -3,7 +3,8 @@
 
 What is tested: the installed package, or the checkout's with the library that
 $MULTISTACK_LIBRARY, $MULTISTACK_BUILD (a meson build directory) or the build
-tree has. multistackd: $MULTISTACKD, or beside the library, or the same.
+tree has. multistackd: $MULTISTACKD, or beside the library, or the same. With
+$MULTISTACK_TEST_DEVICE=module the kernel module takes multistackd's place.
 """
 
 from __future__ import annotations
@@ -27,6 +28,19 @@ if importlib.util.find_spec("multistack") is None:
 import netns  # noqa: E402
 import worlds  # noqa: E402
 
+# What says nothing of a kernel module.
+NOT_OF_THE_MODULE = {"daemon", "pair"}
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    if not worlds.KMOD:
+        return
+    out = [i for i in items if NOT_OF_THE_MODULE & set(getattr(i, "fixturenames", ()))]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [i for i in items if i not in out]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def clean() -> None:
@@ -49,19 +63,25 @@ def world(
         yield made
 
 
-@pytest.fixture(scope="module", params=["daemon-xdp", "daemon-tc"])
+@pytest.fixture(scope="module", params=worlds.HOSTED)
 def hosted(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[worlds.DaemonWorld]:
+) -> Iterator[worlds.HostedWorld]:
     """Those with a host stack on the same address."""
-    with worlds.world(request.param, tmp_path_factory.mktemp("hosted")) as made:
-        assert isinstance(made, worlds.DaemonWorld)
+    with worlds.hosted(request.param, tmp_path_factory.mktemp("hosted")) as made:
+        yield made
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[worlds.HostedWorld]:
+    """One on veth for this test alone, to be ill-treated."""
+    with worlds.hosted(worlds.WIRED, tmp_path) as made:
         yield made
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[worlds.DaemonWorld]:
-    """One on veth for this test alone, to be ill-treated."""
+    """Likewise, of multistackd."""
     with worlds.world("daemon-xdp", tmp_path) as made:
         assert isinstance(made, worlds.DaemonWorld)
         yield made

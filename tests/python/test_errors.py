@@ -20,7 +20,16 @@ from typing import Any
 
 import pytest
 from netns import need, veth
-from worlds import ADDRS, DaemonWorld, PairWorld, Stack, World, eventually, udp_frame
+from worlds import (
+    ADDRS,
+    DaemonWorld,
+    HostedWorld,
+    PairWorld,
+    Stack,
+    World,
+    eventually,
+    udp_frame,
+)
 
 import multistack
 from multistack import Control, Port, _abi, _ffi
@@ -49,13 +58,14 @@ def _as_nobody(call: Callable[[], Any], pipe: Any) -> None:
     os._exit(0)
 
 
-def as_nobody(call: Callable[[], Any]) -> tuple[int, str]:
-    """The same of a process without privileges."""
+def as_nobody(hosted: HostedWorld, call: Callable[[], Any]) -> tuple[int, str]:
+    """The same of a process without privileges, in the switch's namespace."""
     need(os.geteuid() == 0, "giving up privileges needs some")
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe()
     child = fork.Process(target=_as_nobody, args=(call, theirs))
-    child.start()
+    with hosted.inside():
+        child.start()
     assert ours.poll(30), "no answer of the child"
     answer: tuple[int, str] = ours.recv()
     child.join()
@@ -72,8 +82,8 @@ def test_unknown_interface_in_process(prefix: str) -> None:
     assert code == errno.ENODEV and "nosuch0" in words
 
 
-def test_unknown_interface_of_the_daemon(hosted: DaemonWorld) -> None:
-    code, words = refusal(lambda: Port(hosted.control + "nosuch0"))
+def test_unknown_interface_of_the_switch(hosted: HostedWorld) -> None:
+    code, words = refusal(lambda: hosted.open(hosted.control + "nosuch0"))
     assert code == errno.ENODEV and "nosuch0" in words
 
 
@@ -139,38 +149,42 @@ def test_no_capability_to_attach_names_it(daemon: DaemonWorld, kind: str) -> Non
     with Control(daemon.control) as control, daemon.inside():
         control.detach("eth0")
         nic = "ms7,local=10.9.0.2/24,host=10.9.0.1" if kind == "tap" else "eth0"
-        code, words = as_nobody(lambda: Port(f"{kind}:{nic}"))
+        code, words = as_nobody(daemon, lambda: Port(f"{kind}:{nic}"))
     assert code == errno.EPERM and "CAP_" in words
 
 
-def test_attach_through_the_daemon_needs_the_administrator(hosted: DaemonWorld) -> None:
+def test_attach_through_the_switch_needs_the_administrator(hosted: HostedWorld) -> None:
     def attach() -> None:
-        with Control(hosted.control) as control:
-            control.attach("lo", "tc")
+        with hosted.administer() as control:
+            control.attach("lo", hosted.lo_kind)
 
-    code, words = as_nobody(attach)
+    code, words = as_nobody(hosted, attach)
     assert code == errno.EPERM and "CAP_NET_ADMIN" in words
 
 
-def test_out_of_descriptors(hosted: DaemonWorld) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = len(os.listdir("/proc/self/fd"))
+def test_out_of_descriptors(hosted: HostedWorld) -> None:
     before = len(hosted_ports(hosted))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 2, hard))
-    try:
-        code, words = refusal(lambda: hosted.port(tx_rings=4, rx_rings=4))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert code == errno.EMFILE and words
-    assert len(os.listdir("/proc/self/fd")) == used, "descriptors leak"
+    with hosted.inside():
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        used = len(os.listdir("/proc/self/fd"))
+        for more in (0, 2):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (used + more, hard))
+            try:
+                code, words = refusal(
+                    lambda: Port(hosted.device, tx_rings=4, rx_rings=4)
+                )
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert code == errno.EMFILE and words
+        assert len(os.listdir("/proc/self/fd")) == used, "descriptors leak"
     eventually(
-        lambda: len(hosted_ports(hosted)) == before, "the daemon has no half port"
+        lambda: len(hosted_ports(hosted)) == before, "the switch has no half port"
     )
     hosted.port().close()
 
 
-def hosted_ports(hosted: DaemonWorld) -> list[multistack.PortEntry]:
-    with Control(hosted.control) as control:
+def hosted_ports(hosted: HostedWorld) -> list[multistack.PortEntry]:
+    with hosted.administer() as control:
         return control.list_ports()
 
 
@@ -237,7 +251,7 @@ def test_port_taken_by_itself(world: World) -> None:
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_port_taken_by_the_host_and_the_other_way(
-    hosted: DaemonWorld, kind: socket.SocketKind
+    hosted: HostedWorld, kind: socket.SocketKind
 ) -> None:
     proto = "tcp" if kind == socket.SOCK_STREAM else "udp"
     addr = (hosted.addr[4], 7000)
@@ -260,27 +274,27 @@ def test_port_taken_by_the_host_and_the_other_way(
             ordinary.bind(addr)
 
 
-def test_low_port_needs_the_privilege(hosted: DaemonWorld) -> None:
+def test_low_port_needs_the_privilege(hosted: HostedWorld) -> None:
     def bind() -> None:
         with hosted.port() as port:
             port.bind(hosted.addr[4], 80, "tcp")
 
-    code, words = as_nobody(bind)
+    code, words = as_nobody(hosted, bind)
     assert code == errno.EACCES and "80" in words and "CAP_NET_BIND_SERVICE" in words
     bind()
 
 
-def test_whole_protocol_needs_the_privilege(hosted: DaemonWorld) -> None:
+def test_whole_protocol_needs_the_privilege(hosted: HostedWorld) -> None:
     def bind() -> None:
         with hosted.port() as port:
             port.bind(hosted.addr[4], 0, 253)
 
-    code, words = as_nobody(bind)
+    code, words = as_nobody(hosted, bind)
     assert code == errno.EPERM and "253" in words and "CAP_NET_RAW" in words
     bind()
 
 
-def test_an_ordinary_user_may_open_bind_and_talk(hosted: DaemonWorld) -> None:
+def test_an_ordinary_user_may_open_bind_and_talk(hosted: HostedWorld) -> None:
     peer = hosted.peer()
 
     def talk() -> None:
@@ -288,7 +302,7 @@ def test_an_ordinary_user_may_open_bind_and_talk(hosted: DaemonWorld) -> None:
             ours = port.bind(hosted.addr[4], 7000)
             Stack(port).sendto(ours[:2], (peer.addr, peer.port), b"from nobody")
 
-    assert as_nobody(talk)[0] == 0
+    assert as_nobody(hosted, talk)[0] == 0
     assert peer.recv()[0] == b"from nobody"
 
 
@@ -303,7 +317,7 @@ def test_nobody_unbinds_what_is_not_theirs(world: World) -> None:
         assert Stack(holder).recv()[0] == b"x"
 
 
-def test_statistics_and_taps_of_strangers_are_refused(hosted: DaemonWorld) -> None:
+def test_statistics_and_taps_of_strangers_are_refused(hosted: HostedWorld) -> None:
     with hosted.port() as port:
         number = port.id
 
@@ -320,18 +334,18 @@ def test_statistics_and_taps_of_strangers_are_refused(hosted: DaemonWorld) -> No
                 other.tap()
 
         for call in (stats, tap, tap_all):
-            assert as_nobody(call)[0] == errno.EPERM
+            assert as_nobody(hosted, call)[0] == errno.EPERM
             call()
 
 
 # ---- administration ------------------------------------------------------------------
 
 
-def test_attach_twice_detach_attach(daemon: DaemonWorld) -> None:
-    with Control(daemon.control) as control:
+def test_attach_twice_detach_attach(alone: HostedWorld) -> None:
+    with alone.administer() as control:
         code, words = refusal(lambda: control.attach("eth0"))
         assert code == errno.EEXIST and "eth0" in words
-        with daemon.port() as port:
+        with alone.port() as port:
             code, words = refusal(lambda: control.detach("eth0"))
             assert code == errno.EBUSY and "eth0" in words
             control.detach("eth0", force=True)
@@ -340,18 +354,18 @@ def test_attach_twice_detach_attach(daemon: DaemonWorld) -> None:
             assert e.value.errno == errno.ENETDOWN
         code, words = refusal(lambda: control.detach("eth0"))
         assert code == errno.ENODEV and "eth0" in words
-        control.attach("eth0", "xdp")
+        control.attach("eth0", alone.kind)
         assert [n.name for n in control.list_nics()] == ["eth0"]
-        daemon.port().close()
+        alone.port().close()
 
 
-def test_attach_of_what_is_not_there_or_nonsense(daemon: DaemonWorld) -> None:
-    with Control(daemon.control) as control:
+def test_attach_of_what_is_not_there_or_nonsense(alone: HostedWorld) -> None:
+    with alone.administer() as control:
         for call, code in (
             (lambda: control.attach("nosuch0"), errno.ENODEV),
             (lambda: control.attach("lo", "wire"), errno.EINVAL),
             (
-                lambda: control.attach("lo", "tc", options={"colour": "red"}),
+                lambda: control.attach("lo", alone.lo_kind, options={"colour": "red"}),
                 errno.EINVAL,
             ),
             (lambda: control.stats(nic="nosuch0"), errno.ENODEV),
@@ -380,15 +394,15 @@ def test_a_second_daemon_at_the_same_socket(daemon: DaemonWorld) -> None:
 # ---- losses ----------------------------------------------------------------------------
 
 
-def test_interface_vanishes_under_traffic(daemon: DaemonWorld) -> None:
-    assert daemon.far
-    with daemon.port() as port:
-        ours = port.bind(daemon.addr[4], 7000)
+def test_interface_vanishes_under_traffic(alone: HostedWorld) -> None:
+    assert alone.far
+    with alone.port() as port:
+        ours = port.bind(alone.addr[4], 7000)
         stack = Stack(port)
-        frame = stack.frame(ours[:2], (daemon.peer_addr[4], 9), bytes(1000))
+        frame = stack.frame(ours[:2], (alone.peer_addr[4], 9), bytes(1000))
         for _ in range(10):
             port.send_batch([frame] * 100)
-        daemon.ns.ip("link", "del", "eth0")
+        alone.ns.ip("link", "del", "eth0")
 
         def lost() -> bool:
             try:
@@ -400,13 +414,15 @@ def test_interface_vanishes_under_traffic(daemon: DaemonWorld) -> None:
             return False
 
         eventually(lost, "ENETDOWN")
-        code, words = refusal(port.reopen)
+        with alone.inside():
+            code, words = refusal(port.reopen)
         assert code == errno.ENODEV and "eth0" in words
-        veth(daemon.ns, daemon.far, ADDRS)
-        with Control(daemon.control) as control:
-            control.attach("eth0", "xdp")
-        port.reopen()
-        peer = daemon.peer()
+        veth(alone.ns, alone.far, ADDRS)
+        with alone.administer() as control:
+            control.attach("eth0", alone.kind)
+        with alone.inside():
+            port.reopen()
+        peer = alone.peer()
         peer.sendto(b"back", ours[:2])
         assert Stack(port).recv()[0] == b"back"
 
@@ -440,7 +456,7 @@ def test_daemon_stopped_politely(daemon: DaemonWorld) -> None:
 
 @pytest.fixture
 def victim(
-    hosted: DaemonWorld,
+    hosted: HostedWorld,
 ) -> Iterator[tuple[multiprocessing.process.BaseProcess, Any]]:
     """A process with a port that holds 7000 and sends without an end."""
     fork = multiprocessing.get_context("fork")
@@ -464,7 +480,7 @@ def victim(
 
 
 def test_client_killed_gives_all_back_and_harms_nobody(
-    hosted: DaemonWorld, victim: Any
+    hosted: HostedWorld, victim: Any
 ) -> None:
     child, pipe = victim
     assert pipe.poll(30)
@@ -488,7 +504,7 @@ def test_client_killed_gives_all_back_and_harms_nobody(
 
 
 def test_client_that_writes_garbage_into_its_rings_harms_nobody(
-    hosted: DaemonWorld,
+    hosted: HostedWorld,
 ) -> None:
     """Indices, slots, everything that is mapped, until it is killed."""
     fork = multiprocessing.get_context("fork")
@@ -537,7 +553,7 @@ def test_client_that_writes_garbage_into_its_rings_harms_nobody(
     finally:
         child.kill()
         child.join()
-    assert hosted.daemon.process.poll() is None
+    assert hosted.well()
 
 
 def test_the_parents_port_survives_a_child(world: World) -> None:

@@ -13,21 +13,20 @@ import worlds
 from scapy.layers.inet import ICMP, IP, UDP, IPOption_NOP, IPOption_RR, fragment
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, fragment6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
-from worlds import FAMILIES, DaemonWorld, Stack, eventually, raw_socket
+from worlds import FAMILIES, HostedWorld, Stack, eventually, raw_socket
 
 import multistack
 
 
 @pytest.fixture(scope="module")
-def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonWorld]:
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedWorld]:
     """multistackd on veth, where frames can be made at the other end."""
-    with worlds.world("daemon-xdp", tmp_path_factory.mktemp("wire")) as world:
-        assert isinstance(world, DaemonWorld)
+    with worlds.hosted(worlds.WIRED, tmp_path_factory.mktemp("wire")) as world:
         yield world
 
 
 @pytest.fixture
-def line(wire: DaemonWorld) -> Iterator[socket.socket]:
+def line(wire: HostedWorld) -> Iterator[socket.socket]:
     """The other end of the wire, for whole frames."""
     assert wire.far
     with raw_socket(wire.far, "eth0") as s:
@@ -35,7 +34,7 @@ def line(wire: DaemonWorld) -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_ordinary_servers_notice_nothing(hosted: DaemonWorld, family: int) -> None:
+def test_ordinary_servers_notice_nothing(hosted: HostedWorld, family: int) -> None:
     """UDP and TCP through the host's sockets, next to claimed tuples."""
     addr = hosted.addr[family]
     with hosted.port() as port, hosted.inside():
@@ -71,7 +70,7 @@ def test_ordinary_servers_notice_nothing(hosted: DaemonWorld, family: int) -> No
         assert got == payload
 
 
-def test_ping_and_neighbours_stay_the_hosts(hosted: DaemonWorld) -> None:
+def test_ping_and_neighbours_stay_the_hosts(hosted: HostedWorld) -> None:
     with hosted.port() as port:
         port.bind("0.0.0.0", 7000)
         port.bind("::", 7000)
@@ -87,7 +86,7 @@ def test_ping_and_neighbours_stay_the_hosts(hosted: DaemonWorld) -> None:
         assert port.stats()["rx_frames"] == 0
 
 
-def test_the_host_reaches_a_stack_and_is_reached(hosted: DaemonWorld) -> None:
+def test_the_host_reaches_a_stack_and_is_reached(hosted: HostedWorld) -> None:
     """A socket on the very address that the stack has, through the switch."""
     addr = hosted.addr[4]
     with hosted.inside():
@@ -102,7 +101,7 @@ def test_the_host_reaches_a_stack_and_is_reached(hosted: DaemonWorld) -> None:
         eventually(lambda: port.stats()["tx_host"] >= 1, "it is counted as the host's")
 
 
-def test_a_claim_is_only_of_its_protocol_address_and_port(wire: DaemonWorld) -> None:
+def test_a_claim_is_only_of_its_protocol_address_and_port(wire: HostedWorld) -> None:
     wire.ns.ip("addr", "add", "10.77.0.3/24", "dev", "eth0")
     with wire.port() as port, wire.inside():
         port.bind(wire.addr[4], 7000)
@@ -121,7 +120,7 @@ def test_a_claim_is_only_of_its_protocol_address_and_port(wire: DaemonWorld) -> 
     wire.ns.ip("addr", "del", "10.77.0.3/24", "dev", "eth0")
 
 
-def claimed(wire: DaemonWorld) -> list[tuple[str, list[bytes]]]:
+def claimed(wire: HostedWorld) -> list[tuple[str, list[bytes]]]:
     """Frames that belong to UDP 7000, as scapy makes them; each case is a
     train of frames that must arrive whole."""
     v4, v6 = (
@@ -153,7 +152,7 @@ def claimed(wire: DaemonWorld) -> list[tuple[str, list[bytes]]]:
     return [(name, [bytes(p) for p in packets]) for name, packets in cases.items()]
 
 
-def unclaimed(wire: DaemonWorld) -> list[tuple[str, list[bytes]]]:
+def unclaimed(wire: HostedWorld) -> list[tuple[str, list[bytes]]]:
     """Frames that look like it and are not."""
     v4, v6 = (
         IP(src="10.77.0.2", dst=wire.addr[4]),
@@ -183,14 +182,14 @@ def unclaimed(wire: DaemonWorld) -> list[tuple[str, list[bytes]]]:
     return [(name, [bytes(p) for p in packets]) for name, packets in cases.items()]
 
 
-def mac_of(wire: DaemonWorld) -> bytes:
+def mac_of(wire: HostedWorld) -> bytes:
     assert wire.far
     text = wire.far.ip("-o", "link", "show", "eth0").split("link/ether ")[1].split()[0]
     return bytes.fromhex(text.replace(":", ""))
 
 
 def put(
-    line: socket.socket, wire: DaemonWorld, port: multistack.Port, packets: list[bytes]
+    line: socket.socket, wire: HostedWorld, port: multistack.Port, packets: list[bytes]
 ) -> list[bytes]:
     """Sends packets as frames; returns the frames."""
     frames = []
@@ -203,7 +202,7 @@ def put(
 
 @pytest.mark.parametrize("case", range(8))
 def test_what_is_claimed_arrives_byte_by_byte(
-    wire: DaemonWorld, line: socket.socket, case: int
+    wire: HostedWorld, line: socket.socket, case: int
 ) -> None:
     name, packets = claimed(wire)[case]
     with wire.port() as port:
@@ -224,7 +223,7 @@ def test_what_is_claimed_arrives_byte_by_byte(
 
 @pytest.mark.parametrize("case", range(7))
 def test_what_is_not_claimed_does_not(
-    wire: DaemonWorld, line: socket.socket, case: int
+    wire: HostedWorld, line: socket.socket, case: int
 ) -> None:
     name, packets = unclaimed(wire)[case]
     with wire.port() as port:
@@ -238,7 +237,7 @@ def test_what_is_not_claimed_does_not(
         assert port.recv() is None
 
 
-def test_another_vlan_is_not_ours(wire: DaemonWorld, line: socket.socket) -> None:
+def test_another_vlan_is_not_ours(wire: HostedWorld, line: socket.socket) -> None:
     with wire.port() as port:
         port.bind(wire.addr[4], 7000)
         packet = IP(claimed(wire)[0][1][0])
@@ -255,7 +254,7 @@ def test_another_vlan_is_not_ours(wire: DaemonWorld, line: socket.socket) -> Non
         assert port.recv() is None
 
 
-def test_ordinary_reassembly_beside_ours(wire: DaemonWorld) -> None:
+def test_ordinary_reassembly_beside_ours(wire: HostedWorld) -> None:
     """Fragments for a socket of the host, with a claim on the same address."""
     with wire.port() as port, wire.inside():
         port.bind(wire.addr[4], 7000)

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 from worlds import (
     FAMILIES,
-    DaemonWorld,
+    HostedWorld,
     PairWorld,
     Peer,
     Stack,
@@ -262,10 +262,10 @@ def walk(world: World, examples: int) -> None:
 
 
 @pytest.fixture
-def two_addresses(daemon: DaemonWorld) -> Iterator[DaemonWorld]:
-    daemon.ns.ip("addr", "add", f"{SECOND[4]}/24", "dev", "eth0")
-    daemon.ns.ip("addr", "add", f"{SECOND[6]}/64", "dev", "eth0", "nodad")
-    yield daemon
+def two_addresses(alone: HostedWorld) -> Iterator[HostedWorld]:
+    alone.ns.ip("addr", "add", f"{SECOND[4]}/24", "dev", "eth0")
+    alone.ns.ip("addr", "add", f"{SECOND[6]}/64", "dev", "eth0", "nodad")
+    yield alone
 
 
 def test_namespace_in_process() -> None:
@@ -276,5 +276,5 @@ def test_namespace_in_process() -> None:
         world.close()
 
 
-def test_namespace_through_the_daemon(two_addresses: DaemonWorld) -> None:
+def test_namespace_through_the_daemon(two_addresses: HostedWorld) -> None:
     walk(two_addresses, 25)

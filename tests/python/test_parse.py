@@ -40,7 +40,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
-from worlds import DaemonWorld, raw_socket, udp_frame
+from worlds import HostedWorld, raw_socket, udp_frame
 
 OURS = {4: "10.77.0.1", 6: "fd77::1"}
 PEER = {4: "10.77.0.2", 6: "fd77::2"}
@@ -204,7 +204,7 @@ def frames(draw: st.DrawFn) -> bytes:
 class Line:
     """A port with claims, and the wire's other end."""
 
-    def __init__(self, world: DaemonWorld) -> None:
+    def __init__(self, world: HostedWorld) -> None:
         assert world.far
         self.port = world.port(slots=1024)
         self.peer = raw_socket(world.far, "eth0")
@@ -253,8 +253,7 @@ class Line:
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    with worlds.world("daemon-xdp", tmp_path_factory.mktemp("parse")) as world:
-        assert isinstance(world, DaemonWorld)
+    with worlds.hosted(worlds.WIRED, tmp_path_factory.mktemp("parse")) as world:
         made = Line(world)
         try:
             made.claim()

@@ -346,39 +346,68 @@ class Daemon:
             shutil.rmtree(self.public)
 
 
-class DaemonWorld(World):
-    """multistackd beside the host's stack."""
+class HostedWorld(World):
+    """A switch beside the host's stack, in a namespace of its own.
 
-    def __init__(self, scratch: Path, kind: str) -> None:
+    wired: on one end of a veth whose other end is in another namespace; else on
+    lo. `control` is the switch's device string without an interface.
+    """
+
+    control = ""
+    kind = ""  # of the attachment
+    lo_kind = ""  # how lo could be attached
+
+    def __init__(self, wired: bool) -> None:
         super().__init__()
-        self.name = f"daemon-{kind}"
         self.ns = Netns("srv")
         self.far: Netns | None = None
         try:
-            self._wire(kind)
-            self.daemon = Daemon(self.ns, scratch, "--attach", f"{kind}:{self.nic}")
+            self._wire(wired)
+            self._start()
         except BaseException:
             self._unwire()
             raise
-        self.control = f"daemon@{self.daemon.socket}:"
         self.device = self.control + self.nic
 
-    def _wire(self, kind: str) -> None:
-        if kind == "tc":
-            self.nic = "lo"
-            self.peer_addr = self.addr
-            for family, addr in self.addr.items():
-                nodad = ["nodad"] if family == 6 else []
-                self.ns.ip("addr", "add", addr, "dev", "lo", *nodad)
-        else:
+    def _start(self) -> None:
+        """Puts the switch there, and sets `control`."""
+        raise NotImplementedError
+
+    def _stop(self) -> None:
+        raise NotImplementedError
+
+    def _wire(self, wired: bool) -> None:
+        if wired:
             self.nic = "eth0"
             self.far = Netns("cli")
             veth(self.ns, self.far, ADDRS)
+            return
+        self.nic = "lo"
+        self.peer_addr = self.addr
+        for family, addr in self.addr.items():
+            nodad = ["nodad"] if family == 6 else []
+            self.ns.ip("addr", "add", addr, "dev", "lo", *nodad)
 
     def _unwire(self) -> None:
         if self.far:
             self.far.close()
         self.ns.close()
+
+    def open(self, device: str, **options: Any) -> multistack.Port:
+        """A port as the namespace's programs have it."""
+        with self.inside():
+            return multistack.Port(device, **options)
+
+    def port(self, **options: Any) -> multistack.Port:
+        return self.open(self.device, **options)
+
+    def well(self) -> bool:
+        """Whether the switch itself came to no harm."""
+        raise NotImplementedError
+
+    def administer(self) -> multistack.Control:
+        with self.inside():
+            return multistack.Control(self.control)
 
     def _peer(self, family: int, port: int) -> KernelPeer:
         return KernelPeer(self.far or self.ns, family, self.peer_addr[family], port)
@@ -388,12 +417,73 @@ class DaemonWorld(World):
 
     def close(self) -> None:
         try:
-            self.daemon.close()
+            self._stop()
         finally:
             self._unwire()
 
 
-KINDS = ["pair", "tap", "daemon-xdp", "daemon-tc"]
+class DaemonWorld(HostedWorld):
+    """multistackd."""
+
+    lo_kind = "tc"
+
+    def __init__(self, scratch: Path, kind: str) -> None:
+        self.name = f"daemon-{kind}"
+        self.kind, self.scratch = kind, scratch
+        super().__init__(wired=kind != "tc")
+
+    def _start(self) -> None:
+        self.daemon = Daemon(
+            self.ns, self.scratch, "--attach", f"{self.kind}:{self.nic}"
+        )
+        self.control = f"daemon@{self.daemon.socket}:"
+
+    def _stop(self) -> None:
+        self.daemon.close()
+
+    def well(self) -> bool:
+        return self.daemon.process.poll() is None
+
+
+class ModuleWorld(HostedWorld):
+    """The kernel module, which is there; everybody may use it meanwhile."""
+
+    control = "kmod:"
+    lo_kind = "rx_handler"
+
+    def __init__(self, kind: str) -> None:
+        self.name = f"module-{kind}"
+        self.kind = "xdp" if kind == "xdp" else "rx_handler"
+        super().__init__(wired=kind != "lo")
+
+    def _start(self) -> None:
+        os.chmod(MODULE, 0o666)
+        with self.administer() as control:
+            control.attach(self.nic, self.kind)
+
+    def _stop(self) -> None:
+        """The namespace may have lost the interface in a test."""
+        with self.administer() as control:
+            if self.nic in [n.name for n in control.list_nics()]:
+                control.detach(self.nic)
+
+    def well(self) -> bool:
+        tainted = int(Path("/proc/sys/kernel/tainted").read_text())
+        return not tainted & (TAINT_DIE | TAINT_WARN)
+
+
+TAINT_DIE, TAINT_WARN = 1 << 7, 1 << 9  # Documentation/admin-guide/tainted-kernels
+MODULE = "/dev/multistack"
+# What $MULTISTACK_TEST_DEVICE=module tests, in a guest that has it loaded, and
+# what is tested else.
+KMOD = os.environ.get("MULTISTACK_TEST_DEVICE") == "module"
+HOSTED = (
+    ["module-rx_handler", "module-xdp", "module-lo"]
+    if KMOD
+    else ["daemon-xdp", "daemon-tc"]
+)
+KINDS = HOSTED if KMOD else ["pair", "tap", *HOSTED]
+WIRED = HOSTED[0]  # on veth
 
 
 def make(kind: str, scratch: Path) -> World:
@@ -402,7 +492,18 @@ def make(kind: str, scratch: Path) -> World:
     if kind == "tap":
         need(os.path.exists("/dev/net/tun"), "tap needs /dev/net/tun")
         return TapWorld()
-    return DaemonWorld(scratch, kind.removeprefix("daemon-"))
+    carrier, _, way = kind.partition("-")
+    if carrier == "module":
+        need(os.path.exists(MODULE), f"no {MODULE}: load the module")
+        return ModuleWorld(way)
+    return DaemonWorld(scratch, way)
+
+
+@contextlib.contextmanager
+def hosted(kind: str, scratch: Path) -> Iterator[HostedWorld]:
+    with world(kind, scratch) as made:
+        assert isinstance(made, HostedWorld)
+        yield made
 
 
 @contextlib.contextmanager
@@ -423,16 +524,22 @@ def raw_socket(ns: Netns, nic: str) -> socket.socket:
 
 
 __all__ = [
+    "HOSTED",
     "KINDS",
+    "KMOD",
+    "WIRED",
     "Daemon",
     "DaemonWorld",
+    "HostedWorld",
     "KernelPeer",
+    "ModuleWorld",
     "PairWorld",
     "Peer",
     "Stack",
     "World",
     "daemon_path",
     "eventually",
+    "hosted",
     "make",
     "raw_socket",
     "sh",
