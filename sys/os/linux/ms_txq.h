@@ -18,15 +18,31 @@ struct ms_skbs {
 	uint32_t num;
 };
 
+#define MS_XDP_FRAMES 64 /* in one call; as many as the switch sends at once */
+
+/* The same of XDP frames. */
+struct ms_xdp_frames {
+	struct xdp_frame *frame[MS_XDP_FRAMES];
+	uint32_t num;
+	uint32_t tries;		 /* since the driver took one */
+	unsigned long off_until; /* jiffies; till then by skb: the driver takes
+				    none just now */
+};
+
 struct ms_txq {
 	struct ms_netdev *md; /* (c) */
 	unsigned int q;	      /* (c) of the nic; the driver's is q modulo the
 				 number that it has just now */
 	spinlock_t lock;
-	bool stopped;	      /* (q) nothing is sent any more */
-	struct ms_skbs skbs;  /* (q) owned */
-	uint32_t delay_ns;    /* (q) before the next try; doubles while the
+	bool stopped;		  /* (q) nothing is sent any more */
+	struct ms_skbs skbs;	  /* (q) owned */
+	struct ms_xdp_frames xdp; /* (q) owned; go before skbs */
+	uint32_t delay_ns;	  /* (q) before the next try; doubles while the
 				 driver takes nothing */
+	/* what a qdisc held when it last had no room, by which the next frames
+	   go until that moment */
+	uint32_t full_bytes;	  /* (q) */
+	unsigned long full_until; /* (q) jiffies */
 	struct hrtimer retry; /* soft: tries again, and runs the scheduler */
 	uint64_t counter[MS_CTR_MAX]; /* (q) */
 } ____cacheline_aligned_in_smp;
@@ -46,10 +62,36 @@ ms_tx_dev_ready(const struct net_device *dev)
 	       netif_device_present((struct net_device *)dev);
 }
 
-/* ---- skb.c -------------------------------------------------------------- */
+/* Something waits. txq->lock held, or only a hint. */
+static inline bool
+ms_txq_waits(const struct ms_txq *txq)
+{
+	return READ_ONCE(txq->skbs.first) != NULL || READ_ONCE(txq->xdp.num);
+}
 
+/* ---- tx_skb.c ----------------------------------------------------------- */
+
+/* A place in a frame's segments: {.seg = f->segs, .nsegs = f->nsegs}. */
+struct ms_cursor {
+	const struct ms_seg *seg;
+	uint32_t ofs; /* in *seg */
+	uint16_t nsegs;
+};
+
+/* Copies the next n bytes to `to`. False: the frame has not so many. */
+bool ms_cursor_read(struct ms_cursor *c, uint8_t *to, uint32_t n);
 /* Frees what ms_tx_skb() kept for its next payloads. Nobody calls that any
    more. */
 void ms_tx_skb_deinit(void);
+
+/* ---- tx_xdp.c; txq->lock held, bottom halves off -------------------------- */
+
+/* Sends a batch, or nothing of it (false): then it goes by skb. What the driver
+   has no room for waits. Nothing waits before. */
+bool ms_tx_xdp(struct ms_txq *txq, const struct ms_frame *frames, uint32_t n);
+/* Sends what waits, as far as the driver takes it. */
+void ms_tx_xdp_push(struct ms_txq *txq);
+/* Frees what waits, and counts it. */
+void ms_tx_xdp_drop(struct ms_txq *txq);
 
 #endif /* MS_TXQ_H */

@@ -29,6 +29,11 @@
 #define RETRY_NS_MIN 20000u
 #define RETRY_NS_MAX 1000000u
 #define QDISC_FRAMES 1000 /* for a device that does not say */
+/* Of a processor's backlog of received frames, half of what it takes by
+   default (net.core.netdev_max_backlog). */
+#define BACKLOG_FRAMES 500
+/* How long a qdisc is thought to have no more room than it once had. */
+#define QDISC_FULL_JIFFIES (HZ / 5)
 
 static struct ms_txq *
 txq_of(const struct ms_nic *nic, unsigned int q)
@@ -112,26 +117,54 @@ skbs_push_back(struct ms_skbs *l, struct sk_buff *skb)
 static void
 push_drop(struct ms_txq *txq)
 {
+	ms_tx_xdp_drop(txq);
 	ms_txq_lose(txq, MS_CTR_DROP_TX_NIC, txq->skbs.num);
 	kfree_skb_list(txq->skbs.first);
 	skbs_init(&txq->skbs);
 }
 
+/*
+ * A qdisc that is full says so by losing a frame. What it holds then is its
+ * room for the next moments, so that it has to say so rarely.
+ */
 static void
-push_qdisc(struct ms_txq *txq)
+push_qdisc(struct ms_txq *txq, struct netdev_queue *nq)
 {
-	int rc;
+	const struct Qdisc *qdisc = rcu_dereference_bh(nq->qdisc);
+	int rc = NET_XMIT_SUCCESS;
 
-	while (txq->skbs.first != NULL) {
-		rc = dev_queue_xmit(skbs_pop(&txq->skbs));
-		if (net_xmit_eval(rc) != 0)
-			ms_txq_lose(txq, MS_CTR_DROP_TX_NIC, 1);
+	while (txq->skbs.first != NULL && rc == NET_XMIT_SUCCESS) {
+		rc = net_xmit_eval(dev_queue_xmit(skbs_pop(&txq->skbs)));
+		if (likely(rc == NET_XMIT_SUCCESS)) {
+			txq->delay_ns = RETRY_NS_MIN;
+			continue;
+		}
+		ms_txq_lose(txq, MS_CTR_DROP_TX_NIC, 1);
+		txq->full_bytes = READ_ONCE(qdisc->qstats.backlog);
+		txq->full_until = jiffies + QDISC_FULL_JIFFIES;
 	}
 }
 
 /*
- * To the driver, until it stops. A virtual device says by its answer that the
- * frame was lost, its peer's queue being full: what is left waits for that too.
+ * Frames to a virtual device queue up again on this processor, behind it. We
+ * fill that only so far that nothing is lost in it.
+ */
+static uint32_t
+backlog_room(const struct net_device *dev)
+{
+	const struct softnet_data *sd = this_cpu_ptr(&softnet_data);
+	uint32_t len;
+
+	if ((dev->priv_flags & IFF_NO_QUEUE) == 0)
+		return MS_BATCH_MAX;
+	len = skb_queue_len_lockless(&sd->input_pkt_queue);
+	return len < BACKLOG_FRAMES ? BACKLOG_FRAMES - len : 0;
+}
+
+/*
+ * To the driver, until it stops. A virtual one says by its answer that the
+ * frame was lost, a queue behind it being full: what is left waits for that
+ * too.
  */
 static void
 push_driver(struct ms_txq *txq, struct netdev_queue *nq)
@@ -144,7 +177,7 @@ push_driver(struct ms_txq *txq, struct netdev_queue *nq)
 
 	HARD_TX_LOCK(dev, nq, smp_processor_id());
 	while (txq->skbs.first != NULL && rc == NETDEV_TX_OK &&
-	       !netif_xmit_frozen_or_stopped(nq)) {
+	       !netif_xmit_frozen_or_stopped(nq) && backlog_room(dev) > 0) {
 		skb = skbs_pop(&txq->skbs);
 		skb_set_queue_mapping(skb, index);
 		if (unlikely(tapped))
@@ -165,12 +198,19 @@ txq_push(struct ms_txq *txq)
 {
 	struct netdev_queue *nq = dev_queue(txq);
 
-	if (txq->skbs.first == NULL)
-		return;
-	if (unlikely(!ms_tx_dev_ready(txq->md->dev)))
+	if (unlikely(!ms_tx_dev_ready(txq->md->dev))) {
 		push_drop(txq);
-	else if (has_rules(txq->md, nq))
-		push_qdisc(txq);
+		return;
+	}
+	if (unlikely(txq->xdp.num != 0)) {
+		ms_tx_xdp_push(txq);
+		if (txq->xdp.num == 0)
+			txq->delay_ns = RETRY_NS_MIN;
+	}
+	if (txq->skbs.first == NULL || txq->xdp.num != 0)
+		return;
+	if (has_rules(txq->md, nq))
+		push_qdisc(txq, nq);
 	else
 		push_driver(txq, nq);
 }
@@ -189,6 +229,30 @@ txq_arm(struct ms_txq *txq)
 
 /* ---- what the switch calls -------------------------------------------------- */
 
+/* Of a qdisc, as far as can be told: in frames by its limit, and in frames of
+   full length by what it held when it was full. */
+static uint32_t
+qdisc_room(const struct ms_txq *txq, const struct Qdisc *qdisc)
+{
+	const struct net_device *dev = txq->md->dev;
+	uint32_t limit = READ_ONCE(qdisc->limit);
+	uint32_t len = qdisc_qlen_sum(qdisc);
+	uint32_t bytes = READ_ONCE(qdisc->qstats.backlog);
+	uint32_t room;
+
+	if (limit == 0)
+		limit = READ_ONCE(dev->tx_queue_len);
+	if (limit == 0)
+		limit = QDISC_FRAMES;
+	room = len < limit ? limit - len : 0;
+	if (len == 0 || time_after(jiffies, READ_ONCE(txq->full_until)))
+		return room;
+	if (bytes >= READ_ONCE(txq->full_bytes))
+		return 0;
+	bytes = READ_ONCE(txq->full_bytes) - bytes;
+	return min_t(uint32_t, room, bytes / (dev->mtu + ETH_HLEN));
+}
+
 /* How many frames can go now, if none wait. */
 static uint32_t
 dev_room(const struct ms_txq *txq)
@@ -196,22 +260,15 @@ dev_room(const struct ms_txq *txq)
 	const struct ms_netdev *md = txq->md;
 	struct netdev_queue *nq = dev_queue(txq);
 	const struct Qdisc *qdisc;
-	uint32_t limit, len;
 
 	if (unlikely(!ms_tx_dev_ready(md->dev)))
 		return MS_BATCH_MAX; /* and xmit refuses them */
-	if (likely(!has_rules(md, nq)))
-		return netif_xmit_frozen_or_stopped(nq) ? 0 : MS_BATCH_MAX;
-	qdisc = rcu_dereference_bh(nq->qdisc);
-	if (qdisc->enqueue == NULL)
-		return netif_xmit_frozen_or_stopped(nq) ? 0 : MS_BATCH_MAX;
-	limit = READ_ONCE(qdisc->limit);
-	if (limit == 0)
-		limit = READ_ONCE(md->dev->tx_queue_len);
-	if (limit == 0)
-		limit = QDISC_FRAMES;
-	len = qdisc_qlen_sum(qdisc);
-	return len < limit ? limit - len : 0;
+	if (unlikely(has_rules(md, nq))) {
+		qdisc = rcu_dereference_bh(nq->qdisc);
+		if (qdisc->enqueue != NULL)
+			return qdisc_room(txq, qdisc);
+	}
+	return netif_xmit_frozen_or_stopped(nq) ? 0 : backlog_room(md->dev);
 }
 
 uint32_t
@@ -220,13 +277,13 @@ ms_tx_room(struct ms_nic *nic, unsigned int q)
 	struct ms_txq *txq = txq_of(nic, q);
 	uint32_t room = 0;
 
-	if (likely(READ_ONCE(txq->skbs.first) == NULL))
+	if (likely(!ms_txq_waits(txq)))
 		room = dev_room(txq);
 	if (likely(room > 0))
 		return room;
 	spin_lock(&txq->lock);
 	txq_push(txq);
-	if (txq->skbs.first == NULL)
+	if (!ms_txq_waits(txq))
 		room = dev_room(txq);
 	if (room == 0)
 		txq_arm(txq);
@@ -276,10 +333,12 @@ ms_tx_xmit(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
 		return 0;
 	}
 	direct = !has_rules(txq->md, dev_queue(txq));
-	for (i = 0; i < n; i++)
-		txq_add(txq, &frames[i], direct);
-	txq_push(txq);
-	if (unlikely(txq->skbs.first != NULL))
+	if (!txq->md->xdp_tx || !direct || !ms_tx_xdp(txq, frames, n)) {
+		for (i = 0; i < n; i++)
+			txq_add(txq, &frames[i], direct);
+		txq_push(txq);
+	}
+	if (unlikely(ms_txq_waits(txq)))
 		txq_arm(txq);
 	spin_unlock(&txq->lock);
 	return n;
@@ -310,7 +369,7 @@ txq_retry(struct hrtimer *timer)
 		goto out;
 	spin_lock(&txq->lock);
 	txq_push(txq);
-	if (txq->skbs.first != NULL)
+	if (ms_txq_waits(txq))
 		txq_arm(txq);
 	spin_unlock(&txq->lock);
 	n = ms_nic_sched_run(txq->md->nic, txq->q, ROUND_FRAMES);
@@ -388,6 +447,7 @@ ms_tx_create(struct ms_netdev *md)
 		spin_lock_init(&txq->lock);
 		skbs_init(&txq->skbs);
 		txq->delay_ns = RETRY_NS_MIN;
+		txq->full_until = txq->xdp.off_until = jiffies;
 		ms_hrtimer_setup(&txq->retry, txq_retry, CLOCK_MONOTONIC,
 				 HRTIMER_MODE_REL_SOFT);
 	}

@@ -24,16 +24,8 @@
 /* Where the next payload goes, a processor's own: bottom halves are off. */
 static DEFINE_PER_CPU(struct page_frag, tx_page);
 
-/* A place in a frame's segments. */
-struct cursor {
-	const struct ms_seg *seg;
-	uint32_t ofs; /* in *seg */
-	uint16_t nsegs;
-};
-
-/* The next n bytes to `to`. False: the frame says it is longer than it is. */
-static bool
-cursor_read(struct cursor *c, uint8_t *to, uint32_t n)
+bool
+ms_cursor_read(struct ms_cursor *c, uint8_t *to, uint32_t n)
 {
 	uint32_t part;
 
@@ -56,7 +48,7 @@ cursor_read(struct cursor *c, uint8_t *to, uint32_t n)
 
 /* The rest of the frame into pages. */
 static bool
-skb_add_pages(struct sk_buff *skb, struct cursor *c, uint32_t bytes)
+skb_add_pages(struct sk_buff *skb, struct ms_cursor *c, uint32_t bytes)
 {
 	struct page_frag *pf = this_cpu_ptr(&tx_page);
 	uint32_t part;
@@ -67,7 +59,8 @@ skb_add_pages(struct sk_buff *skb, struct cursor *c, uint32_t bytes)
 		    !skb_page_frag_refill(1, pf, GFP_ATOMIC | __GFP_NOWARN))
 			return false;
 		part = min(bytes, pf->size - pf->offset);
-		if (!cursor_read(c, page_address(pf->page) + pf->offset, part))
+		if (!ms_cursor_read(c, page_address(pf->page) + pf->offset,
+				    part))
 			return false;
 		get_page(pf->page);
 		skb_fill_page_desc(skb, i, pf->page, pf->offset, part);
@@ -168,7 +161,7 @@ struct sk_buff *
 ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
 	  enum ms_counter *why)
 {
-	struct cursor c = { .seg = f->segs, .nsegs = f->nsegs };
+	struct ms_cursor c = { .seg = f->segs, .nsegs = f->nsegs };
 	uint32_t linear = f->len <= LINEAR_BYTES_MAX ? f->len : f->linear;
 	uint32_t headroom = LL_RESERVED_SPACE(dev) + NET_IP_ALIGN;
 	struct sk_buff *skb;
@@ -188,8 +181,8 @@ ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
 	skb_put_headers(skb, f, &cut);
 	skb_set_headers(skb);
 	if (linear > f->linear &&
-	    unlikely(!cursor_read(&c, skb_put(skb, linear - f->linear),
-				  linear - f->linear)))
+	    unlikely(!ms_cursor_read(&c, skb_put(skb, linear - f->linear),
+				     linear - f->linear)))
 		goto out_free;
 	if (linear < f->len &&
 	    unlikely(!skb_add_pages(skb, &c, f->len - linear)))
