@@ -11,12 +11,13 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ci import kernels
 from ci.kernels import KernelError, _btf, _chroot
-from ci.steps import BUILD, ROOT, Step, StepFailed
+from ci.steps import BUILD, ROOT, Count, Step, StepFailed, StepFunction
 from ci.vm import guests, packages
 from ci.vm.packages import PackageError
 
@@ -27,6 +28,7 @@ INSIDE = "/mnt/multistack"  # where a chroot sees a stage
 JOBS = os.cpu_count() or 1
 
 MODULE = "multistack"
+HERE = "here"
 # A module of 6.1's headers gets its BTF by us, with a tool that those lack.
 RESOLVER_SUITE = "bookworm-backports"
 
@@ -44,7 +46,16 @@ class Target:
 
 
 def target(name: str, step: Step) -> Target:
-    """The target of a guest's kernel; fetches or builds what is missing."""
+    """The target of a guest's kernel; fetches or builds what is missing.
+
+    HERE stands for the running kernel.
+    """
+    if name == HERE:
+        release = os.uname().release
+        headers = Path("/lib/modules") / release / "build"
+        if not (headers / "Module.symvers").exists():
+            raise PackageError(f"no headers of the running kernel {release}")
+        return Target(name, release, headers)
     if name in kernels.RECIPES:
         own = kernels.ensure(name, step.say)
         return Target(name, own.release, own.build, own.make)
@@ -152,6 +163,18 @@ def _finish(step: Step, to: Target, module: Path, place: Path) -> Path:
     return place
 
 
+def _target(name: str, step: Step) -> Target:
+    try:
+        return target(name, step)
+    except (PackageError, KernelError) as e:
+        raise StepFailed(f"{name}: {e}") from None
+
+
+def _locked(name: str) -> AbstractContextManager[None]:
+    """Of one stage, among all processes."""
+    return packages.locked(f"kmod-{ROOT}-{name}")
+
+
 def build(step: Step, name: str) -> Path:
     """multistack.ko for a guest's kernel: build/kmod/GUEST/multistack.ko.
 
@@ -162,11 +185,8 @@ def build(step: Step, name: str) -> Path:
 
 def build_all(step: Step, name: str) -> dict[str, Path]:
     """As build(), with the tests' own modules, by their names."""
-    try:
-        to = target(name, step)
-    except (PackageError, KernelError) as e:
-        raise StepFailed(f"{name}: {e}") from None
-    with packages.locked(f"kmod-{ROOT}-{name}"):
+    to = _target(name, step)
+    with _locked(name):
         stage = _stage(name, to)
         room = Path("sys/os/linux")
         _make(step, to, stage, str(room), {})
@@ -182,7 +202,65 @@ def build_all(step: Step, name: str) -> dict[str, Path]:
         }
 
 
+def checked(step: Step) -> Path:
+    """Builds for 6.1 afresh, sparse looking on; the stage it was done in."""
+    to = _target("linux-6.1", step)
+    name = "sparse"
+    with _locked(name):
+        shutil.rmtree(STAGES / name, ignore_errors=True)
+        stage = _stage(name, to)
+        _make(step, to, stage, "sys/os/linux", {"C": "1"})
+    return stage
+
+
+def _installed_headers() -> Path | None:
+    """The newest headers that the distribution has installed, or None."""
+    found = Path("/usr/src").glob("linux-headers-*")
+    builds = [p for p in found if (p / "Module.symvers").exists()]
+    return max(
+        builds,
+        key=lambda p: [int(n) for n in re.findall(r"\d+", p.name)],
+        default=None,
+    )
+
+
+def dkms(step: Step) -> Count:
+    """Builds as DKMS would for its user, in trees of our own."""
+    headers = _installed_headers()
+    if headers is None:
+        return Count(skipped=["no kernel headers (linux-headers-amd64)"])
+    top = STAGES / "dkms"
+    shutil.rmtree(top, ignore_errors=True)
+    conf = SYS / "os" / "linux" / "dkms.conf"
+    version = re.findall(r'^PACKAGE_VERSION="(.*)"', conf.read_text(), re.MULTILINE)[0]
+    source = top / "src" / f"{MODULE}-{version}"
+    shutil.copytree(SYS, source, ignore=shutil.ignore_patterns("freebsd", "user"))
+    shutil.copy(conf, source)
+    for name in ("tree", "installed"):
+        (top / name).mkdir()
+    options: list[str | Path] = [
+        "--sourcetree",
+        top / "src",
+        "--dkmstree",
+        top / "tree",
+    ]
+    options += ["--installtree", top / "installed", "--kernelsourcedir", headers]
+    release = headers.name.removeprefix("linux-headers-")
+    which = ["-m", MODULE, "-v", version, "-k", release]
+    # A key for signing would be made outside of our trees.
+    unsigned = {"sign_file": "/nonexistent"}
+    for verb in ("add", "build"):
+        step.run(["dkms", verb, *which, *options], env=unsigned)
+    built = top.glob(f"tree/{MODULE}/{version}/{release}/*/module/{MODULE}.ko*")
+    if not any(built):
+        raise StepFailed("dkms built nothing")
+    return Count(passed=1)
+
+
 def debug_module(name: str, module: str = MODULE) -> Path:
     """The module with DWARF, as kbuild left it: for a backtrace's lines."""
     room = "sys/os/linux" if module == MODULE else f"modules/{module}"
     return STAGES / name / room / f"{module}.ko"
+
+
+STEPS: list[tuple[str, StepFunction]] = [("module by DKMS", dkms)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Compiles the unchanged core as kernel code, for Linux 6.1 and FreeBSD 15.
 
-Nothing is linked or loaded: this shows that the seam (sys/core/ms_os.h) is one
-that both kernels can fill, and that the core asks for nothing else.
+Nothing is loaded: this shows that the seam (sys/core/ms_os.h) is one that both
+kernels can fill, and that the core asks for nothing else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ci import kmod
 from ci.steps import BUILD, ROOT, Count, Step, StepFailed, StepFunction
 
 SYS = ROOT / "sys"
@@ -85,47 +86,12 @@ def _only_the_seam(
 # ---- Linux -------------------------------------------------------------------
 
 
-def _linux_headers() -> Path | None:
-    """The newest 6.1 headers of the distribution, or None."""
-    found = Path("/usr/src").glob("linux-headers-6.1.*-[a-z]*")
-    builds = [p for p in found if (p / "Module.symvers").exists()]
-    return max(
-        builds,
-        key=lambda p: [int(n) for n in re.findall(r"\d+", p.name)],
-        default=None,
-    )
-
-
 def linux(step: Step) -> Count:
-    """Linux's own kbuild, warnings being errors, and sparse."""
-    headers = _linux_headers()
-    if headers is None:
-        return Count(skipped=["no Linux 6.1 headers (linux-headers-amd64)"])
-    stage = _fresh(BUILD / "kobj" / "linux")
-    # kbuild writes beside the sources, so it gets a copy of them.
-    for room in ("core", "os/linux"):
-        shutil.copytree(SYS / room, stage / "sys" / room)
-    shutil.copy(SYS / "multistack.h", stage / "sys")
-    make: list[str | Path] = ["make", "-C", headers, f"M={stage / 'sys/os/linux'}"]
-    if shutil.which("sparse"):
-        make.append("C=1")
-    text = step.run([*make, "multistack.o"])
-    warnings = re.findall(r"^.*(?:warning|error): .*$", text, re.MULTILINE)
-    if warnings:
-        raise StepFailed(f"{len(warnings)} warnings, the first: {warnings[0]}")
+    """The module under sparse's eyes, and what its core asks for."""
+    stage = kmod.checked(step)
     objects = sorted((stage / "sys/core").glob("*.o"))
     _only_the_seam(step, objects, "linux", LINUX_SEAM)
-    _exported(step, headers, stage / "sys/os/linux/multistack.o")
     return Count(passed=len(objects))
-
-
-def _exported(step: Step, headers: Path, module: Path) -> None:
-    """Raises if the kernel exports no such symbol; ms_os_* may be open."""
-    symvers = (headers / "Module.symvers").read_text()
-    known = {line.split("\t")[1] for line in symvers.splitlines()}
-    for name in sorted(_undefined(step, module)):
-        if name not in known and not name.startswith("ms_os_"):
-            raise StepFailed(f"{name} is not exported by {headers.name}")
 
 
 # ---- FreeBSD -------------------------------------------------------------------
@@ -194,5 +160,6 @@ def _declared(step: Step, stage: Path, includes: list[str]) -> None:
 
 STEPS: list[tuple[str, StepFunction]] = [
     ("kernel objects, Linux", linux),
+    *kmod.STEPS,
     ("kernel objects, FreeBSD", freebsd),
 ]

@@ -62,6 +62,9 @@ def base(image: Path) -> Path:
                     check=True,
                 )
             keep = ["objcopy", "--only-section=.BTF", str(whole)]
-            subprocess.run([*keep, str(work / "vmlinux")], check=True)
+            # It warns of segments without a section, which nobody loads.
+            subprocess.run(
+                [*keep, str(work / "vmlinux")], check=True, stderr=subprocess.DEVNULL
+            )
             whole.unlink()
     return place / "vmlinux"
