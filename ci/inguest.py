@@ -67,6 +67,7 @@ def environment_in(modules: Path, results: Path) -> dict[str, str]:
         "PATH": f"{ROOT / '.venv' / 'bin'}:{PATH}",
         "PYTHONPATH": str(ROOT / "bindings"),
         "MULTISTACK_BUILD": str(BUILD / "plain"),
+        "MULTISTACK_LIBRARY": str(BUILD / "plain" / "lib" / "libmultistack.so"),
         "MULTISTACK_KMOD": str(modules),
         "MULTISTACK_RESULTS": str(results),
     }

@@ -321,7 +321,7 @@ class Runner:
         """Prints the closing line; whether all is well."""
         count = self.count
         spent = time.monotonic() - self.started
-        print(f"\nin {spent / 60:.0f} min {spent % 60:.0f} s")
+        print(f"\nin {int(spent) // 60} min {int(spent) % 60} s")
         for name in count.failed[:SUMMARY_NAMES]:
             print(f"failed: {name}")
         if len(count.failed) > SUMMARY_NAMES:

@@ -54,8 +54,9 @@ class Outcome:
             return "ok"
         if self.kind == "failed":
             return f"exit status {self.status}"
-        if self.reports:
-            return f"{self.kind}: {self.reports[0].title}"
+        for report in self.reports:
+            if report.kind == self.kind:
+                return f"{self.kind}: {report.title}"
         return f"{self.kind}: no answer in {self.seconds:.0f} s"
 
 
@@ -93,9 +94,11 @@ RULES = (
     _rule("oops", "kernel", r"^BUG: "),
     _rule("oops", "kernel", r"^(general protection fault|Oops: |invalid opcode: )"),
     _rule("oops", "kernel", r"^(kernel BUG at|Internal error|double fault)"),
-    _rule("oops", "kernel", r"^Unable to handle kernel"),
+    _rule("oops", "kernel", r"^\w[\w -]*: [0-9a-f]{4} \[#\d+\]"),
     _rule("hang", "watchdog", r"^Kernel panic - not syncing: NMI"),  # ours
-    _rule("oops", "kernel", r"^Kernel panic - not syncing: Fatal exception"),
+    _rule(
+        "oops", "kernel", r"^Kernel panic - not syncing: (Fatal exception|Kernel mode)"
+    ),
     _rule("panic", "kernel", r"^Kernel panic - not syncing"),
 )
 
