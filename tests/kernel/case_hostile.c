@@ -336,7 +336,7 @@ administrator(void *arg)
 
 	kt_port_open(&p);
 	while (!stopped()) {
-		tap.scope = ++round % 3;
+		tap.scope = ++round & 1 ? 1 + (round >> 1 & 1) : 0;
 		tap.port_id = good.info.port_id;
 		CHECK_EQ(kt_cmd(p.fd, MS_CMD_TAP, &tap), 0);
 		kt_stats(p.fd, os_nic(OS_NEAR), c);
@@ -491,7 +491,6 @@ const struct kt_case kt_cases_hostile[] = {
 	{ .name = "without memory", .run = without_memory, .hostile = true },
 	{ .name = "attaching without memory",
 	  .run = attaching_without_memory,
-	  .ruins = true,
 	  .hostile = true },
 	{ 0 },
 };

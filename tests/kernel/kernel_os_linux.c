@@ -40,8 +40,8 @@ const uintptr_t os_kernel_addrs[] = {
 const unsigned int os_num_kernel_addrs = sizeof(os_kernel_addrs) /
 					 sizeof(os_kernel_addrs[0]);
 
-static pid_t far_pid; /* holds the far namespace */
-static int near_ns = -1, far_ns = -1;
+static pid_t far_pid; /* holds the far namespace; 0: none */
+static int near_ns = -1;
 
 static void
 die(const char *what)
@@ -101,11 +101,16 @@ ns_of(pid_t pid)
 	return fd;
 }
 
-static void
-set_ns(int fd)
+/* Nothing but its process holds the far one, so that it can end. */
+void
+os_enter(enum os_side side)
 {
+	int fd = side == OS_NEAR ? near_ns : ns_of(far_pid);
+
 	if (setns(fd, CLONE_NEWNET) != 0)
 		die("setns");
+	if (side == OS_FAR)
+		close(fd);
 }
 
 static void
@@ -121,6 +126,7 @@ far_begin(void)
 	if (far_pid < 0)
 		die("fork");
 	if (far_pid == 0) {
+		close(near_ns);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (unshare(CLONE_NEWNET) != 0 || write(pipes[1], "", 1) != 1)
 			_exit(1);
@@ -131,16 +137,14 @@ far_begin(void)
 		die("far host");
 	close(pipes[0]);
 	close(pipes[1]);
-	far_ns = ns_of(far_pid);
 }
 
-/* In the namespace that a command is for. */
 static void
 run_far(const char *command)
 {
-	set_ns(far_ns);
+	os_enter(OS_FAR);
 	run("%s", command);
-	set_ns(near_ns);
+	os_enter(OS_NEAR);
 }
 
 static void
@@ -159,44 +163,32 @@ wire_begin(void)
 	    "ip neigh add fd00::2 lladdr 02:00:00:00:00:02 dev ms0");
 }
 
+/* Namespaces take long to go, so they are used again. */
 void
 os_world_create(void)
 {
-	if (unshare(CLONE_NEWNET) != 0)
-		die("unshare");
-	if (near_ns >= 0)
-		close(near_ns);
-	near_ns = ns_of(getpid());
-	far_begin();
+	if (near_ns < 0) {
+		if (unshare(CLONE_NEWNET) != 0)
+			die("unshare");
+		near_ns = ns_of(getpid());
+	}
+	if (far_pid == 0)
+		far_begin();
 	wire_begin();
 }
 
 void
 os_far_end(void)
 {
-	close(far_ns);
-	far_ns = -1;
 	kill(far_pid, SIGKILL);
 }
 
-/* The near namespace goes when the next is made, or with the process. */
 void
 os_world_destroy(void)
 {
-	if (far_ns >= 0)
-		os_far_end();
-	waitpid(far_pid, NULL, 0);
-	(void)system("ip link del ms0 2>/dev/null");
-	if (unshare(CLONE_NEWNET) != 0)
-		die("unshare");
-	close(near_ns);
-	near_ns = -1;
-}
-
-void
-os_enter(enum os_side side)
-{
-	set_ns(side == OS_NEAR ? near_ns : far_ns);
+	if (waitpid(far_pid, NULL, WNOHANG) == far_pid)
+		far_pid = 0;
+	(void)!system("ip link del ms0 2>/dev/null");
 }
 
 void
@@ -240,7 +232,7 @@ os_raw_open(void)
 				  .sll_protocol = htons(ETH_P_ALL) };
 	int fd, one = 1;
 
-	set_ns(far_ns);
+	os_enter(OS_FAR);
 	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
 	at.sll_ifindex = (int)if_nametoindex("ms1");
 	if (fd < 0 || bind(fd, (void *)&at, sizeof(at)) != 0)
@@ -249,7 +241,7 @@ os_raw_open(void)
 			 sizeof(one));
 	one = 8 << 20;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &one, sizeof(one));
-	set_ns(near_ns);
+	os_enter(OS_NEAR);
 	return fd;
 }
 
