@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who plays: the daemon, three stacks, a web server, an intruder."""
+"""Who plays: three stacks, a web server, an intruder."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process, World, WorldError
+from demo.carrier import Carrier
+from demo.world import ADDR, CLIENT, IFNAME, ROOT, SERVER, Process, World, WorldError
 
 WEB, C_STACK, PY_STACK, INTRUDER, HTTP_STACK = 8080, 7001, 7002, 7003, 8081
 LOW = 53
 PEER_PORT = 9999
 C_USER, PY_USER, INTRUDER_USER, HTTP_USER = 61001, 61002, 61003, 61004
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = "Hello from the web server on the host's own stack.\n"
 HTTP_PAGE = "Hello from multistack-httpd, whose TCP is in its own process.\n"
 LARGE_BYTES = 8 << 20
@@ -50,11 +50,11 @@ class Built:
 class Cast:
     """Starts the players in a world; it ends them."""
 
-    def __init__(self, world: World, built: Built) -> None:
+    def __init__(self, world: World, built: Built, carrier: Carrier) -> None:
         self.world = world
         self.built = built
-        self.socket = world.dir / "multistack.sock"
-        self.device = f"daemon@{self.socket}:{IFNAME}"
+        self.device = carrier.device
+        self.groups = carrier.groups
         # The stacks' users may not look into the source tree (it may lie in
         # root's home), so what they need is laid out for them.
         self.stage = world.dir / "stage"
@@ -82,19 +82,12 @@ class Cast:
         process.wait_for_text("Serving HTTP")
         return process
 
-    def daemon(self) -> Process:
-        process = self.world.spawn(
-            *(SERVER, "multistackd", str(self.built.daemon), "--foreground"),
-            *("--socket", str(self.socket), "--attach", IFNAME),
-        )
-        process.wait_for(self.socket.exists, f"socket {self.socket}")
-        return process
-
     def c_stack(self) -> Process:
         process = self.world.spawn(
             *(SERVER, "udp_echo", str(self.stage / "udp_echo")),
             *(self.device, str(C_STACK), *ADDR[SERVER]),
             uid=C_USER,
+            groups=self.groups,
             env={"LD_LIBRARY_PATH": str(self.stage)},
         )
         process.wait_for_text(f"claimed {ADDR[SERVER][1]} port")
@@ -115,6 +108,7 @@ class Cast:
             *(SERVER, "multistack-httpd", str(self.stage / "multistack-httpd")),
             *("-d", self.device, "-l", listen[0], "-l", listen[1], str(pages)),
             uid=HTTP_USER,
+            groups=self.groups,
             env={"LD_LIBRARY_PATH": str(self.stage)},
         )
         process.wait_for_text(f"listening on {listen[1]}")
@@ -134,12 +128,17 @@ class Cast:
                 "demo.stack",
                 "--user",
                 str(PY_USER),
+                *self._in_groups(),
             ),
             *(self.device, str(PY_STACK), *ADDR[SERVER]),
             env=self._python,
         )
         process.wait_for_text(f"claimed {ADDR[SERVER][1]} port")
         return process
+
+    def _in_groups(self) -> list[str]:
+        """For the stacks in Python, which become ordinary users by themselves."""
+        return [f"--group={g}" for g in self.groups]
 
     def intruder(self, mark: str) -> dict[str, Any]:
         """What came of each thing that it tried."""
@@ -158,7 +157,8 @@ class Cast:
         }
         process = self.world.spawn(
             *(SERVER, "intruder", sys.executable, "-m", "demo.intruder"),
-            *("--user", str(INTRUDER_USER), self.device, json.dumps(plan)),
+            *("--user", str(INTRUDER_USER), *self._in_groups()),
+            *(self.device, json.dumps(plan)),
             env=self._python,
         )
         process.wait_for_text('"sends"')

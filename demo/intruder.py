@@ -73,8 +73,9 @@ def main() -> None:
     parser.add_argument("device")
     parser.add_argument("plan", type=json.loads)
     parser.add_argument("--user", type=int, default=0)
+    parser.add_argument("--group", type=int, action="append")
     args = parser.parse_args()
-    become(args.user)
+    become(args.user, args.group)
     plan = args.plan
     with multistack.Port(args.device, label="intruder") as port:
         said = {

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from demo import cast as play
 from demo import traffic, world
+from demo.carrier import Carrier, Daemon, Module
 from demo.cast import Built, Cast
 from demo.report import Report
-from demo.world import ADDR, CLIENT, IFNAME, SERVER, Process, World, WorldError
+from demo.world import ADDR, CLIENT, IFNAME, ROOT, SERVER, Process, World, WorldError
 
 if TYPE_CHECKING:
     from demo.switch import Switch
@@ -35,10 +36,13 @@ FINITE = ("intruder",)  # of the players, who is expected to leave
 class Demo:
     """One performance."""
 
-    def __init__(self, world_: World, built: Built, report: Report) -> None:
+    def __init__(
+        self, world_: World, built: Built, carrier: Carrier, report: Report
+    ) -> None:
         self.world = world_
         self.report = report
-        self.cast = Cast(world_, built)
+        self.carrier = carrier
+        self.cast = Cast(world_, built, carrier)
         self.switch: Switch
         self.stack: dict[str, Process] = {}
         self.served: list[dict[str, Any]] = []
@@ -49,7 +53,7 @@ class Demo:
         host = f"[{addr}]" if ":" in addr else addr
         url = f"http://{host}:{port}/"
         done = self.world.call(
-            CLIENT, "curl", "-sS", "-m", "3", *options, url, ok=False
+            CLIENT, "curl", "-sS", "-m", "10", *options, url, ok=False
         )
         return done.stdout + done.stderr
 
@@ -59,11 +63,9 @@ class Demo:
         )
         return done.returncode == 0
 
-    def udp_tool(self, addr: str, port: int, text: str) -> str:
+    def udp_tool(self, addr: str, port: int, text: str, timeout: int = 10) -> str:
         """One datagram with a tool that everybody has."""
-        script = (
-            f"exec 3<>/dev/udp/{addr}/{port}; echo {text} >&3; timeout 2 head -n1 <&3"
-        )
+        script = f"exec 3<>/dev/udp/{addr}/{port}; echo {text} >&3; timeout {timeout} head -n1 <&3"
         done = self.world.call(CLIENT, "bash", "-c", script, ok=False)
         return done.stdout.strip()
 
@@ -73,9 +75,10 @@ class Demo:
         r = self.report
         r.title(f"Two machines: {ADDR[CLIENT][0]} ── veth ── {V4}  (and {V6})")
         r.say(f"namespaces {self.world.netns(CLIENT)} and {self.world.netns(SERVER)}")
-        r.say(
-            f"ethtool -K {IFNAME} tx off: a veth leaves checksums undone, XDP needs them done"
-        )
+        if self.world.checksums:
+            r.say(
+                f"ethtool -K {IFNAME} tx off: a veth leaves checksums undone, XDP needs them done"
+            )
         self.cast.web()
         r.check(
             "an ordinary web server on the host's stack answers curl",
@@ -91,15 +94,15 @@ class Demo:
         r.title(
             "MultiStack on the same interface, and three stacks on the same address"
         )
-        daemon = self.cast.daemon()
+        self.carrier.start(r)
         os.environ["MULTISTACK_LIBRARY"] = str(self.cast.built.library)
-        sys.path.append(str(play.ROOT / "bindings"))
+        sys.path.append(str(ROOT / "bindings"))
         from demo.switch import Switch  # loads that library
 
-        self.switch = Switch(self.cast.device)
-        for line in daemon.output().splitlines():
-            (r.warn if "warn" in line.lower() else r.say)(line)
-        r.check(f"multistackd is attached to {IFNAME}", True, self.switch.kind())
+        with self.world.inside(SERVER):
+            self.switch = Switch(self.carrier.control)
+        kind = self.switch.kind()
+        r.check(f"{self.carrier.name} is attached to {IFNAME}", kind != "", kind)
         self.stack["c"] = self.cast.c_stack()
         self.stack["py"] = self.cast.python_stack()
         self.stack["http"] = self.cast.http_stack()
@@ -285,18 +288,16 @@ class Demo:
         r.drop_table(drops, self.switch.meaning())
 
     def end(self) -> None:
-        """The daemon goes, and leaves the interface as it was."""
+        """The switch goes, and leaves the interface as it was."""
         r = self.report
         r.title("The end")
         self.switch.close()
         status = self.stack["http"].stop()
         said = self.stack["http"].output().strip().splitlines()[-1]
         r.check("the web server on UTCP ends when asked to", status == 0, said)
-        daemon = next(p for p in self.world.processes if p.name == "multistackd")
-        status = daemon.stop()
-        r.check("multistackd ends when asked to", status == 0, f"exit status {status}")
+        self.carrier.end(r, [self.stack["c"], self.stack["py"]])
         link = self.world.call(SERVER, "ip", "link", "show", IFNAME).stdout
-        r.check("and leaves nothing on the interface", "xdp" not in link)
+        r.check("nothing stays on the interface", "xdp" not in link)
         r.check("the web server never noticed", self.curl(V4) == play.PAGE)
 
     def keep(self) -> None:
@@ -357,10 +358,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--stop", action="store_true", help="stop demos that were kept")
     parser.add_argument(
+        "--module", action="store_true", help="the kernel module instead of multistackd"
+    )
+    parser.add_argument(
         "--json", type=Path, metavar="FILE", help="what came out, for machines"
     )
     parser.add_argument(
-        "--build", type=Path, default=play.ROOT / "build" / "plain", metavar="DIR"
+        "--build", type=Path, default=ROOT / "build" / "plain", metavar="DIR"
     )
     return parser.parse_args(argv)
 
@@ -395,8 +399,12 @@ def main(argv: list[str] | None = None) -> int:
     played = False
     try:
         built = Built.find(args.build)
-        with World() as w:
-            demo = Demo(w, built, report)
+        carrier = Module if args.module else Daemon
+        with (
+            World(checksums=carrier.needs_checksums) as w,
+            carrier(w, built) as carried,
+        ):
+            demo = Demo(w, built, carried, report)
             demo.play()
             if args.keep:
                 demo.keep()

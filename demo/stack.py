@@ -54,8 +54,9 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("address", nargs="+")
     parser.add_argument("--user", type=int, default=0, help="go on as this user id")
+    parser.add_argument("--group", type=int, action="append", help="and in this group")
     args = parser.parse_args()
-    become(args.user)
+    become(args.user, args.group)
     try:
         with multistack.Port(args.device, label="stack.py") as port:
             for address in args.address:

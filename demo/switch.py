@@ -10,10 +10,11 @@ from demo.world import IFNAME
 
 
 class Switch:
-    """The switch behind a device string: "daemon@/path:eth0"."""
+    """The switch behind a device string, "daemon@/path:" or "kmod:", which is
+    that of the calling thread's namespace."""
 
-    def __init__(self, device: str) -> None:
-        self._control = multistack.Control(device.rpartition(":")[0] + ":")
+    def __init__(self, control: str) -> None:
+        self._control = multistack.Control(control)
 
     def close(self) -> None:
         self._control.close()

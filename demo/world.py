@@ -21,11 +21,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
+ROOT = Path(__file__).resolve().parent.parent
 RUN_DIR = Path("/run")
 PREFIX = "ms-demo-"
 IFNAME = "eth0"
 CLIENT, SERVER = "client", "server"
 ADDR = {CLIENT: ("10.99.0.1", "fd00:99::1"), SERVER: ("10.99.0.2", "fd00:99::2")}
+
+# A guest without KVM takes five seconds to start Python.
+PATIENCE_S = 40.0
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
@@ -54,7 +58,7 @@ def die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def sh(*argv: str, timeout: float = 10.0) -> str:
+def sh(*argv: str, timeout: float = PATIENCE_S) -> str:
     """Runs a command; its output. WorldError with its words if it fails."""
     done = subprocess.run(
         argv, capture_output=True, text=True, timeout=timeout, check=False
@@ -105,7 +109,7 @@ class Process:
         return self.log.read_text(errors="replace")
 
     def wait_for(
-        self, ready: Callable[[], bool], what: str, timeout: float = 8.0
+        self, ready: Callable[[], bool], what: str, timeout: float = PATIENCE_S
     ) -> None:
         """Until ready() holds. WorldError, with the log, if it never does."""
         end = time.monotonic() + timeout
@@ -118,8 +122,16 @@ class Process:
                 )
             time.sleep(0.02)
 
-    def wait_for_text(self, text: str, timeout: float = 8.0) -> None:
+    def wait_for_text(self, text: str, timeout: float = PATIENCE_S) -> None:
         self.wait_for(lambda: text in self.output(), f"'{text}'", timeout)
+
+    def wait_for_end(self, timeout: float = PATIENCE_S) -> None:
+        """WorldError, with the log, if it goes on."""
+        end = time.monotonic() + timeout
+        while self.alive():
+            if time.monotonic() > end:
+                raise WorldError(f"{self.name} does not end:\n{self.output().strip()}")
+            time.sleep(0.02)
 
     def wait(self, timeout: float) -> int:
         """Until it ends by itself; the exit status."""
@@ -138,10 +150,12 @@ class Process:
 
 class World:
     """Two namespaces joined by veth; everything is undone on exit. queues: of
-    the veth; 0 leaves it to the kernel."""
+    the veth; 0 leaves it to the kernel. checksums: as on a wire, computed by
+    who sends."""
 
-    def __init__(self, queues: int = 0) -> None:
+    def __init__(self, queues: int = 0, checksums: bool = True) -> None:
         self.queues = queues
+        self.checksums = checksums
         self.name = f"{PREFIX}{os.getpid()}"
         self.dir = RUN_DIR / self.name
         self.processes: list[Process] = []
@@ -187,12 +201,13 @@ class World:
             sh(*ns, "addr", "add", f"{v4}/24", "dev", IFNAME)
             sh(*ns, "addr", "add", f"{v6}/64", "dev", IFNAME, "nodad")
             sh(*ns, "link", "set", IFNAME, "up")
-            # A veth leaves checksums to whoever puts the frame on a wire,
-            # and XDP looks at frames before anybody has.
-            self.call(side, "ethtool", "-K", IFNAME, "tx", "off")
+            if self.checksums:
+                # A veth leaves them to whoever puts the frame on a wire, and
+                # XDP looks at frames before anybody has.
+                self.call(side, "ethtool", "-K", IFNAME, "tx", "off")
 
     def call(
-        self, side: str, *argv: str, timeout: float = 10.0, ok: bool = True
+        self, side: str, *argv: str, timeout: float = PATIENCE_S, ok: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command on one side. ok: failing is a WorldError."""
         done = subprocess.run(
@@ -226,13 +241,16 @@ class World:
         name: str,
         *argv: str,
         uid: int = 0,
+        groups: Sequence[int] = (),
         env: dict[str, str] | None = None,
     ) -> Process:
-        """Starts a process on one side; as user uid, with no privilege, if
-        that is not 0."""
+        """Starts a process on one side; as user uid, in these groups and with
+        no privilege, if that is not 0."""
         run = ["nsenter", f"--net=/run/netns/{self.netns(side)}", "--"]
         if uid:
-            run += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+            also = ",".join(map(str, groups))
+            run += ["setpriv", f"--reuid={uid}", f"--regid={uid}"]
+            run += [f"--groups={also}" if also else "--clear-groups"]
             run += ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
             run += ["--pdeathsig=KILL", "--"]
         if env:
