@@ -516,7 +516,8 @@ def test_close_lets_a_waiting_thread_finish(pair: PairWorld) -> None:
 def test_reopen_keeps_the_tuples(world: World) -> None:
     with world.port(label="again", slots=64) as port:
         ours = port.bind(world.addr[4])
-        port.reopen()
+        with world.inside():
+            port.reopen()
         assert port.slots == 64
         peer = world.peer()
         peer.sendto(b"x", ours[:2])
