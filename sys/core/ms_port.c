@@ -625,6 +625,6 @@ ms_port_destroy(struct ms_port *port)
 		next = b->next;
 		bind_free(b);
 	}
-	port_free(port);
 	ms_mutex_unlock(&sw->ctl_lock);
+	port_free(port);
 }

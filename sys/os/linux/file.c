@@ -12,6 +12,7 @@
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/log2.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -109,17 +110,22 @@ num_rings(const struct ms_port *port)
 	return (unsigned int)port->num_tx + port->num_rx;
 }
 
-/* What a port would take. Values out of range are the core's to refuse. */
+/* Bytes that are enough for such a port; 0 where a value is out of range, which
+   is the core's to refuse. */
 static uint64_t
 region_bytes(const struct ms_cmd_port_create *a)
 {
-	uint64_t rings = max(a->tx_rings, 1) + max(a->rx_rings, 1);
-	uint64_t slots = a->slots ? a->slots : 512;
+	uint64_t rings = max_t(uint32_t, a->tx_rings, 1) +
+			 max_t(uint32_t, a->rx_rings, 1);
 	uint64_t buf_bytes = a->buf_bytes ? a->buf_bytes : MS_BUF_BYTES_MIN;
+	uint32_t slots = a->slots ? a->slots : 512;
 
-	if (slots > MS_SLOTS_MAX || buf_bytes > MS_BUF_BYTES_MAX)
+	if (rings > 2 * MS_RINGS_MAX || slots > MS_SLOTS_MAX ||
+	    buf_bytes > MS_BUF_BYTES_MAX)
 		return 0;
-	return (rings * roundup_pow_of_two(slots) + a->extra_bufs) * buf_bytes;
+	slots = roundup_pow_of_two(max_t(uint32_t, slots, MS_SLOTS_MIN));
+	return 2 * PAGE_SIZE + rings * ms_kring_shared_bytes(slots) +
+	       (rings * slots + a->extra_bufs) * buf_bytes;
 }
 
 /* Rings that are not waited for have waked nobody yet: whoever polls later
@@ -147,31 +153,47 @@ waiters_create(struct ms_file *f, struct ms_port *port)
 	return 0;
 }
 
+/* f->lock held. */
+static int
+port_make(struct ms_file *f, const struct ms_cred *cred,
+	  struct ms_cmd_port_create *arg, uint64_t bytes)
+{
+	struct ms_port *port = NULL;
+	struct ms_shm_park park;
+	int err;
+
+	ms_shm_park(&park, bytes);
+	err = ms_ctl(f->ns->sw, cred, &port, MS_CMD_PORT_CREATE, arg,
+		     sizeof(*arg));
+	ms_shm_unpark(&park);
+	if (err == 0)
+		err = waiters_create(f, port);
+	if (err) {
+		ms_port_destroy(port);
+		return err;
+	}
+	smp_store_release(&f->port, port);
+	return 0;
+}
+
 static int
 port_create(struct ms_file *f, const struct ms_cred *cred,
 	    struct ms_cmd_port_create *arg)
 {
 	uint64_t bytes = region_bytes(arg);
-	struct ms_port *port = NULL;
-	struct ms_user *user;
 	int err;
 
 	mutex_lock(&f->lock);
-	err = f->port != NULL ? -EBUSY : ms_user_charge(bytes, &user);
+	err = f->port != NULL ? -EBUSY : ms_user_charge(bytes, &f->user);
 	if (err)
 		goto out;
-	err = ms_ctl(f->ns->sw, cred, &port, MS_CMD_PORT_CREATE, arg,
-		     sizeof(*arg));
-	if (err == 0)
-		err = waiters_create(f, port);
+	err = port_make(f, cred, arg, bytes);
 	if (err) {
-		ms_port_destroy(port);
-		ms_user_uncharge(user, bytes);
+		ms_user_uncharge(f->user, bytes);
+		f->user = NULL;
 		goto out;
 	}
-	f->user = user;
 	f->charged_bytes = bytes;
-	smp_store_release(&f->port, port);
 out:
 	mutex_unlock(&f->lock);
 	return err;

@@ -97,7 +97,22 @@ ms_shm_page(const struct ms_shm *shm, size_t ofs)
 	return shm->pages[ofs >> PAGE_SHIFT];
 }
 
-/* Maps all of it. The vma is checked already. mmap_lock held. */
+/*
+ * The core asks for a region with ctl_lock held, for which others wait, rtnl in
+ * hand. So it is made before: the next ms_os_shm_create() of this task takes
+ * it, if it is large enough, or else fails. *p lives on the caller's stack from
+ * park to unpark, which frees what was not taken. Sleep.
+ */
+struct ms_shm_park {
+	struct list_head list;
+	struct task_struct *task; /* (c) */
+	struct ms_shm *shm;	  /* owned; NULL: no memory, or taken */
+};
+void ms_shm_park(struct ms_shm_park *p, size_t bytes);
+void ms_shm_unpark(struct ms_shm_park *p);
+
+/* Maps as much of it as the vma has, which is checked already. mmap_lock
+   held. */
 int ms_shm_mmap(const struct ms_shm *shm, struct vm_area_struct *vma);
 
 /* ---- descriptors: file.c ------------------------------------------------ */

@@ -67,8 +67,8 @@ pages_alloc(struct ms_shm *s, unsigned long num)
 	return 0;
 }
 
-void *
-ms_os_shm_create(size_t bytes, struct ms_shm **shm)
+static struct ms_shm *
+shm_create(size_t bytes)
 {
 	struct ms_shm *s;
 
@@ -81,8 +81,50 @@ ms_os_shm_create(size_t bytes, struct ms_shm **shm)
 		ms_os_shm_destroy(s);
 		return NULL;
 	}
+	return s;
+}
+
+static DEFINE_SPINLOCK(parked_lock);
+static LIST_HEAD(parked);
+
+void
+ms_shm_park(struct ms_shm_park *p, size_t bytes)
+{
+	p->task = current;
+	p->shm = shm_create(bytes);
+	spin_lock(&parked_lock);
+	list_add(&p->list, &parked);
+	spin_unlock(&parked_lock);
+}
+
+void
+ms_shm_unpark(struct ms_shm_park *p)
+{
+	spin_lock(&parked_lock);
+	list_del(&p->list);
+	spin_unlock(&parked_lock);
+	ms_os_shm_destroy(p->shm);
+}
+
+void *
+ms_os_shm_create(size_t bytes, struct ms_shm **shm)
+{
+	struct ms_shm *s = NULL;
+	struct ms_shm_park *p;
+
+	spin_lock(&parked_lock);
+	list_for_each_entry(p, &parked, list)
+	{
+		if (p->task != current || p->shm == NULL ||
+		    p->shm->num < DIV_ROUND_UP(bytes, PAGE_SIZE))
+			continue;
+		s = p->shm;
+		p->shm = NULL;
+		break;
+	}
+	spin_unlock(&parked_lock);
 	*shm = s;
-	return s->addr;
+	return s != NULL ? s->addr : NULL;
 }
 
 void
