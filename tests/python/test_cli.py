@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command `multistack`, over the daemon or the module."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from worlds import HostedWorld
+
+import multistack
+from multistack.cli import main
+
+
+def run(world: HostedWorld, *words: str, device: str = "") -> Result:
+    """`multistack ...`, in the switch's namespace."""
+    with world.inside():
+        return CliRunner(env={"MULTISTACK_DEVICE": device or world.control}).invoke(
+            main, list(words), catch_exceptions=False
+        )
+
+
+def said(world: HostedWorld, *words: str) -> str:
+    done = run(world, *words)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def refused(world: HostedWorld, *words: str) -> str:
+    """One sentence, on stderr."""
+    done = run(world, *words)
+    assert done.exit_code == 1 and done.stdout == ""
+    assert done.stderr.startswith("multistack: ") and done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.fixture
+def bare(alone: HostedWorld) -> Iterator[HostedWorld]:
+    """A switch without an interface."""
+    with alone.administer() as control:
+        control.detach("eth0")
+    yield alone
+
+
+@pytest.fixture
+def busy(alone: HostedWorld) -> Iterator[multistack.Port]:
+    """A port with claims."""
+    with alone.port(label="[bold]x") as port:
+        port.bind(alone.addr[4], 7000)
+        port.bind(alone.addr[6], 0, "tcp")
+        yield port
+
+
+def test_attach_and_detach(bare: HostedWorld) -> None:
+    assert said(bare, "attach", "eth0").startswith("eth0 is attached: ")
+    assert "already" in refused(bare, "attach", "eth0")
+    assert said(bare, "detach", "eth0") == "eth0 is detached\n"
+    assert "not attached" in refused(bare, "detach", "eth0")
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        (["--xdp"], ("xdp",)),
+        (["--no-xdp"], ("tc", "rx_handler")),
+        (["--generic"], ("xdp",)),
+    ],
+)
+def test_attach_as_asked(
+    bare: HostedWorld, options: list[str], kinds: tuple[str, ...]
+) -> None:
+    assert any(kind in said(bare, "attach", "eth0", *options) for kind in kinds)
+    said(bare, "detach", "eth0")
+
+
+def test_attach_to_a_vlan(bare: HostedWorld) -> None:
+    said(bare, "attach", "eth0", "--vlan", "7", "--no-xdp")
+    (nic,) = json.loads(said(bare, "status", "--json"))["interfaces"]
+    assert nic["vlan"] == 7
+
+
+def test_attach_of_nonsense(bare: HostedWorld) -> None:
+    assert "nosuch0" in refused(bare, "attach", "nosuch0")
+    assert "wire" in refused(bare, "attach", "eth0", "--kind", "wire")
+    words = refused(bare, "attach", "eth0", "--no-xdp", "-o", "colour=red")
+    assert "colour" in words
+    for words in (
+        ["attach"],
+        ["attach", "eth0", "--vlan", "4095"],
+        ["attach", "eth0", "-o", "colour"],
+        ["attach", "eth0", "--generic", "--no-xdp"],
+        ["attach", "eth0", "--kind", "tc", "--xdp"],
+    ):
+        assert run(bare, *words).exit_code == 2, words
+    assert json.loads(said(bare, "status", "--json"))["interfaces"] == []
+
+
+def test_detach_from_under_ports(alone: HostedWorld, busy: multistack.Port) -> None:
+    assert "1 port is open" in refused(alone, "detach", "eth0")
+    said(alone, "detach", "eth0", "--force")
+
+
+def test_status_as_tables(alone: HostedWorld, busy: multistack.Port) -> None:
+    alone.peer().sendto(b"x", (alone.addr[4], 7000))
+    assert busy.wait(5)
+    text = said(alone, "status", "--tuples", "--counters")
+    for word in (
+        *("eth0", "[bold]x", "root", str(os.getpid()), f"udp {alone.addr[4]}:7000"),
+        *(f"tcp [{alone.addr[6]}]:", "rx_frames", "frames put into receive rings"),
+    ):
+        assert word in text, word
+    assert "nosuch0" in refused(alone, "status", "nosuch0")
+
+
+def test_status_for_machines(alone: HostedWorld, busy: multistack.Port) -> None:
+    told = json.loads(said(alone, "status", "eth0", "--json"))
+    assert [n["name"] for n in told["interfaces"]] == ["eth0"]
+    assert told["interfaces"][0]["counters"]["rx_frames"] == 0
+    (port,) = told["ports"]
+    assert (port["id"], port["pid"], port["tuples"]) == (busy.id, os.getpid(), 2)
+    assert {t["tuple"]["port"] for t in told["tuples"]} >= {7000}
+
+
+def test_status_of_many_claims_is_short(alone: HostedWorld) -> None:
+    with alone.port() as port:
+        for number in range(7000, 7100):
+            port.bind(alone.addr[4], number)
+        assert "and 96 more" in said(alone, "status")
+        assert said(alone, "status", "--tuples").count("udp ") > 100
+
+
+def test_a_switch_that_is_not_there(alone: HostedWorld, tmp_path: Path) -> None:
+    device = f"daemon@{tmp_path}/none:"
+    for words in (["status"], ["attach", "eth0"], ["detach", "eth0"]):
+        done = run(alone, *words, device=device)
+        assert done.exit_code == 1 and "not running" in done.stderr
+    done = run(alone, "doctor", device=device)
+    assert done.exit_code == 1 and "not running" in done.output
+
+
+def test_doctor(alone: HostedWorld) -> None:
+    text = said(alone, "doctor")
+    for word in ("libmultistack", "kernel module", "eth0", "CAP_NET_ADMIN"):
+        assert word in text, word
+
+
+def test_doctor_of_an_ordinary_user(alone: HostedWorld) -> None:
+    """What it may not do is told, and is no fault."""
+    if not shutil.which("setpriv"):
+        pytest.skip("no setpriv")
+    script = "from multistack.cli import main; main()"
+    done = subprocess.run(
+        alone.ns.command(
+            *("setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all"),
+            *(sys.executable, "-c", script, "doctor", "-d", alone.control),
+        ),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "may not attach and detach" in done.stdout
+
+
+def test_help_and_version() -> None:
+    for words in (["--help"], ["attach", "--help"], ["--version"]):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0 and done.output
+
+
+def test_python_m_multistack() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "multistack", "--help"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "attach" in done.stdout
