@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ci import kmod
+from ci import coverage, kmod
 from ci.kernels import KernelError
 from ci.steps import (
     BUILD,
@@ -95,6 +96,7 @@ def boot(
         raise StepFailed(f"{name}: {e}") from None
     module = kmod.build(step, name)
     results = RESULTS / f"{purpose}-{name}"
+    shutil.rmtree(results, ignore_errors=True)
     done = machine.run(
         kernel,
         argv,
@@ -158,6 +160,9 @@ def tests(name: str, match: str = "") -> StepFunction:
         if not report.exists() and not count.failed:
             raise StepFailed(f"{name}: the tests did not run: {done}")
         count.note = _note(done)
+        if lines := coverage.gather(done.results, kmod.STAGES / name):
+            (done.results / "coverage.txt").write_text(coverage.table(lines))
+            count.note += f", {coverage.share(lines):.0f} % of the lines ran"
         return count
 
     return function

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -83,6 +84,8 @@ def main() -> int:
     print(
         f"vm: {done.release}: {done}, {done.seconds:.1f} s; {results}", file=sys.stderr
     )
+    if args.results is None and done.kind == "ok":
+        shutil.rmtree(results)
     for report in done.reports:
         print(f"vm: {report.tool}: {report.title}", file=sys.stderr)
     if done.status is None:

@@ -17,6 +17,7 @@ INPUT = "input"
 STATUS = "status"
 RELEASE = "release"
 LEAKS = "kmemleak.log"
+FILES = (OUTPUT, CONSOLE, INPUT, STATUS, RELEASE, LEAKS)
 
 NO_MODULE = 125  # the command's status where a module did not load
 
@@ -69,7 +70,7 @@ def script(job: Job, mount_results: str, modules: Path | None, stop: str) -> str
         "ln -sf /proc/self/fd/1 /dev/stdout; ln -sf /proc/self/fd/2 /dev/stderr",
         "R=/lib/modules/$(uname -r)",
         f"mount -t tmpfs modules /lib/modules && ln -s {room} $R" if room else "",
-        f"mkdir -p {results} && {mount_results} {results}",
+        f"{mount_results} {results}",
         f"uname -r >{results}/{RELEASE}",
         "ip link set lo up",
         "hostname $MULTISTACK_GUEST",
@@ -85,6 +86,7 @@ def script(job: Job, mount_results: str, modules: Path | None, stop: str) -> str
         "status=$?",
         "fi",
         *(_leaks(results) if job.leaks else ()),
+        *_coverage(results),
         f"echo '{END} '$status >/dev/kmsg",
         f"echo $status >{results}/{STATUS}",
         "sync",
@@ -117,4 +119,14 @@ def _leaks(results: str) -> list[str]:
         f"sleep {_LEAK_AGE_S}; echo scan >$K; cat $K >{results}/{LEAKS}",
         f"[ -s {results}/{LEAKS} ] || rm {results}/{LEAKS}",
         "fi",
+    ]
+
+
+def _coverage(results: str) -> list[str]:
+    """Brings gcov's counts; what debugfs shows cannot just be copied."""
+    return [
+        "G=/sys/kernel/debug/gcov",
+        "[ -d $G ] && (cd $G && find . -name '*.gcda' | while read -r f; do",
+        f'\tmkdir -p "{results}/gcov/${{f%/*}}" && cat "$f" >"{results}/gcov/$f"',
+        "done)",
     ]

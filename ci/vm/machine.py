@@ -56,8 +56,7 @@ def run(
 
     The guest sees this machine's root with all it holds, as it was when the
     guest started, and may write to it: what it writes is gone afterwards, but
-    for the folder `results`, which is emptied first and then is the same here
-    and there. It ends up with console.log (the kernel), output.log (the
+    for the folder `results`, which is the same here and there. It ends up with console.log (the kernel), output.log (the
     command) and whatever the command puts there.
 
     modules are inserted first; a machine not done after `timeout_s` (times the
@@ -74,8 +73,9 @@ def run(
         raise ValueError("a guest of User Mode Linux has no NICs")
     mem = mem_mib or row.mem_mib
     results = results.absolute()
-    shutil.rmtree(results, ignore_errors=True)
-    results.mkdir(parents=True)
+    results.mkdir(parents=True, exist_ok=True)
+    for old in job.FILES:
+        (results / old).unlink(missing_ok=True)
     (results / job.INPUT).write_bytes(stdin)
     task = job.Job(
         argv=[str(a) for a in argv],
