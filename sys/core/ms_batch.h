@@ -40,6 +40,7 @@ struct ms_sent {
 /* Belongs to the one runner of a scheduler. */
 struct ms_tx_batch {
 	uint64_t counter[MS_CTR_MAX];
+	struct ms_kring *ring;		  /* that is visited */
 	struct ms_slot slot[MS_TX_SLOTS]; /* read once, from the region */
 	uint32_t num_slots;		  /* read */
 	uint32_t num_segs;

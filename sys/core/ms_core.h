@@ -7,6 +7,7 @@
  *   ms_sched.lock         spin: list of rings that want to send
  *   ms_kring.lock         spin: leases of one receive ring
  *   ms_fragtable.lock     spin: leaf
+ *   ms_holds.lock         spin: leaf; one a transmit ring
  * No lock is held across a copy, a call into ms_nic_ops.xmit, or a wake.
  *
  * Field tags: (c) constant after create; (b) ctl_lock; (r) written under
@@ -223,6 +224,10 @@ struct ms_kring {
 					again */
 	bool dozing;		     /* (s) shared->doze is set */
 	bool resumed;		     /* (s) its turn was cut short */
+	uint32_t pos;		     /* (s) first slot not consumed; tail is a
+					ring ahead of it, or less where frames
+					are held */
+	struct ms_holds *holds;	     /* (c) owned; NULL: none can be held */
 	int64_t deficit_bytes;	     /* (s) */
 };
 
@@ -246,6 +251,27 @@ void ms_kring_deinit(struct ms_kring *ring);
 /* Whether the user has moved head of this transmit ring since the switch last
    looked; a hint for those who poll, without locks. Read section. */
 bool ms_kring_tx_pending(const struct ms_kring *ring);
+
+/* ---- frames sent from the sender's slots: ms_hold.c --------------------- */
+
+struct ms_holds; /* of a transmit ring; outlives it while frames are out */
+
+struct ms_hold { /* a frame that is out */
+	struct ms_holds *holds;
+	uint32_t slot;
+};
+
+/*
+ * Within ops->xmit: frame f of that call, of which the caller goes on using the
+ * memory behind its linear part, stays in its slots until ms_hold_done(). That
+ * memory is the caller's to keep alive, for the port may go any time. False:
+ * not with this interface (ms_nic.holds).
+ */
+bool ms_frame_hold(struct ms_nic *nic, unsigned int q, const struct ms_frame *f,
+		   struct ms_hold *hold);
+/* Once for each hold; also when ring, port and interface are gone. Any context
+   that may take a packet context's lock. */
+void ms_hold_done(struct ms_hold *hold);
 
 /* ---- ports: ms_port.c ------------------------------------------------- */
 
@@ -321,7 +347,8 @@ struct ms_nic_ops {
 	/* How many frames xmit surely takes now on q. NULL: always enough. */
 	uint32_t (*room)(struct ms_nic *nic, unsigned int q);
 	/*
-	 * Sends n frames, at most room(); copies what it keeps. Each frame's
+	 * Sends n frames, at most room(); copies what it keeps, but for what
+	 * it holds (ms_frame_hold). Each frame's
 	 * linear part is private to the switch and validated; its segs lie in
 	 * the sender's region and can change under the copy. Sets no verdict;
 	 * returns how many it took, the first ones: the switch counts the rest
@@ -370,6 +397,7 @@ struct ms_nic {
 	uint32_t mtu;		      /* (r) */
 	uint32_t features;	      /* (c) */
 	bool loopback;		      /* (c) MAC is not compared */
+	bool holds;		      /* (c) ops->xmit uses ms_frame_hold() */
 	unsigned int num_queues;      /* (c) */
 	struct ms_sched *sched;	      /* (c) one a queue, owned */
 	struct ms_batch **batch;      /* (c) one a queue, owned: scratch and
@@ -402,7 +430,7 @@ void ms_switch_destroy(struct ms_switch *sw); /* no nics, no ports left */
 
 /*
  * Adds an interface; the caller has filled a struct ms_nic's (c) fields from
- * `tmpl` on (ops, os, name, kind, mac, vlan, mtu, features, loopback,
+ * `tmpl` on (ops, os, name, kind, mac, vlan, mtu, features, loopback, holds,
  * num_queues). -EEXIST, -ENOMEM, -EINVAL. Returned owned. Sleeps.
  */
 int ms_nic_create(struct ms_switch *sw, const struct ms_nic *tmpl,

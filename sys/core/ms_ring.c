@@ -5,7 +5,7 @@
  * Every word that the user writes (head, wake, slot.buf) is read once into a
  * local and compared with the switch's own figures before it is used.
  */
-#include "ms_batch.h"
+#include "ms_tx.h"
 
 #define GROUP_DESTS 64 /* rings that are worked on at a time */
 /* Frames between the fetch of a buffer and its use: buffers lie so far apart
@@ -61,16 +61,18 @@ ms_kring_init(struct ms_kring *ring, struct ms_port *port,
 {
 	struct ms_nic *nic = port->nic;
 
+	ring->mask = port->slots - 1;
 	if (is_rx) {
 		ring->note = ms_os_alloc(port->slots * sizeof(*ring->note));
 		if (ring->note == NULL)
 			return -ENOMEM;
+	} else if (nic->holds && ms_holds_create(ring, &ring->holds) != 0) {
+		return -ENOMEM;
 	}
 	ring->shared = shared;
 	ring->slots = (struct ms_slot *)(void *)(shared + 1);
 	ring->bufs = bufs;
 	ms_spin_init(&ring->lock);
-	ring->mask = port->slots - 1;
 	ring->num_bufs = port->num_bufs;
 	while (1u << ring->buf_shift < port->buf_bytes)
 		ring->buf_shift++;
@@ -93,6 +95,8 @@ ms_kring_deinit(struct ms_kring *ring)
 {
 	if (ring->shared == NULL)
 		return;
+	ms_holds_destroy(ring->holds);
+	ring->holds = NULL;
 	ms_os_free(ring->note);
 	ms_spin_deinit(&ring->lock);
 	ring->note = NULL;

@@ -91,6 +91,7 @@ ms_kring_stop(struct ms_kring *ring)
 
 	if (ring->shared == NULL)
 		return;
+	ms_holds_stop(ring->holds);
 	if (s == NULL) {
 		ms_os_store_once(&ring->stopped, true);
 		return;

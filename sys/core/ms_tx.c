@@ -440,18 +440,24 @@ static void
 frames_done(struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 {
 	struct ms_kring *ring = v->ring;
-	uint32_t old = ring->tail;
-	uint32_t i, slots = 0;
+	uint32_t old = ms_os_load_once(&ring->tail);
+	uint32_t i, now;
 
 	for (i = 0; i < n; i++) {
-		slots += tx->sent[i].slots;
+		v->pos += tx->sent[i].slots;
 		ring->deficit_bytes -= frame_cost(&tx->frame[i]);
 	}
-	v->pos += slots;
-	ring->tail = old + slots;
-	ms_os_store_release(&ring->shared->tail, ring->tail); /* A */
-	ms_os_fence();					      /* E */
-	if (ms_ring_wake(ring, old, ring->tail))
+	ring->pos = v->pos;
+	if (ms_unlikely(ms_holds_any(ring->holds))) {
+		ms_holds_consumed(ring->holds, ring);
+		now = ms_os_load_once(&ring->tail);
+	} else {
+		now = v->pos + ring->mask + 1;
+		ms_os_store_once(&ring->tail, now);
+		ms_os_store_release(&ring->shared->tail, now); /* A */
+	}
+	ms_os_fence(); /* E */
+	if (ms_ring_wake(ring, old, now))
 		ms_ctr_add(&tx->counter[MS_CTR_RX_WAKEUPS], 1);
 }
 
@@ -489,11 +495,12 @@ visit_begin(struct ms_tx_view *v, struct ms_tx_batch *tx, struct ms_nic *nic,
 	v->q = q;
 	v->ring = ring;
 	v->own = ms_port_value(ring->port);
-	v->pos = ring->tail - ring->mask - 1;
+	v->pos = ring->pos;
 	v->mtu = ms_os_load_once(&nic->mtu);
 	v->mac = ms_nic_mac(nic);
 	v->untagged = nic->vlan == 0;
 	v->loopback = nic->loopback;
+	tx->ring = ring;
 	tx->deliver.frames = tx->frame;
 	tx->deliver.counter = tx->counter;
 	ms_ctr_add(&ring->counter[MS_CTR_TX_SYNCS], 1);
@@ -504,7 +511,7 @@ visit_begin(struct ms_tx_view *v, struct ms_tx_batch *tx, struct ms_nic *nic,
 static bool
 head_sane(const struct ms_kring *ring, uint32_t head)
 {
-	return head - ring->head <= ring->tail - ring->head;
+	return head - ring->head <= ms_os_load_once(&ring->tail) - ring->head;
 }
 
 static void

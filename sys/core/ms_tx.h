@@ -52,6 +52,18 @@ enum ms_visit {
 enum ms_visit ms_tx_visit(struct ms_nic *nic, unsigned int q,
 			  struct ms_kring *ring, uint32_t budget,
 			  uint32_t *done);
+/* ms_hold.c: holds of a transmit ring, NULL where there are none. -ENOMEM. */
+int ms_holds_create(struct ms_kring *ring, struct ms_holds **out);
+/* The ring is stopped: who is done after the next ms_os_read_sync() does not
+   touch it. ctl_lock held. */
+void ms_holds_stop(struct ms_holds *h);
+/* Freed now, or by who is the last to be done. */
+void ms_holds_destroy(struct ms_holds *h);
+/* Whether any are out; then ring->pos moved and tail follows as far as it may.
+   Only the runner. */
+bool ms_holds_any(const struct ms_holds *h);
+void ms_holds_consumed(struct ms_holds *h, struct ms_kring *ring);
+
 /* From now on the owner has to kick after moving head. False: not so, there
    are frames already. Only the runner. */
 bool ms_tx_doze(struct ms_kring *ring);
