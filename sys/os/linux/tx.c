@@ -134,7 +134,8 @@ push_qdisc(struct ms_txq *txq, struct netdev_queue *nq)
 	int rc = NET_XMIT_SUCCESS;
 
 	while (txq->skbs.first != NULL && rc == NET_XMIT_SUCCESS) {
-		rc = net_xmit_eval(dev_queue_xmit(skbs_pop(&txq->skbs)));
+		rc = dev_queue_xmit(skbs_pop(&txq->skbs));
+		rc = net_xmit_eval(rc); /* a macro that takes it twice */
 		if (likely(rc == NET_XMIT_SUCCESS)) {
 			txq->delay_ns = RETRY_NS_MIN;
 			continue;
