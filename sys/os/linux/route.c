@@ -17,6 +17,7 @@
 #include <net/if_inet6.h>
 #include <net/ip.h>
 #include <net/ip6_fib.h>
+#include <net/ip6_route.h>
 #include <net/ip_fib.h>
 #include <net/ipv6.h>
 #include <net/neighbour.h>
@@ -75,7 +76,7 @@ route4(struct net *net, const struct net_device *dev, struct ms_cmd_route *r,
 	if (IS_ERR(rt))
 		return PTR_ERR(rt);
 	hop->dst = &rt->dst;
-	hop->local = (rt->rt_flags & RTCF_LOCAL) != 0;
+	hop->local = rt->rt_type == RTN_LOCAL;
 	if (fl4.saddr == 0)
 		return -EADDRNOTAVAIL;
 	memcpy(r->src.addr, &fl4.saddr, 4);
@@ -100,6 +101,24 @@ is_local6(struct net *net, const struct net_device *dev,
 	return ipv6_chk_addr(net, a, dev, 0);
 }
 
+/* Asked for one interface, ip6_route_output() passes over routes that refuse,
+   which are on none; in IPv4 they count. */
+static int
+check_refused6(struct net *net, const struct flowi6 *want)
+{
+	struct flowi6 fl6 = *want;
+	struct dst_entry *dst;
+	int err;
+
+	if (__ipv6_addr_needs_scope_id(ipv6_addr_type(&fl6.daddr)))
+		return 0;
+	fl6.flowi6_oif = 0;
+	dst = ip6_route_output(net, NULL, &fl6);
+	err = dst->error;
+	dst_release(dst);
+	return err == -ENETUNREACH ? 0 : err;
+}
+
 static int
 route6(struct net *net, const struct net_device *dev, struct ms_cmd_route *r,
        struct hop *hop)
@@ -120,6 +139,9 @@ route6(struct net *net, const struct net_device *dev, struct ms_cmd_route *r,
 	if ((dev->flags & IFF_LOOPBACK) != 0)
 		return -ENETUNREACH;
 	fl6.flowi6_oif = dev->ifindex;
+	err = check_refused6(net, &fl6);
+	if (err)
+		return err;
 	err = ip6_dst_lookup(net, NULL, &hop->dst, &fl6);
 	if (err)
 		return err;
