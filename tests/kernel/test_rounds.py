@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Again and again: attaching, loading, opening, under traffic, with nothing left
+behind at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import flows
+from netns import Netns, need, veth
+from worlds import ADDRS, ModuleWorld, Stack
+
+import multistack
+
+KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
+USUAL, LONG = 20, 1000
+# A round may not keep an object of any slab; what the rest of the system does
+# meanwhile is less than one in so many rounds.
+SLACK = 0.5
+
+
+def settle() -> None:
+    """What is freed by RCU, workqueues and ends of namespaces is free."""
+    gc.collect()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+    time.sleep(0.5)
+
+
+def slabs() -> dict[str, int]:
+    """Objects in use, by slab; those whose count follows files are not told."""
+    found = {}
+    for line in Path("/proc/slabinfo").read_text().splitlines()[2:]:
+        name, active, _, size = line.split()[:4]
+        if not re.match(
+            r"(inode_cache|dentry|proc_inode|.*_inode_cache|buffer_head|radix|vma|"
+            r"vm_area|anon_vma|filp|maple|fuse|v9fs|kernfs|pid|cred|task|files|"
+            r"signal|sighand|mm_struct|fs_cache|lsm|skbuff|pool_workqueue|"
+            r"debug_objects|kmemleak)",
+            name,
+        ):
+            found[name] = int(active) * int(size)
+    return found
+
+
+@contextlib.contextmanager
+def no_leak(rounds: int) -> Iterator[None]:
+    if KMEMLEAK.exists():
+        KMEMLEAK.write_text("clear")
+    settle()
+    before = slabs()
+    yield
+    settle()
+    after = slabs()
+    grown = {
+        name: after[name] - before.get(name, 0)
+        for name in after
+        if after[name] - before.get(name, 0) > max(1 << 16, 512 * rounds * SLACK)
+    }
+    assert not grown, f"bytes more after {rounds} rounds: {grown}"
+    if KMEMLEAK.exists():
+        time.sleep(6)
+        KMEMLEAK.write_text("scan")
+        assert KMEMLEAK.read_text() == ""
+
+
+@contextlib.contextmanager
+def noise(wire: ModuleWorld) -> Iterator[None]:
+    """Datagrams to a port that is there or not, all the while."""
+    stop = threading.Event()
+    peer = wire.peer()
+
+    def run() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(ConnectionError):
+                peer.sendto(b"noise", (wire.addr[4], 7000))
+            time.sleep(0.0002)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_attached_and_detached_again_and_again(alone: ModuleWorld, long: bool) -> None:
+    rounds = LONG if long else USUAL
+    assert alone.far
+    with (
+        flows.Steady(alone.far, alone.ns, alone.addr[4]),
+        noise(alone),
+        alone.administer() as control,
+        no_leak(rounds),
+    ):
+        for i in range(rounds):
+            control.detach("eth0")
+            control.attach("eth0", "xdp" if i % 5 == 4 else "rx_handler")
+            with alone.port() as port:
+                port.bind(alone.addr[4], 7000)
+                assert port.wait(20)
+                control.detach("eth0", force=True)
+            control.attach("eth0", "rx_handler")
+
+
+def test_opened_and_closed_again_and_again(alone: ModuleWorld, long: bool) -> None:
+    rounds = LONG if long else 5 * USUAL
+    with noise(alone), no_leak(rounds):
+        for _ in range(rounds):
+            with alone.port(rx_rings=2, tx_rings=2) as port:
+                port.bind(alone.addr[4], 7000)
+                port.bind(alone.addr[6], 7000, "tcp")
+                assert port.wait(20) or port.wait(20)
+
+
+def test_namespaces_again_and_again(long: bool) -> None:
+    rounds = LONG // 10 if long else USUAL // 4
+    with no_leak(rounds):
+        for _ in range(rounds):
+            world = ModuleWorld("rx_handler")
+            with world.port() as port:
+                port.bind(world.addr[4], 7000)
+                assert world.far
+                world.far.close()
+                world.ns.close()
+        time.sleep(2)
+
+
+def kmod(name: str) -> Path:
+    path = Path(os.environ.get("MULTISTACK_KMOD", "")) / f"{name}.ko"
+    need(path.is_file(), "$MULTISTACK_KMOD does not name the modules' folder")
+    return path
+
+
+def test_loaded_and_unloaded_again_and_again(long: bool) -> None:
+    """Under traffic of the host's and of stacks; refused while a port is open."""
+    ko, rounds = kmod("multistack"), LONG if long else USUAL
+    near, far = Netns("near"), Netns("far")
+    try:
+        veth(near, far, ADDRS)
+        with flows.Steady(far, near, ADDRS[4][0]), no_leak(rounds):
+            for _ in range(rounds):
+                one_load(ko, near)
+    finally:
+        near.close()
+        far.close()
+
+
+def one_load(ko: Path, near: Netns) -> None:
+    subprocess.run(["rmmod", "multistack"], check=True)
+    subprocess.run(["insmod", ko], check=True)
+    with near.inside():
+        with multistack.Control("kmod:") as control:
+            control.attach("eth0", "rx_handler")
+        with multistack.Port("kmod:eth0") as port:
+            port.bind(ADDRS[4][0], 7000)
+            frame = Stack(port).frame(
+                (ADDRS[4][0], 7000), (ADDRS[4][1], 9), b"from a new module"
+            )
+            port.send(frame)
+            refused = subprocess.run(["rmmod", "multistack"], capture_output=True)
+            assert refused.returncode != 0
+
+
+def test_unloading_is_refused_while_a_program_of_xdp_is_there(
+    alone: ModuleWorld,
+) -> None:
+    with alone.administer() as control:
+        control.detach("eth0")
+        try:
+            control.attach("eth0", "xdp")
+        except OSError as e:
+            need(e.errno != errno.EOPNOTSUPP, f"no XDP here: {e.strerror}")
+            raise
+    refused = subprocess.run(["rmmod", "multistack"], capture_output=True)
+    assert refused.returncode != 0
+    with alone.administer() as control:
+        control.detach("eth0")
+        control.attach("eth0", "rx_handler")
