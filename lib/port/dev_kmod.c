@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,9 +21,11 @@
 #include "internal.h"
 
 #define DEVICE "/dev/multistack"
+#define NAMESPACE "/proc/thread-self/ns/net"
 
 struct kmod {
 	int fd;
+	int ns_fd; /* of a control connection: its network namespace, or -1 */
 	unsigned int forks; /* of this process, when it was opened */
 	unsigned int num_rings;
 	int rings[2 * MS_RINGS_MAX]; /* owned */
@@ -46,6 +49,18 @@ watch_forks(void)
 }
 
 /* ---- opening ------------------------------------------------------------ */
+
+static void
+kmod_free(struct kmod *k)
+{
+	while (k->num_rings)
+		close(k->rings[--k->num_rings]);
+	if (k->ns_fd >= 0)
+		close(k->ns_fd);
+	if (k->fd >= 0)
+		close(k->fd);
+	free(k);
+}
 
 /* What `daemon:` would be called for the same interface. */
 static const char *
@@ -130,12 +145,12 @@ kmod_open(msport_t *port, msport_error_t *err)
 		return msport__fail(NULL, err, -ENOMEM, "out of memory");
 	pthread_once(&forks_once, watch_forks);
 	k->forks = __atomic_load_n(&forks, __ATOMIC_RELAXED);
+	/* A port must not keep a namespace; this is for attaching in it. */
+	k->ns_fd = port->control ? open(NAMESPACE, O_RDONLY | O_CLOEXEC) : -1;
 	k->fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 	r = k->fd < 0 ? no_module(port, err, -errno) : greet(port, k->fd, err);
 	if (r) {
-		if (k->fd >= 0)
-			close(k->fd);
-		free(k);
+		kmod_free(k);
 		return r;
 	}
 	port->link = k;
@@ -188,14 +203,62 @@ kmod_ioctl(msport_t *port, uint32_t cmd, void *arg, uint32_t bytes,
 	return r ? explain(port, cmd, arg, bytes, r, err) : 0;
 }
 
+/* Goes into the namespace of the connection; the way back, -1 if the thread is
+   there already. -EPERM. */
+static int
+enter(const struct kmod *k, int *back)
+{
+	struct stat theirs, ours;
+	int r = 0;
+
+	*back = -1;
+	if (k->ns_fd < 0)
+		return 0;
+	*back = open(NAMESPACE, O_RDONLY | O_CLOEXEC);
+	if (*back < 0 || fstat(*back, &ours) || fstat(k->ns_fd, &theirs))
+		r = -errno;
+	else if (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev) {
+		if (setns(k->ns_fd, CLONE_NEWNET) == 0)
+			return 0;
+		r = -errno;
+	}
+	if (*back >= 0)
+		close(*back);
+	*back = -1;
+	return r;
+}
+
+/* What the module does, and what is done for it by netlink, has to be about
+   one interface. */
+static int
+attach_or_detach(msport_t *port, uint32_t cmd, const struct ms_cmd_attach *arg,
+		 msport_error_t *err)
+{
+	int back, r = enter(port->link, &back);
+
+	if (r)
+		return msport__fail(port, err, r,
+				    "cannot enter the network namespace of "
+				    "this connection: %s",
+				    strerror(-r));
+	r = cmd == MS_CMD_ATTACH
+		? msport__kmod_attach(port, arg, kmod_ioctl, err)
+		: msport__kmod_detach(port, arg, kmod_ioctl, err);
+	if (back >= 0) {
+		/* It came from there. */
+		(void)setns(back, CLONE_NEWNET);
+		close(back);
+	}
+	return r;
+}
+
 static int
 kmod_command(msport_t *port, uint32_t cmd, void *arg, uint32_t bytes,
 	     msport_error_t *err)
 {
-	if (bytes == sizeof(struct ms_cmd_attach) && cmd == MS_CMD_ATTACH)
-		return msport__kmod_attach(port, arg, kmod_ioctl, err);
-	if (bytes == sizeof(struct ms_cmd_attach) && cmd == MS_CMD_DETACH)
-		return msport__kmod_detach(port, arg, kmod_ioctl, err);
+	if ((cmd == MS_CMD_ATTACH || cmd == MS_CMD_DETACH) &&
+	    bytes == sizeof(struct ms_cmd_attach))
+		return attach_or_detach(port, cmd, arg, err);
 	return kmod_ioctl(port, cmd, arg, bytes, err);
 }
 
@@ -283,10 +346,7 @@ kmod_close(msport_t *port)
 		if (port->region)
 			munmap(port->region, port->region_bytes);
 	}
-	while (k->num_rings)
-		close(k->rings[--k->num_rings]);
-	close(k->fd);
-	free(k);
+	kmod_free(k);
 }
 
 /* ---- waking, and watching ----------------------------------------------- */

@@ -77,7 +77,8 @@ MSPORT_EXTERN void msport_close(msport_t *port);
  * Tuples that it offered for a handover and another port has now stay there.
  * The region is another one: views, buffers, descriptors of msport_fd() and
  * what msport_info() and msport_region() returned are void; frames waiting in
- * the old rings are lost. No other thread uses the port meanwhile. On error
+ * the old rings are lost. One of the module opens in the calling thread's network
+ * namespace. No other thread uses the port meanwhile. On error
  * (those of msport_open and msport_bind) the port is as after the loss of its
  * switch, and the call can be repeated.
  */
@@ -110,7 +111,8 @@ MSPORT_EXTERN const char *msport_counter_text(unsigned int i);
 MSPORT_EXTERN int msport_command(msport_t *port, uint32_t cmd, void *arg);
 /* A connection to the switch behind `device` without a port on it, for
    commands that need none (list, attach, info). Close with msport_close. "",
-   "daemon", "daemon:", "daemon@/path:", "kmod" and "kmod:" do for it. */
+   "daemon", "daemon:", "daemon@/path:", "kmod" and "kmod:" do for it. The
+   module's is about the namespace that it was opened in, and keeps it. */
 MSPORT_EXTERN int msport_control(msport_t **out, const char *device,
 				 msport_error_t *err);
 /*
