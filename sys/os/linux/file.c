@@ -430,8 +430,8 @@ file_open(struct inode *inode, struct file *file)
 static bool
 is_pending(const struct ms_kring *ring)
 {
-	uint32_t taken = ms_os_load_once(&ring->tail) - ring->mask - 1;
-	uint32_t left = MS_USER_READ(ring->shared->head) - taken;
+	uint32_t head = MS_USER_READ(ring->shared->head);
+	uint32_t left = head - ms_os_load_once(&ring->pos);
 
 	return ms_os_load_acquire(&ring->sched) != NULL && left != 0 &&
 	       left <= ring->mask + 1;
