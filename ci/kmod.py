@@ -65,7 +65,12 @@ def target(name: str, step: Step) -> Target:
     tree, headers = _headers(kernel)
     # The tree's Makefile includes another by its installed name.
     common = next(tree.glob("usr/src/linux-headers-*-common"))
-    make = ("-f", str(common / "Makefile"), f"KBUILD_OUTPUT={headers}")
+    chosen = (headers / ".kernelvariables").read_text()
+    compiler = re.findall(r"\bgcc-\d+\b", chosen)[-1]
+    make = (
+        *("-f", str(common / "Makefile"), f"KBUILD_OUTPUT={headers}"),
+        f"CC={kernels.ccached(compiler)}",
+    )
     lacking = not (headers / "vmlinux").exists()
     btf = _btf.base(kernel.image) if lacking else None
     return Target(name, kernel.release, headers, make, btf=btf)
@@ -94,7 +99,7 @@ def _copy(source: Path, place: Path) -> None:
     wanted = {
         p.relative_to(source)
         for p in source.rglob("*")
-        if p.is_file() and (p.suffix in (".c", ".h", ".conf") or p.name == "Kbuild")
+        if p.is_file() and (p.suffix in (".c", ".h", ".conf") or p.stem == "Kbuild")
     }
     for old in place.rglob("*.[ch]"):
         if old.relative_to(place) not in wanted and not old.name.endswith(".mod.c"):
@@ -137,7 +142,7 @@ def _make(
     argv += [f"{name}={value}" for name, value in values.items()]
     if to.chroot:
         argv = _chroot.command(to.chroot, argv, {stage: INSIDE})
-    text = step.run(argv)
+    text = step.run(argv, env=kernels.ccache_environment(ROOT))
     if found := _WARNING.findall(text):
         # What is built stays built, and would be silent next time.
         shutil.rmtree(stage)

@@ -7,6 +7,22 @@
 
 from __future__ import annotations
 
-from ci.kernels._build import RECIPES, Kernel, KernelError, cached, ensure
+from ci.kernels._build import (
+    RECIPES,
+    Kernel,
+    KernelError,
+    cached,
+    ccache_environment,
+    ccached,
+    ensure,
+)
 
-__all__ = ["RECIPES", "Kernel", "KernelError", "cached", "ensure"]
+__all__ = [
+    "RECIPES",
+    "Kernel",
+    "KernelError",
+    "cached",
+    "ccache_environment",
+    "ccached",
+    "ensure",
+]

@@ -111,21 +111,31 @@ def _key(recipe: Recipe, source_version: str) -> str:
     return digest(source_version, compiler, recipe.arch, _wanted(recipe) + changes)
 
 
+def ccached(command: str) -> str:
+    """The compiler's command, behind ccache where there is one."""
+    return f"ccache {command}" if shutil.which("ccache") else command
+
+
+def ccache_environment(top: Path) -> dict[str, str]:
+    """For ccache: objects are the same wherever `top` is."""
+    return {
+        "CCACHE_DIR": str(cache() / "ccache"),
+        "CCACHE_MAXSIZE": "2G",
+        "CCACHE_BASEDIR": str(top),
+        "CCACHE_NOHASHDIR": "1",
+    }
+
+
 def _make(recipe: Recipe) -> list[str]:
-    """Variables for the kernel's build; modules are built without ccache."""
-    command, _ = _compiler()
-    cc = f"ccache {command}" if shutil.which("ccache") else command
+    """Variables for the kernel's build."""
+    cc = ccached(_compiler()[0])
     return [f"ARCH={recipe.arch}", f"CC={cc}", f"HOSTCC={cc}"]
 
 
 def _environment() -> dict[str, str]:
-    root = cache()
-    return dict(os.environ) | {
-        "CCACHE_DIR": str(root / "ccache"),
-        "CCACHE_MAXSIZE": "2G",
-        # Objects are the same wherever the build directory is.
-        "CCACHE_BASEDIR": str(root),
-        "CCACHE_NOHASHDIR": "1",
+    return {
+        **os.environ,
+        **ccache_environment(cache()),
         "KBUILD_BUILD_TIMESTAMP": "1970-01-01",
         "KBUILD_BUILD_USER": "multistack",
         "KBUILD_BUILD_HOST": "multistack",
@@ -213,7 +223,7 @@ def _kernel(name: str, recipe: Recipe, place: Path) -> Kernel:
         arch=recipe.arch,
         image=place / recipe.image,
         build=place,
-        make=(f"ARCH={recipe.arch}", f"CC={command}"),
+        make=(f"ARCH={recipe.arch}", f"CC={ccached(command)}"),
         btf=None if recipe.arch == "um" else place / "vmlinux",
     )
 
