@@ -22,7 +22,8 @@ from ci.vm.uml import Uml
 POLL_S = 0.05
 KVM_GUEST = "linux-6.1"
 KVM_TRY_S = 15.0
-LAST_WORDS_S = 10.0  # for a guest that hangs to say where
+BOOT_S = 180.0
+LAST_WORDS_S = 30.0
 
 
 class Machine(Protocol):
@@ -59,8 +60,8 @@ def run(
     for the folder `results`, which is the same here and there. It ends up with console.log (the kernel), output.log (the
     command) and whatever the command puts there.
 
-    modules are inserted first; a machine not done after `timeout_s` (times the
-    guest's slowness) is asked where it hangs, then killed. stdin: what the
+    modules are inserted first; a machine not done `timeout_s` (times the guest's
+    slowness) after its boot is asked where it hangs, then killed. stdin: what the
     command finds on its standard input. append: more for
     the kernel's command line; nics: see qemu.nic(). terminal: the command gets
     this terminal. output is called with what the command prints, as it comes;
@@ -103,7 +104,7 @@ def run(
                 accel=KVM if kvm.works(_kvm_boots) else TCG,
             )
         try:
-            _wait(machine, task, started + timeout_s * row.slow, output, beat)
+            _wait(machine, task, timeout_s * row.slow, output, beat)
         finally:
             machine.close()
     return _outcome(results, time.monotonic() - started)
@@ -121,7 +122,7 @@ def _kvm_boots() -> bool:
             which, task, Path(work), cpus=row.cpus, mem_mib=row.mem_mib, accel=KVM
         )
         try:
-            _wait(machine, task, time.monotonic() + KVM_TRY_S, None, None)
+            _wait(machine, task, KVM_TRY_S, None, None, boot_s=KVM_TRY_S)
         finally:
             machine.close()
         return (results / job.STATUS).exists()
@@ -136,17 +137,23 @@ def _terminal(kernel: Kernel) -> job.Terminal:
 def _wait(
     machine: Machine,
     task: job.Job,
-    end: float,
+    timeout_s: float,
     output: Callable[[bytes], object] | None,
     beat: Callable[[], object] | None,
+    boot_s: float = BOOT_S,
 ) -> None:
     """Waits for the end, passing on what the command prints."""
     path = task.results / job.OUTPUT
+    began = task.results / job.RELEASE
     printed: IO[bytes] | None = None
-    asked = False
+    booted = asked = False
+    end = time.monotonic() + boot_s
     try:
         while True:
             gone = machine.process.poll() is not None
+            if not booted and began.exists():
+                booted = True
+                end = time.monotonic() + timeout_s
             if printed is None and path.exists():
                 printed = path.open("rb")
             if printed and output and (data := printed.read()):

@@ -102,9 +102,12 @@ class Qemu:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
             s.settimeout(2.0)
             s.connect(str(self._monitor))
-            for command in ("qmp_capabilities", "inject-nmi"):
-                s.sendall(json.dumps({"execute": command}).encode())
-                s.recv(4096)
+            with s.makefile("rw") as lines:
+                lines.readline()  # its greeting
+                for command in ("qmp_capabilities", "inject-nmi"):
+                    lines.write(json.dumps({"execute": command}) + "\n")
+                    lines.flush()
+                    lines.readline()
 
     def close(self) -> None:
         if self.process.poll() is None:
