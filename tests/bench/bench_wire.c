@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench_wire: frames from a port to ports at the other end of a cable, all in
- * one process and one thread: filled, sent, received and looked at. One line
- * of JSON.
+ * bench_wire: frames from a port to ports at the other end of a cable, filled,
+ * sent, received and looked at by one thread inside the kernel (the module
+ * msbench). One line of JSON.
  *
  *     bench_wire FROM FROM_ADDR NETNS TO TO_ADDR SECONDS BYTES [PORTS TUPLES]
  *
- * FROM and TO are device strings; TO is opened in the network namespace whose
- * file NETNS is ("-": this one). TUPLES are bound over PORTS ports, in turns,
- * PER_ADDR to an address from TO_ADDR on; each batch goes to so many tuples in
- * a row, from a random one on.
+ * FROM and TO are attached interfaces; TO is in the network namespace whose
+ * file NETNS is. TUPLES are bound over PORTS ports, in turns, PER_ADDR to an
+ * address from TO_ADDR on.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -19,11 +18,13 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#include <multistack/port.h>
+#include "../kernel/modules/bench/msbench.h"
+#include "multistack.h"
 
 #include "bench_frame.h"
 
@@ -35,204 +36,142 @@
 #define SENDER_PORT 9000
 #define FRAME_MAX 1514
 
-static struct {
-	msport_t *from, **to;
-	const char *from_addr, *to_addr;
-	uint32_t bytes, ports, tuples;
-	uint8_t (*frame)[FRAME_MAX]; /* one an address */
-	uint64_t random, sent, received, seen_bytes;
-} w;
-
 static void
-die(const char *what, int err)
+die(const char *what)
 {
-	fprintf(stderr, "bench_wire: %s: %s\n", what, strerror(abs(err)));
+	fprintf(stderr, "bench_wire: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
-static msport_t *
-port_open(const char *device, uint32_t slots)
+/* A port on `nic`; *mac is the interface's. */
+static int
+port_open(const char *nic, uint32_t slots, uint8_t mac[6])
 {
-	msport_options_t opt = { .slots = slots, .label = "bench" };
-	msport_error_t err;
-	msport_t *port;
+	struct ms_cmd_port_create c = { .size = sizeof c,
+					.slots = slots,
+					.label = "bench" };
+	int fd = open("/dev/multistack", O_RDWR | O_CLOEXEC);
 
-	if (msport_open(&port, device, &opt, &err)) {
-		fprintf(stderr, "bench_wire: %s\n", err.text);
-		exit(1);
-	}
-	return port;
+	if (fd < 0)
+		die("/dev/multistack");
+	strncpy(c.nic, nic, sizeof c.nic - 1);
+	if (ioctl(fd, MS_IOCTL(MS_CMD_PORT_CREATE), &c) != 0)
+		die(nic);
+	memcpy(mac, c.mac, sizeof c.mac);
+	return fd;
 }
 
 static void
-claim(msport_t *port, uint32_t addr_be, uint16_t number)
+claim(int port, uint32_t addr_be, unsigned int number)
 {
-	struct ms_tuple t = { .proto = IPPROTO_UDP,
-			      .family = 4,
-			      .port_be = htons(number) };
-	int r;
+	struct ms_cmd_bind b = { .size = sizeof b };
 
-	memcpy(t.addr, &addr_be, sizeof addr_be);
-	r = msport_bind(port, &t);
-	if (r)
-		die(msport_error(port), r);
+	b.tuple.proto = IPPROTO_UDP;
+	b.tuple.family = 4;
+	b.tuple.port_be = htons((uint16_t)number);
+	memcpy(b.tuple.addr, &addr_be, sizeof addr_be);
+	if (ioctl(port, MS_IOCTL(MS_CMD_BIND), &b) != 0)
+		die("bind");
 }
 
-static uint32_t
-nth_addr(uint32_t tuple)
+static int
+ring_of(int port, int is_rx)
 {
-	return htonl(ntohl(inet_addr(w.to_addr)) + tuple / PER_ADDR);
-}
+	struct ms_cmd_queue_attach q = { .size = sizeof q,
+					 .is_rx = (uint16_t)is_rx };
+	int fd = ioctl(port, MS_IOCTL(MS_CMD_QUEUE_ATTACH), &q);
 
-static uint16_t
-nth_port(uint32_t tuple)
-{
-	return (uint16_t)(FIRST_PORT + tuple % PER_ADDR);
+	if (fd < 0)
+		die("a ring's descriptor");
+	return fd;
 }
 
 static void
 enter(const char *netns)
 {
-	int fd;
+	int fd = open(netns, O_RDONLY | O_CLOEXEC);
 
-	if (!strcmp(netns, "-"))
-		return;
-	fd = open(netns, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		die(netns, errno);
+		die(netns);
 	close(fd);
 }
 
 static void
-set_up(const char *from, const char *netns, const char *to)
+allow_files(uint32_t n)
 {
-	uint32_t i, addrs = (w.tuples + PER_ADDR - 1) / PER_ADDR;
-	struct bench_flow flow = { .src_be = inet_addr(w.from_addr),
-				   .sport = SENDER_PORT };
+	struct rlimit lim = { n, n };
 
-	w.from = port_open(from, SLOTS);
-	claim(w.from, flow.src_be, SENDER_PORT);
-	enter(netns);
-	w.to = calloc(w.ports, sizeof(w.to[0]));
-	w.frame = calloc(addrs, sizeof(w.frame[0]));
-	if (!w.to || !w.frame)
-		die("memory", ENOMEM);
-	for (i = 0; i < w.ports; i++)
-		w.to[i] = port_open(to, w.ports == 1 ? SLOTS : SLOTS_MANY);
-	for (i = 0; i < w.tuples; i++)
-		claim(w.to[i % w.ports], nth_addr(i), nth_port(i));
-	memcpy(flow.src_mac, msport_info(w.from)->mac, 6);
-	memcpy(flow.dst_mac, msport_info(w.to[0])->mac, 6);
-	for (i = 0; i < addrs; i++) {
-		flow.dst_be = nth_addr(i * PER_ADDR);
-		bench_frame(w.frame[i], w.bytes, &flow);
-	}
-}
-
-static uint32_t
-next_random(uint32_t below)
-{
-	w.random ^= w.random << 13;
-	w.random ^= w.random >> 7;
-	w.random ^= w.random << 17;
-	return (uint32_t)(w.random >> 16) % below;
-}
-
-/* A batch to tuples from `first` on; how many frames there was room for. */
-static uint32_t
-give(uint32_t first)
-{
-	msport_view_t v[BATCH];
-	int n = msport_tx(w.from, 0, v, BATCH);
-	uint32_t tuple = first;
-
-	if (n < 0)
-		die(msport_error(w.from), n);
-	for (int i = 0; i < n; i++) {
-		memcpy(v[i].data, w.frame[tuple / PER_ADDR], w.bytes);
-		bench_put16(v[i].data + 36, nth_port(tuple));
-		v[i].len = w.bytes;
-		if (++tuple == w.tuples)
-			tuple = 0;
-	}
-	if (n)
-		msport_tx_commit(w.from, 0, v, (unsigned int)n);
-	msport_sync(w.from, 0);
-	w.sent += (uint32_t)n;
-	return (uint32_t)n;
-}
-
-/* What is there in one port. */
-static void
-take(msport_t *port)
-{
-	msport_view_t v[BATCH];
-	int n;
-
-	while ((n = msport_rx(port, 0, v, BATCH)) > 0) {
-		for (int i = 0; i < n; i++)
-			w.seen_bytes += v[i].data[37] + v[i].len;
-		msport_rx_release(port, 0, (unsigned int)n);
-		w.received += (unsigned int)n;
-	}
-	if (n < 0)
-		die(msport_error(port), n);
+	if (setrlimit(RLIMIT_NOFILE, &lim))
+		die("setrlimit");
 }
 
 static void
-round_trip(void)
+measure(struct msbench_run *r, double seconds)
 {
-	uint32_t first = next_random(w.tuples), i, n;
+	int bench = open("/dev/multistack-bench", O_RDWR | O_CLOEXEC);
 
-	n = give(first);
-	if (n > w.ports)
-		n = w.ports;
-	for (i = 0; i < n; i++)
-		take(w.to[(first + i) % w.tuples % w.ports]);
+	if (bench < 0)
+		die("/dev/multistack-bench (the module msbench)");
+	/* A tenth of the time to warm up. */
+	r->duration_ns = (uint64_t)(seconds * 1e8);
+	if (ioctl(bench, MSBENCH_RUN, r) != 0)
+		die("run");
+	r->duration_ns = (uint64_t)(seconds * 1e9);
+	if (ioctl(bench, MSBENCH_RUN, r) != 0)
+		die("run");
 }
 
 int
 main(int argc, char **argv)
 {
-	uint64_t began, cpu, end, now, base_sent, base_received;
-	double took;
+	struct ms_cmd_sync sync = { .size = sizeof sync };
+	struct msbench_run r = { .per_addr = PER_ADDR,
+				 .first_port = FIRST_PORT,
+				 .batch = BATCH,
+				 .sync = (uintptr_t)&sync };
+	struct bench_flow flow = { .sport = SENDER_PORT };
+	uint32_t i, addrs;
+	uint8_t *frames;
+	int *port, *ring;
 
-	w.random = 88172645463325252ull;
-	w.ports = argc > 8 ? (uint32_t)atoi(argv[8]) : 1;
-	w.tuples = argc > 9 ? (uint32_t)atoi(argv[9]) : w.ports;
-	w.bytes = argc > 7 ? (uint32_t)atoi(argv[7]) : 0;
-	if (w.bytes < BENCH_HEADER_BYTES || w.bytes > FRAME_MAX ||
-	    w.ports == 0 || w.tuples < w.ports) {
+	r.bytes = argc > 7 ? (uint32_t)atoi(argv[7]) : 0;
+	r.num_to = argc > 8 ? (uint32_t)atoi(argv[8]) : 1;
+	r.tuples = argc > 9 ? (uint32_t)atoi(argv[9]) : r.num_to;
+	if (r.bytes < BENCH_HEADER_BYTES || r.bytes > FRAME_MAX ||
+	    r.num_to == 0 || r.tuples < r.num_to) {
 		fprintf(stderr, "usage: see the top of bench_wire.c\n");
 		return 2;
 	}
-	w.from_addr = argv[2];
-	w.to_addr = argv[5];
-	set_up(argv[1], argv[3], argv[4]);
-	/* A tenth of the time to warm up. */
-	end = bench_now_ns() + (uint64_t)(atof(argv[6]) * 1e8);
-	while (bench_now_ns() < end)
-		round_trip();
-	base_sent = w.sent;
-	base_received = w.received;
-	cpu = bench_cpu_ns();
-	began = bench_now_ns();
-	end = began + (uint64_t)(atof(argv[6]) * 1e9);
-	while ((now = bench_now_ns()) < end)
-		round_trip();
-	cpu = bench_cpu_ns() - cpu;
-	took = (double)(now - began) / 1e9;
-	w.sent -= base_sent;
-	w.received -= base_received;
-	printf("{\"sent\": %llu, \"received\": %llu, \"seconds\": %.4f, "
-	       "\"mpps\": %.4f, \"cpu_ns\": %.1f}\n",
-	       (unsigned long long)w.sent, (unsigned long long)w.received, took,
-	       (double)w.received / took / 1e6,
-	       w.received ? (double)cpu / (double)w.received : 0.0);
-	for (uint32_t i = 0; i < w.ports; i++)
-		msport_close(w.to[i]);
-	msport_close(w.from);
-	free(w.to);
-	free(w.frame);
-	return w.seen_bytes == 42; /* so that looking is not optimised away */
+	allow_files(2 * r.num_to + 64);
+	addrs = (r.tuples + PER_ADDR - 1) / PER_ADDR;
+	frames = calloc(addrs, r.bytes);
+	port = calloc(r.num_to, sizeof *port);
+	ring = calloc(r.num_to, sizeof *ring);
+	if (!frames || !port || !ring)
+		die("memory");
+	flow.src_be = inet_addr(argv[2]);
+	i = (uint32_t)port_open(argv[1], SLOTS, flow.src_mac);
+	claim((int)i, flow.src_be, SENDER_PORT);
+	r.from = ring_of((int)i, 0);
+	enter(argv[3]);
+	for (i = 0; i < r.num_to; i++) {
+		port[i] = port_open(argv[4], r.num_to == 1 ? SLOTS : SLOTS_MANY,
+				    flow.dst_mac);
+		ring[i] = ring_of(port[i], 1);
+	}
+	for (i = 0; i < r.tuples; i++)
+		claim(port[i % r.num_to],
+		      htonl(ntohl(inet_addr(argv[5])) + i / PER_ADDR),
+		      FIRST_PORT + i % PER_ADDR);
+	for (i = 0; i < addrs; i++) {
+		flow.dst_be = htonl(ntohl(inet_addr(argv[5])) + i);
+		bench_frame(frames + (size_t)i * r.bytes, r.bytes, &flow);
+	}
+	r.to = (uintptr_t)ring;
+	r.frames = (uintptr_t)frames;
+	measure(&r, atof(argv[6]));
+	printf("{\"sent\": %llu, \"received\": %llu, \"mpps\": %.4f}\n",
+	       (unsigned long long)r.sent, (unsigned long long)r.received,
+	       (double)r.received * 1e3 / (double)r.took_ns);
+	return 0;
 }

@@ -74,7 +74,7 @@ def inside(space: str, *argv: str, timeout: float = 60.0) -> str:
 
 
 def multistack(space: str, *argv: str) -> None:
-    inside(space, sys.executable, "-m", "multistack", "--device", "kmod", *argv)
+    inside(space, sys.executable, "-m", "multistack", *argv, "-d", "kmod")
 
 
 @contextmanager
@@ -172,7 +172,7 @@ def wire(
     """Mpps from a port in msa to ports in msb."""
     argv = [
         *("ip", "netns", "exec", "msa", Programs(BUILD).find("bench_wire")),
-        *(f"kmod:{a}", FROM, "/run/netns/msb", f"kmod:{b}", TO),
+        *(a, FROM, "/run/netns/msb", b, TO),
         *(str(seconds), str(size), *more),
     ]
     return float(run_lines(argv)[0]["mpps"])
@@ -323,6 +323,7 @@ WHAT: dict[str, Callable[[int, float], None]] = {
 
 def main() -> int:
     what, rounds, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    os.environ["MULTISTACK_LIBRARY"] = str(BUILD / "lib" / "libmultistack.so")
     os.environ["PYTHONPATH"] = f"{ROOT / 'bindings'}:{os.environ.get('PYTHONPATH', '')}"
     WHAT[what](rounds, seconds)
     return 0
