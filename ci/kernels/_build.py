@@ -170,23 +170,20 @@ def _configure(recipe: Recipe, source: Path, place: Path, log: Path) -> None:
 
 
 # What modules are built with stays; the rest of the build is large.
-_KEEP_ROOMS = ("scripts", "tools", "include")
+_TOOLS = ("scripts", "tools", "include")
 _DROP = (".o", ".a", ".cmd", ".d", ".s", ".i", ".gcno")
+_BOOT = ("arch/x86/boot/compressed", "arch/x86/boot/vmlinux.bin")
 
 
 def _strip(place: Path) -> None:
     """Leaves of a build what runs, and what building a module needs."""
     for top, _, names in os.walk(place):
         room = Path(top).relative_to(place).parts[:1]
+        drop = (".o",) if room and room[0] in _TOOLS else _DROP
         for name in names:
-            path = Path(top, name)
-            if room and room[0] in _KEEP_ROOMS:
-                drop = path.suffix == ".o"
-            else:
-                drop = path.suffix in _DROP
-            if drop and name != "module.lds":
-                path.unlink()
-    for name in ("vmlinux.unstripped", "vmlinux.bin", "arch/x86/boot/compressed"):
+            if name.endswith(drop) or name.startswith(".tmp_"):
+                Path(top, name).unlink()
+    for name in _BOOT:
         path = place / name
         if path.is_dir():
             shutil.rmtree(path)
