@@ -21,6 +21,7 @@ sys.path.append(str(ROOT / "bindings"))
 _build = os.environ.setdefault("MULTISTACK_BUILD", str(ROOT / "build" / "plain"))
 os.environ.setdefault("MULTISTACK_LIBRARY", f"{_build}/lib/libmultistack.so")
 
+import guest  # noqa: E402
 import worlds  # noqa: E402
 
 DEVICE = Path("/dev/multistack")
@@ -70,6 +71,7 @@ def wire(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[worlds.ModuleWorld]:
     """Attached, in each way, to one end of a veth."""
+    guest.possible(request.param)
     made = worlds.make(f"module-{request.param}", tmp_path_factory.mktemp("wire"))
     assert isinstance(made, worlds.ModuleWorld)
     yield made

@@ -65,6 +65,9 @@ int os_fail_allocations(unsigned int one_in);
 /* A line in the kernel's own log. */
 void os_log(const char *text);
 
+/* Whether a child is without the mappings that it is not to inherit. */
+bool os_fork_is_true(void);
+
 /* Descriptors of the calling process that are open. */
 unsigned int os_fds(void);
 

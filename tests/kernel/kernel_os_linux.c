@@ -334,6 +334,20 @@ os_log(const char *text)
 	put_text("/dev/kmsg", line);
 }
 
+/* User Mode Linux gives a child all that its parent's process has mapped. */
+bool
+os_fork_is_true(void)
+{
+	char text[256] = "";
+	int fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		(void)!read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	return strstr(text, "User Mode Linux") == NULL;
+}
+
 unsigned int
 os_fds(void)
 {

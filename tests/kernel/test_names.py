@@ -8,6 +8,7 @@ import contextlib
 import errno
 import itertools
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,19 +147,21 @@ def test_ephemeral_ports_of_the_host_are_others(host: ModuleWorld, proto: str) -
 
 def test_a_connection_of_the_host_leaves_from_another(host: ModuleWorld) -> None:
     """connect() without bind() finds a port by another way."""
-    with (
-        ephemeral_ports(host, 42000, 42003),
-        host.port() as port,
-        (host.far or host.ns).inside(),
-    ):
-        listener = socket.create_server((host.peer_addr[4], 8000))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(ephemeral_ports(host, 42000, 42003))
+        port = stack.enter_context(host.port())
         for number in (42000, 42001, 42003):
             port.bind("0.0.0.0", number, "tcp")
-    with listener, host.inside():
+        with (host.far or host.ns).inside():
+            listener = socket.create_server((host.peer_addr[4], 8000))
+        stack.enter_context(listener)
         for _ in range(3):
-            with socket.create_connection((host.peer_addr[4], 8000), 10) as s:
+            with host.inside():
+                s = socket.create_connection((host.peer_addr[4], 8000), 10)
+            with s:
                 assert s.getsockname()[1] == 42002
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" * 2)
+                now = struct.pack("ii", 1, 0)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
 
 
 def test_an_ephemeral_port_of_ours_is_nobody_elses(host: ModuleWorld) -> None:
