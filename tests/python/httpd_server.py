@@ -12,18 +12,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netns import Netns, need
-from worlds import ROOT
+from netns import Netns, need, veth
+from worlds import KMOD, ROOT
+
+import multistack
 
 PORT = 8080
-ADDRESS = {"host": "127.0.0.1", "utcp": "10.9.0.2", "utcp-small": "10.9.0.2"}
+WIRE = {4: ("10.9.0.2", "10.9.0.1"), 6: ("fd09::2", "fd09::1")}
 TAP = "tap:ms0,local=10.9.0.2/24,host=10.9.0.1,local6=fd09::2/64,host6=fd09::1"
+DEVICE = "kmod:eth0" if KMOD else TAP
 CARRIERS = {
     "host": ["--host-stack"],
-    "utcp": ["-d", TAP],
+    "utcp": ["-d", DEVICE],
     # Without offloads and with a ring that a large answer does not fit into.
-    "utcp-small": ["-d", TAP, "--no-offloads", "--slots", "64"],
+    "utcp-small": ["-d", DEVICE, "--no-offloads", "--slots", "64"],
 }
+ADDRESS = {kind: "127.0.0.1" if kind == "host" else WIRE[4][0] for kind in CARRIERS}
 PAGE = b"<h1>It works</h1>\n"
 BIG = random.Random(7).randbytes(1_000_003)
 
@@ -51,12 +55,13 @@ class Answer:
 class Server:
     kind: str
     ns: Netns
+    clients: Netns
     folder: Path
     child: subprocess.Popen[str]
     open: list[socket.socket] = field(default_factory=list)
 
     def connect(self) -> socket.socket:
-        with self.ns.inside():
+        with self.clients.inside():
             sock = socket.socket()
         self.open.append(sock)
         sock.settimeout(10)
@@ -125,14 +130,29 @@ def furnish(folder: Path) -> None:
     os.mkfifo(folder / "fifo")
 
 
+def wire_to_module(ns: Netns) -> Netns:
+    """The other end of a wire whose end here is the module's."""
+    far = Netns("browser")
+    try:
+        veth(ns, far, WIRE)
+        with ns.inside(), multistack.Control("kmod:") as control:
+            control.attach("eth0")
+    except BaseException:
+        far.close()
+        raise
+    return far
+
+
 @contextlib.contextmanager
 def serve(
     kind: str, folder: Path, *options: str, under: Sequence[str] = ()
 ) -> Iterator[Server]:
     """under: a command that runs it."""
-    ns = Netns("httpd")
+    ns = clients = Netns("httpd")
     child: subprocess.Popen[str] | None = None
     try:
+        if KMOD and kind != "host":
+            clients = wire_to_module(ns)
         listen = ADDRESS[kind] + f":{PORT}"
         argv = [*under, str(httpd_path()), *CARRIERS[kind], "-l", listen, *options]
         child = subprocess.Popen(
@@ -140,7 +160,7 @@ def serve(
         )
         assert child.stdout is not None
         assert "listening" in child.stdout.readline()
-        server = Server(kind, ns, folder, child)
+        server = Server(kind, ns, clients, folder, child)
         yield server
         for sock in server.open:
             sock.close()
@@ -153,6 +173,8 @@ def serve(
             child.wait()
             if child.stdout:
                 child.stdout.close()
+        if clients is not ns:
+            clients.close()
         ns.close()
 
 

@@ -336,7 +336,7 @@ def test_reset_clients_are_no_trouble(server):
 def test_curl_gets_a_file(server):
     need(shutil.which("curl"), "curl is missing")
     url = f"http://{ADDRESS[server.kind]}:{PORT}/big.bin"
-    argv = server.ns.command("curl", "-sS", "--fail", "-r", "10-99", url)
+    argv = server.clients.command("curl", "-sS", "--fail", "-r", "10-99", url)
     assert subprocess.run(argv, capture_output=True).stdout == BIG[10:100]
 
 
@@ -352,7 +352,7 @@ def test_threads_have_a_stack_each(tmp_path):
 def test_ipv6_on_utcp(tmp_path):
     furnish(tmp_path)
     with serve("utcp", tmp_path, "-l", "[fd09::2]:8081") as server:
-        with server.ns.inside():
+        with server.clients.inside():
             sock = socket.socket(socket.AF_INET6)
         with sock:
             sock.settimeout(10)

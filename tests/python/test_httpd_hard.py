@@ -50,7 +50,7 @@ def brief(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
 
 def slow(server: Server) -> socket.socket:
     """A client without much room."""
-    with server.ns.inside():
+    with server.clients.inside():
         sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
     sock.settimeout(10)

@@ -73,7 +73,7 @@ def test_idle_connection_is_closed_after_a_while(server):
 
 
 def test_who_takes_nothing_is_cut_off(server):
-    with server.ns.inside():
+    with server.clients.inside():
         sock = socket.socket()
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -89,7 +89,7 @@ def test_who_takes_nothing_is_cut_off(server):
 def test_who_takes_slowly_gets_it_all(server):
     path = server.folder / "slow"
     path.write_bytes(BIG * 8)
-    with server.ns.inside():
+    with server.clients.inside():
         sock = socket.socket()
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
