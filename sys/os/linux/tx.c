@@ -22,10 +22,12 @@
 #include "ms_txq.h"
 
 /* Frames sent with bottom halves off, before receivers behind a veth, who may
-   have room for 256, get their turn. */
-#define ROUND_FRAMES 128
+   have room for 256, get their turn. A processor keeps 64 skbs for such use:
+   with half of them under way none goes back to the allocator, which more than
+   doubles the speed. */
+#define ROUND_FRAMES 32
 /* Of one call of sync, before a timer goes on with what others left. */
-#define SYNC_ROUNDS 8
+#define SYNC_ROUNDS 32
 #define RETRY_NS_MIN 20000u
 #define RETRY_NS_MAX 1000000u
 #define QDISC_FRAMES 1000 /* for a device that does not say */

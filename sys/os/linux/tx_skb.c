@@ -17,8 +17,8 @@
 
 #include "ms_txq.h"
 
-/* Up to so many bytes a frame is one block of memory; of a longer one the
-   payload lies in pages. With the headroom and skb_shared_info it is 2048. */
+/* Up to so many bytes a frame is one piece of memory; of a longer one the
+   payload lies in pages of its own. */
 #define LINEAR_BYTES_MAX 1600
 
 /* Where the next payload goes, a processor's own: bottom halves are off. */
@@ -157,13 +157,35 @@ skb_set_meta(struct sk_buff *skb, const struct ms_meta *m, uint32_t cut)
 	return m->gso_type == MS_GSO_NONE || skb_set_gso(skb, m);
 }
 
+/* Empty, with room for so many bytes. Cut from a processor's own page, as
+   drivers do for what they receive: to free it costs less than kfree(). */
+static struct sk_buff *
+skb_make(const struct net_device *dev, uint32_t bytes)
+{
+	uint32_t headroom = LL_RESERVED_SPACE(dev) + NET_IP_ALIGN;
+	struct sk_buff *skb;
+	void *data;
+
+	bytes = SKB_DATA_ALIGN(headroom + bytes + dev->needed_tailroom) +
+		SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+	data = napi_alloc_frag(bytes);
+	if (unlikely(data == NULL))
+		return NULL;
+	skb = napi_build_skb(data, bytes);
+	if (unlikely(skb == NULL)) {
+		skb_free_frag(data);
+		return NULL;
+	}
+	skb_reserve(skb, headroom);
+	return skb;
+}
+
 struct sk_buff *
 ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
 	  enum ms_counter *why)
 {
 	struct ms_cursor c = { .seg = f->segs, .nsegs = f->nsegs };
 	uint32_t linear = f->len <= LINEAR_BYTES_MAX ? f->len : f->linear;
-	uint32_t headroom = LL_RESERVED_SPACE(dev) + NET_IP_ALIGN;
 	struct sk_buff *skb;
 	uint32_t cut;
 
@@ -171,12 +193,9 @@ ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
 	if (unlikely(f->linear < ETH_HLEN || f->linear > linear))
 		return NULL;
 	*why = MS_CTR_DROP_NOMEM;
-	skb = __alloc_skb(headroom + linear + dev->needed_tailroom,
-			  GFP_ATOMIC | __GFP_NOWARN, SKB_ALLOC_NAPI,
-			  NUMA_NO_NODE);
+	skb = skb_make(dev, linear);
 	if (unlikely(skb == NULL))
 		return NULL;
-	skb_reserve(skb, headroom);
 	skb->dev = dev;
 	skb_put_headers(skb, f, &cut);
 	skb_set_headers(skb);
