@@ -28,16 +28,16 @@ if importlib.util.find_spec("multistack") is None:
 import netns  # noqa: E402
 import worlds  # noqa: E402
 
-# What says nothing of a kernel module.
+# Fixtures of what says nothing of a kernel module, and of that alone.
 NOT_OF_THE_MODULE = {"daemon", "pair"}
+OF_THE_MODULE = {"module"}
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    if not worlds.KMOD:
-        return
-    out = [i for i in items if NOT_OF_THE_MODULE & set(getattr(i, "fixturenames", ()))]
+    other = NOT_OF_THE_MODULE if worlds.KMOD else OF_THE_MODULE
+    out = [i for i in items if other & set(getattr(i, "fixturenames", ()))]
     config.hook.pytest_deselected(items=out)
     items[:] = [i for i in items if i not in out]
 
@@ -77,6 +77,13 @@ def alone(tmp_path: Path) -> Iterator[worlds.HostedWorld]:
     """One on veth for this test alone, to be ill-treated."""
     with worlds.hosted(worlds.WIRED, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def module(alone: worlds.HostedWorld) -> worlds.ModuleWorld:
+    """Likewise, of the module."""
+    assert isinstance(alone, worlds.ModuleWorld)
+    return alone
 
 
 @pytest.fixture

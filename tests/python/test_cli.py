@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from worlds import HostedWorld
+from worlds import Daemon, HostedWorld, ModuleWorld
 
 import multistack
 from multistack.cli import main
@@ -183,3 +183,45 @@ def test_python_m_multistack() -> None:
         text=True,
     )
     assert done.returncode == 0 and "attach" in done.stdout
+
+
+def test_somebody_elses_program_stays(module: ModuleWorld, tmp_path: Path) -> None:
+    """With it there, the module comes behind it or not at all."""
+    said(module, "detach", "eth0")
+    other = Daemon(module.ns, tmp_path, "--attach", "xdp:eth0")
+    try:
+
+        def program() -> str:
+            link = module.ns.ip("link", "show", "eth0")
+            return link.partition("prog/xdp id ")[2].partition(" ")[0]
+
+        theirs = program()
+        assert theirs
+        words = refused(module, "attach", "eth0", "--xdp")
+        assert "ms_xdp" in words and theirs in words
+        assert "rx_handler" in said(module, "attach", "eth0")
+        assert program() == theirs
+        said(module, "detach", "eth0")
+        assert program() == theirs
+    finally:
+        other.close()
+
+
+def test_nobody_of_the_group_is_told_so(module: ModuleWorld) -> None:
+    """Without the right to open the device."""
+    os.chmod("/dev/multistack", 0o600)
+    try:
+        done = subprocess.run(
+            module.ns.command(
+                *("setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all"),
+                *(sys.executable, "-m", "multistack", "status"),
+            ),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        os.chmod("/dev/multistack", 0o666)
+    assert done.returncode == 1
+    assert "no permission for /dev/multistack" in done.stderr
+    assert "udev rule" in done.stderr

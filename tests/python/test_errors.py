@@ -576,6 +576,36 @@ def test_the_parents_port_survives_a_child(world: World) -> None:
         assert Stack(port).recv()[0] == b"x"
 
 
+def test_a_child_that_lives_on_keeps_no_tuple(world: World) -> None:
+    """What the parent closes is free, whatever copies a child has."""
+    port = world.port()
+    ours = port.bind(world.addr[4], 7000)
+    ends = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ends[1])
+        os.read(ends[0], 1)
+        os._exit(0)
+    os.close(ends[0])
+    try:
+        port.close()
+        with world.port() as other:
+            assert other.bind(*ours) == ours
+    finally:
+        os.close(ends[1])
+        os.waitpid(pid, 0)
+
+
+def test_an_interface_alone_means_the_switch_that_is_there(
+    alone: HostedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(alone, DaemonWorld):
+        need(not os.path.exists("/dev/multistack"), "the module would be taken")
+        monkeypatch.setenv("MULTISTACK_SOCKET", str(alone.daemon.socket))
+    with alone.open("eth0") as port, alone.administer() as control:
+        assert port.id in [p.id for p in control.list_ports()]
+
+
 def test_a_pair_end_attached_twice(pair: PairWorld) -> None:
     device = pair.device.replace("pair:p0", "pair:p5")
     code, words = refusal(lambda: Port(device))
