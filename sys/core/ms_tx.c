@@ -22,7 +22,7 @@ slot_read(struct ms_slot *to, const struct ms_slot *from)
 
 	word[0] = MS_USER_READ(w[0]);
 	word[1] = MS_USER_READ(w[1]);
-	memcpy(to, word, sizeof(*to));
+	ms_move(to, word, sizeof(*to));
 }
 
 static inline const uint8_t *
@@ -447,7 +447,7 @@ frames_done(struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 		v->pos += tx->sent[i].slots;
 		ring->deficit_bytes -= frame_cost(&tx->frame[i]);
 	}
-	ring->pos = v->pos;
+	ms_os_store_once(&ring->pos, v->pos);
 	if (ms_unlikely(ms_holds_any(ring->holds))) {
 		ms_holds_consumed(ring->holds, ring);
 		now = ms_os_load_once(&ring->tail);

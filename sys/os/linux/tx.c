@@ -386,6 +386,15 @@ out:
 	return HRTIMER_NORESTART;
 }
 
+/* Frames of this ring that were not sent yet. A hint: its runner may be at
+   work. */
+static bool
+has_frames(const struct ms_kring *ring)
+{
+	return READ_ONCE(ring->head) != READ_ONCE(ring->pos) ||
+	       ms_kring_tx_pending(ring);
+}
+
 /* One round for the ring's queue; *more: there may be more to do. -ENETDOWN. */
 static int
 sync_round(struct ms_kring *ring, bool last, bool *more)
@@ -402,7 +411,7 @@ sync_round(struct ms_kring *ring, bool last, bool *more)
 		goto out;
 	}
 	*more = ms_nic_sched_run(s->nic, s->q, ROUND_FRAMES) >= ROUND_FRAMES;
-	if (*more && (last || !ms_kring_tx_pending(ring))) {
+	if (*more && (last || !has_frames(ring))) {
 		txq = txq_of(s->nic, s->q);
 		spin_lock(&txq->lock);
 		txq_arm(txq);

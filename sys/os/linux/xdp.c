@@ -166,6 +166,9 @@ ms_xdp_rx(struct xdp_md *ctx)
 {
 	bool taken;
 
+	/* BPF_PROG_TEST_RUN before 6.10: the processor's queue is not ours. */
+	if (unlikely(!in_softirq()))
+		return XDP_PASS;
 	rcu_read_lock();
 	taken = xdp_input((struct xdp_buff *)ctx);
 	rcu_read_unlock();
