@@ -70,6 +70,7 @@ def environment_in(modules: Path, results: Path) -> dict[str, str]:
         "MULTISTACK_BUILD": str(BUILD / "plain"),
         "MULTISTACK_LIBRARY": str(BUILD / "plain" / "lib" / "libmultistack.so"),
         "MULTISTACK_KMOD": str(modules),
+        "MULTISTACK_KO": str(modules / "multistack.ko"),
         "MULTISTACK_RESULTS": str(results),
     }
     if "CI" in os.environ:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from ci.vm import initramfs
+from ci.vm import initramfs, tsc
 from ci.vm.guests import Kernel
 from ci.vm.job import CONSOLE, Job, script
 from ci.vm.share import Share
@@ -29,7 +29,7 @@ KVM = ("-accel", "kvm", "-cpu", "host")
 # know that an emulated processor may have to wait for a real one.
 COMMAND_LINE = (
     "console=ttyS0 loglevel=5 panic=-1 panic_print=0x48 oops=panic "
-    "unknown_nmi_panic=1 mitigations=off nokaslr tsc=reliable audit=0 "
+    "unknown_nmi_panic=1 mitigations=off nokaslr audit=0 random.trust_cpu=on "
     "kasan_multi_shot watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60"
 )
 
@@ -72,13 +72,14 @@ class Qemu:
             job, "mount -t virtiofs results", kernel.modules, "busybox reboot -f"
         )
         initramfs.write(work / "initrd", kernel, text)
+        clock = tsc.told() if accel is TCG else ""
         argv = [
             *(QEMU, *accel, "-machine", "q35", "-smp", str(cpus)),
             *("-m", f"{mem_mib}M", "-numa", "node,memdev=mem", "-object"),
             f"memory-backend-memfd,id=mem,size={mem_mib}M,share=on",
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-kernel", str(kernel.image), "-initrd", str(work / "initrd")),
-            *("-append", f"{COMMAND_LINE} {append}".strip()),
+            *("-append", " ".join([COMMAND_LINE, clock, append])),
             *("-chardev", f"file,id=console,path={job.results / CONSOLE}"),
             *("-serial", "chardev:console"),
             *("-qmp", f"unix:{self._monitor},server=on,wait=off"),

@@ -82,6 +82,7 @@ class Uml:
                 f"con0=null,fd:{fd}",
                 f"con1={tty}",
                 "kasan_multi_shot",
+                "random.trust_cpu=on",
             ),
             *append.split(),
         ]

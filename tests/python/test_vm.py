@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ci.vm import guests, initramfs, job, kvm, outcome, packages, qemu
+from ci.vm import guests, initramfs, job, kvm, outcome, packages, qemu, tsc
 from ci.vm.outcome import judge, reports
 
 BEGIN = "[    4.593402] multistack-vm: begin\n"
@@ -421,3 +421,12 @@ def _unpack(data: bytes):
             return
         yield name, (mode, data[at : at + size])
         at += (size + 3) & ~3
+
+
+# ---- the clock -----------------------------------------------------------------
+
+
+def test_the_counters_rate_is_one_a_processor_can_have() -> None:
+    rate = tsc.khz()
+    assert rate == 0 or 500_000 < rate < 10_000_000
+    assert ("tsc_early_khz" in tsc.told()) == (rate > 0)
