@@ -23,7 +23,7 @@ import multistack
 
 SLABINFO = Path("/proc/slabinfo")
 KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
-USUAL, LONG = 20, 1000
+USUAL, LONG = 10, 1000
 # A round may not keep an object of any slab; what the rest of the system does
 # meanwhile is less than one in so many rounds.
 SLACK = 0.5
@@ -38,11 +38,9 @@ def settle() -> None:
 
 def slabs() -> dict[str, int]:
     """Objects in use, by slab; those whose count follows files are not told."""
-    found = {}
+    found: dict[str, int] = {}
     if not SLABINFO.exists():
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        kib = [int(line.split()[1]) for line in lines if line.startswith("SUnreclaim")]
-        return {"all slabs": kib[0] << 10}
+        return found
     for line in SLABINFO.read_text().splitlines()[2:]:
         name, active, _, size = line.split()[:4]
         if not re.match(
@@ -121,14 +119,14 @@ def test_opened_and_closed_again_and_again(alone: ModuleWorld, long: bool) -> No
     rounds = LONG if long else 5 * USUAL
     with noise(alone), no_leak(rounds):
         for _ in range(rounds):
-            with alone.port(rx_rings=2, tx_rings=2) as port:
+            with alone.port(tx_rings=2) as port:
                 port.bind(alone.addr[4], 7000)
                 port.bind(alone.addr[6], 7000, "tcp")
-                assert port.wait(20) or port.wait(20)
+                assert port.wait(20)
 
 
 def test_namespaces_again_and_again(long: bool) -> None:
-    rounds = LONG // 10 if long else USUAL // 4
+    rounds = LONG // 10 if long else USUAL // 2
     with no_leak(rounds):
         for _ in range(rounds):
             world = ModuleWorld("rx_handler")

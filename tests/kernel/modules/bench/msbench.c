@@ -127,12 +127,17 @@ bench_loop(struct bench *b)
 {
 	uint64_t began = ktime_get_ns(), end = began + b->run.duration_ns;
 	uint32_t first, i, n = min(b->run.batch, b->run.num_to);
+	uint64_t moved;
 
 	while (ktime_get_ns() < end) {
+		moved = b->run.sent + b->run.received;
 		first = give(b);
 		for (i = 0; i < n; i++)
 			take(b, &b->to[(first + i) % b->run.tuples %
 				       b->run.num_to]);
+		/* An owner would sleep until woken. */
+		if (moved == b->run.sent + b->run.received)
+			yield();
 		cond_resched();
 		if (signal_pending(current))
 			return -EINTR;
