@@ -10,6 +10,8 @@
 #ifndef MS_TXQ_H
 #define MS_TXQ_H
 
+#include <linux/interrupt.h>
+
 #include "ms_linux.h"
 
 /* What the driver had no room for; sent first when it has. */
@@ -44,6 +46,7 @@ struct ms_txq {
 	uint32_t full_bytes;	  /* (q) */
 	unsigned long full_until; /* (q) jiffies */
 	struct hrtimer retry; /* soft: tries again, and runs the scheduler */
+	struct tasklet_struct more;   /* runs the scheduler */
 	uint64_t counter[MS_CTR_MAX]; /* (q) */
 } ____cacheline_aligned_in_smp;
 

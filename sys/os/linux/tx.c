@@ -26,8 +26,9 @@
    with half of them under way none goes back to the allocator, which more than
    doubles the speed. */
 #define ROUND_FRAMES 32
-/* Of one call of sync, before a timer goes on with what others left. */
-#define SYNC_ROUNDS 32
+/* Rounds of one call of sync for others' frames only, before a tasklet goes on
+   with them. */
+#define SYNC_ROUNDS_OTHERS 8
 #define RETRY_NS_MIN 20000u
 #define RETRY_NS_MAX 1000000u
 #define QDISC_FRAMES 1000 /* for a device that does not say */
@@ -359,13 +360,43 @@ ms_tx_stats(struct ms_netdev *md, uint64_t counter[MS_CTR_MAX])
 
 /* ---- who runs the scheduler --------------------------------------------------- */
 
-/* Soft timer: bottom halves are off. What keeps a queue from sending starts it
-   again by way of ms_tx_room(). */
+/* One round. Bottom halves are off, in a read section. True: there may be more
+   to do. What keeps the queue from sending starts the timer by way of
+   ms_tx_room(). */
+static bool
+txq_round(const struct ms_txq *txq)
+{
+	return ms_nic_sched_run(txq->md->nic, txq->q, ROUND_FRAMES) >=
+	       ROUND_FRAMES;
+}
+
+/* Somebody goes on: between rounds receivers have their turn, and where there
+   is no end to it, ksoftirqd shares the processor. */
+static void
+txq_go_on(struct ms_txq *txq)
+{
+	spin_lock(&txq->lock);
+	if (!txq->stopped)
+		tasklet_schedule(&txq->more);
+	spin_unlock(&txq->lock);
+}
+
+static void
+txq_more(struct tasklet_struct *tasklet)
+{
+	struct ms_txq *txq = from_tasklet(txq, tasklet, more);
+
+	rcu_read_lock();
+	if (!READ_ONCE(txq->md->gone) && txq_round(txq))
+		txq_go_on(txq);
+	rcu_read_unlock();
+}
+
+/* Soft timer: bottom halves are off. */
 static enum hrtimer_restart
 txq_retry(struct hrtimer *timer)
 {
 	struct ms_txq *txq = container_of(timer, struct ms_txq, retry);
-	uint32_t n;
 
 	rcu_read_lock();
 	if (READ_ONCE(txq->md->gone))
@@ -375,12 +406,8 @@ txq_retry(struct hrtimer *timer)
 	if (ms_txq_waits(txq))
 		txq_arm(txq);
 	spin_unlock(&txq->lock);
-	n = ms_nic_sched_run(txq->md->nic, txq->q, ROUND_FRAMES);
-	if (n >= ROUND_FRAMES) {
-		spin_lock(&txq->lock);
-		txq_arm(txq);
-		spin_unlock(&txq->lock);
-	}
+	if (txq_round(txq))
+		txq_go_on(txq);
 out:
 	rcu_read_unlock();
 	return HRTIMER_NORESTART;
@@ -395,7 +422,8 @@ has_frames(const struct ms_kring *ring)
 	       ms_kring_tx_pending(ring);
 }
 
-/* One round for the ring's queue; *more: there may be more to do. -ENETDOWN. */
+/* One round for the ring's queue; *more: there may be more to do, which is
+   left to a tasklet after the last. -ENETDOWN. */
 static int
 sync_round(struct ms_kring *ring, bool last, bool *more)
 {
@@ -408,17 +436,12 @@ sync_round(struct ms_kring *ring, bool last, bool *more)
 	s = ms_os_load_acquire(&ring->sched);
 	if (s == NULL) {
 		err = -ENETDOWN;
-		goto out;
-	}
-	*more = ms_nic_sched_run(s->nic, s->q, ROUND_FRAMES) >= ROUND_FRAMES;
-	if (*more && (last || !has_frames(ring))) {
+	} else {
 		txq = txq_of(s->nic, s->q);
-		spin_lock(&txq->lock);
-		txq_arm(txq);
-		spin_unlock(&txq->lock);
-		*more = false;
+		*more = txq_round(txq);
+		if (*more && last)
+			txq_go_on(txq);
 	}
-out:
 	rcu_read_unlock();
 	local_bh_enable();
 	return err;
@@ -427,18 +450,24 @@ out:
 int
 ms_tx_sync(struct ms_kring *ring)
 {
-	unsigned int i;
-	bool more;
+	/* As often as it takes for a full ring of ours and one of others. */
+	unsigned int left = 2 * (ring->mask + 1) / ROUND_FRAMES + 1;
+	unsigned int others = SYNC_ROUNDS_OTHERS;
+	bool more, last;
 	int err;
 
 	ms_kring_tx_ready(ring);
-	for (i = 1;; i++) {
-		err = sync_round(
-		    ring, i == SYNC_ROUNDS || signal_pending(current), &more);
+	do {
+		left--;
+		if (!has_frames(ring))
+			others--;
+		last = left == 0 || others == 0 || signal_pending(current);
+		err = sync_round(ring, last, &more);
 		if (err || !more)
 			return err;
 		cond_resched();
-	}
+	} while (!last);
+	return 0;
 }
 
 /* ---- life ------------------------------------------------------------------------ */
@@ -460,6 +489,7 @@ ms_tx_create(struct ms_netdev *md)
 		skbs_init(&txq->skbs);
 		txq->delay_ns = RETRY_NS_MIN;
 		txq->full_until = txq->xdp.off_until = jiffies;
+		tasklet_setup(&txq->more, txq_more);
 		ms_hrtimer_setup(&txq->retry, txq_retry, CLOCK_MONOTONIC,
 				 HRTIMER_MODE_REL_SOFT);
 	}
@@ -479,6 +509,7 @@ ms_tx_destroy(struct ms_netdev *md)
 		push_drop(txq);
 		spin_unlock_bh(&txq->lock);
 		hrtimer_cancel(&txq->retry);
+		tasklet_kill(&txq->more);
 	}
 	kvfree(md->txq);
 	md->txq = NULL;
