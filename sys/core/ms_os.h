@@ -8,6 +8,8 @@
  *
  * From ms_os_impl.h come:
  *   fixed-width types, size_t, bool, NULL, errno values, memcpy/memset/memcmp,
+ *   ms_move(d, s, n)                memcpy of constant n, always in line: some
+ *                                   kernels are built without the compiler's
  *   MS_ASSERT(x)                    aborts (user), WARNs and goes on (kernel)
  *   ms_likely(x), ms_unlikely(x), ms_prefetch(p), ms_prefetchw(p)
  *   MS_GUARDED_BY(l), MS_ACQUIRE(l), MS_RELEASE(l), MS_REQUIRES(l)
@@ -23,6 +25,8 @@
  *   struct ms_mutex                 ms_mutex_init/deinit/lock/unlock; sleeps
  *   struct ms_spin                  ms_spin_init/deinit/lock/unlock; never
  *                                   sleeps, safe against the packet context
+ *   ms_spin_lock_packet, ms_spin_unlock_packet  the same by callers in packet
+ *                                   context
  *   struct ms_read                  a read section, on the stack
  */
 #ifndef MS_OS_H

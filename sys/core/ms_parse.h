@@ -41,7 +41,7 @@ ms_raw16(const uint8_t *p)
 {
 	uint16_t v;
 
-	memcpy(&v, p, sizeof(v));
+	ms_move(&v, p, sizeof(v));
 	return v;
 }
 
@@ -50,7 +50,7 @@ ms_raw32(const uint8_t *p)
 {
 	uint32_t v;
 
-	memcpy(&v, p, sizeof(v));
+	ms_move(&v, p, sizeof(v));
 	return v;
 }
 

@@ -151,7 +151,7 @@ ms_table_perhaps4(const struct ms_table *t, const uint8_t *addr)
 {
 	uint32_t a;
 
-	memcpy(&a, addr, 4);
+	ms_move(&a, addr, 4);
 	return (ms_os_load_once(&t->addr_filter) & ms_table_addr_bit4(t, a)) !=
 		   0 ||
 	       addr[0] == 127;

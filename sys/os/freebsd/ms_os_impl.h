@@ -21,6 +21,7 @@
 #include <machine/atomic.h>
 #include <machine/cpu.h>
 
+#define ms_move(d, s, n) __builtin_memcpy(d, s, n)
 #define ms_likely(x) __predict_true(x)
 #define ms_unlikely(x) __predict_false(x)
 #define ms_prefetch(p) __builtin_prefetch((p), 0)
@@ -145,5 +146,9 @@ ms_spin_unlock(struct ms_spin *l)
 {
 	mtx_unlock(&l->m);
 }
+
+/* An ithread is a thread. */
+#define ms_spin_lock_packet(l) ms_spin_lock(l)
+#define ms_spin_unlock_packet(l) ms_spin_unlock(l)
 
 #endif /* MS_OS_IMPL_H */

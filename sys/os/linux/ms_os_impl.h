@@ -46,6 +46,7 @@
 #define UINT64_MAX U64_MAX
 #endif
 
+#define ms_move(d, s, n) __builtin_memcpy(d, s, n)
 #define ms_likely(x) likely(x)
 #define ms_unlikely(x) unlikely(x)
 #define ms_prefetch(p) prefetch(p)
@@ -146,6 +147,18 @@ static inline void
 ms_spin_unlock(struct ms_spin *l) MS_RELEASE(&l->s)
 {
 	spin_unlock_bh(&l->s);
+}
+
+static inline void
+ms_spin_lock_packet(struct ms_spin *l) MS_ACQUIRE(&l->s)
+{
+	spin_lock(&l->s);
+}
+
+static inline void
+ms_spin_unlock_packet(struct ms_spin *l) MS_RELEASE(&l->s)
+{
+	spin_unlock(&l->s);
 }
 
 #endif /* MS_OS_IMPL_H */

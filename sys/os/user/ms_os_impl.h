@@ -21,6 +21,7 @@
 #error "MultiStack needs gcc or clang"
 #endif
 
+#define ms_move(d, s, n) __builtin_memcpy(d, s, n)
 #define ms_likely(x) __builtin_expect(!!(x), 1)
 #define ms_unlikely(x) __builtin_expect(!!(x), 0)
 #define ms_prefetch(p) __builtin_prefetch((p), 0)
@@ -160,5 +161,9 @@ ms_spin_unlock(struct ms_spin *l)
 {
 	__atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
 }
+
+/* There is no other context. */
+#define ms_spin_lock_packet(l) ms_spin_lock(l)
+#define ms_spin_unlock_packet(l) ms_spin_unlock(l)
 
 #endif /* MS_OS_IMPL_H */
