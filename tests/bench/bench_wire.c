@@ -28,9 +28,9 @@
 
 #include "bench_frame.h"
 
-#define BATCH 1024
-#define SLOTS 4096     /* of the sender, and of a lone receiver */
-#define SLOTS_MANY 256 /* of each of many receivers */
+#define BATCH 256
+#define SLOTS 2048 /* of the sender, and of a lone receiver */
+#define SLOTS_MANY 64  /* of each of many receivers */
 #define PER_ADDR 50000 /* tuples of one address */
 #define FIRST_PORT 10000
 #define SENDER_PORT 9000
