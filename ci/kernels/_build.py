@@ -57,12 +57,6 @@ class Kernel:
     image: Path  # what QEMU boots; for um a program
     build: Path  # where `make -C` goes
     make: tuple[str, ...]  # the variables that go with it
-    btf: Path | None  # an ELF file with the kernel's .BTF
-
-    @property
-    def symbols(self) -> Path:
-        """System.map."""
-        return self.build / "System.map"
 
 
 def _compiler() -> tuple[str, str]:
@@ -192,22 +186,23 @@ def _strip(place: Path) -> None:
 
 
 def _only_btf(place: Path, log: Path) -> None:
-    """Makes vmlinux an ELF file with little more than .BTF."""
+    """Leaves of vmlinux what modules need to get BTF, if this kernel has it."""
     image = place / "vmlinux"
-    _run(["objcopy", "--only-section=.BTF", str(image), str(place / "btf")], log)
-    os.replace(place / "btf", image)
+    if _settings((place / ".config").read_text()).get("CONFIG_DEBUG_INFO_BTF") == "y":
+        _run(["objcopy", "--only-section=.BTF", str(image), str(place / "btf")], log)
+        os.replace(place / "btf", image)
+    else:
+        image.unlink()
 
 
-def _assemble(recipe: Recipe, source: Path, place: Path, say: Say) -> None:
+def _assemble(recipe: Recipe, source: Path, place: Path) -> None:
     log = place / "build.log"
     _configure(recipe, source, place, log)
     make = ["make", "-C", str(source), f"O={place}", f"-j{JOBS}", *_make(recipe)]
     _run([*make, *recipe.targets], log)
     if recipe.arch == "um":
-        _run(["strip", "--strip-debug", str(place / "linux")], log)
-        (place / "vmlinux").unlink()
-    else:
-        _only_btf(place, log)
+        _run(["strip", "--strip-debug", str(place / recipe.image)], log)
+    _only_btf(place, log)
     _strip(place)
 
 
@@ -221,7 +216,6 @@ def _kernel(name: str, recipe: Recipe, place: Path) -> Kernel:
         image=place / recipe.image,
         build=place,
         make=(f"ARCH={recipe.arch}", f"CC={ccached(command)}"),
-        btf=None if recipe.arch == "um" else place / "vmlinux",
     )
 
 
@@ -254,7 +248,7 @@ def ensure(name: str, say: Say) -> Kernel:
             begin = time.monotonic()
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
-            _assemble(recipe, source, place, say)
+            _assemble(recipe, source, place)
             spent = time.monotonic() - begin
             stamp(place).write_text(f"{spent:.0f} s\n")
             say(f"{name}: built in {spent:.0f} s")
