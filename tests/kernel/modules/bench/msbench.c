@@ -2,8 +2,8 @@
 /*
  * msbench.c: ports driven from inside the kernel, for kernels whose system
  * calls and page faults would drown what is to be measured (User Mode Linux).
- * Frames are filled, sent with the module's own SYNC, received and looked at,
- * by the rules that a ring's owner follows.
+ * Frames get their headers, are sent with the module's own SYNC, received and
+ * looked at, by the rules that a ring's owner follows.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -18,7 +18,10 @@
 
 #include "msbench.h"
 
-#define PORT_AT 36 /* of UDP over plain IPv4, in a frame */
+/* Of UDP over plain IPv4, in a frame. Payload, like pktgen's, is whatever is
+   there. */
+#define PORT_AT 36
+#define HEADER_BYTES 42
 #define ENDS_MAX 4096
 #define FRAMES_BYTES_MAX 65536
 
@@ -85,7 +88,7 @@ give(struct bench *b)
 		slot = &ring->slots[(b->from.head + i) & ring->mask];
 		p = ring->bufs + ((size_t)slot->buf << ring->buf_shift);
 		memcpy(p, b->frames + (size_t)(tuple / r->per_addr) * r->bytes,
-		       r->bytes);
+		       HEADER_BYTES);
 		put_unaligned_be16(r->first_port + tuple % r->per_addr,
 				   p + PORT_AT);
 		slot->len = r->bytes;
@@ -155,7 +158,7 @@ bench_get(struct bench *b)
 	int fd, err;
 
 	if (r->num_to == 0 || r->num_to > ENDS_MAX || r->tuples < r->num_to ||
-	    r->per_addr == 0 || r->batch == 0 || r->bytes <= PORT_AT + 2)
+	    r->per_addr == 0 || r->batch == 0 || r->bytes < HEADER_BYTES)
 		return -EINVAL;
 	addrs = DIV_ROUND_UP(r->tuples, r->per_addr);
 	if ((uint64_t)addrs * r->bytes > FRAMES_BYTES_MAX)
