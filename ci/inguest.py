@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ci import coverage, kmod
+from ci import coverage, kmod, planted
 from ci.kernels import KernelError
 from ci.steps import (
     BUILD,
@@ -204,8 +204,17 @@ def load_here(step: Step) -> Count:
 
 
 def plan(names: Sequence[str], match: str = "") -> list[Titled | Together]:
-    """The kernel's tests, two guests at a time."""
-    return [Together([(f"kernel tests, {name}", tests(name, match)) for name in names])]
+    """The kernel's tests and planted bugs, two guests at a time."""
+    # The slowest first: beside it the others run one after the other.
+    order = sorted(names, key=lambda name: -guests.GUESTS[name].slow)
+    steps = [(f"kernel tests, {name}", tests(name, match)) for name in order]
+    if not match:
+        steps += [
+            (f"planted bugs, {name}", planted.planted(name))
+            for name in order
+            if name in planted.PLANTED
+        ]
+    return [Together(steps)]
 
 
 class Ahead:
