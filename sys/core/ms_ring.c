@@ -312,11 +312,11 @@ slot_write(struct ms_slot *slot, uint32_t bytes, const struct ms_meta *meta)
 {
 	uint16_t len = (uint16_t)bytes; /* 65536 becomes 0, as it should */
 
-	memcpy(&slot->len, &len, sizeof(len));
-	/* All fields from flags on: by their place, for the kernel's fortified
-	   memcpy takes &slot->flags for a word of two bytes. */
-	memcpy((uint8_t *)slot + offsetof(struct ms_slot, flags), meta,
-	       sizeof(*meta));
+	ms_move(&slot->len, &len, sizeof(len));
+	/* All fields from flags on; of &slot->flags a compiler would say that
+	   it is a word of two bytes. */
+	ms_move((uint8_t *)slot + offsetof(struct ms_slot, flags), meta,
+		sizeof(*meta));
 }
 
 /* Slots that could not be used are published all the same, with length 0: the
@@ -583,19 +583,55 @@ dest_resolve(struct ms_deliver *d, const struct ms_dest *dest, uint32_t at,
 
 /* Frames whose slot named a bad buffer were counted as received too early. */
 static void
-dest_bad(struct ms_deliver *d, struct ms_dest *dest, uint32_t bad,
-	 uint64_t bytes)
+count_bad(struct ms_kring *ring, uint64_t *counter, uint32_t bad,
+	  uint64_t bytes)
 {
-	struct ms_kring *ring = dest->ring;
-
 	ms_spin_lock(&ring->lock);
 	ms_ctr_add(&ring->counter[MS_CTR_RX_FRAMES], 0 - (uint64_t)bad);
 	ms_ctr_add(&ring->counter[MS_CTR_RX_BYTES], 0 - bytes);
 	lose(ring, MS_CTR_DROP_RX_SLOT, bad);
 	ms_spin_unlock(&ring->lock);
-	ms_ctr_add(&d->counter[MS_CTR_RX_FRAMES], 0 - (uint64_t)bad);
-	ms_ctr_add(&d->counter[MS_CTR_RX_BYTES], 0 - bytes);
-	ms_ctr_add(&d->counter[MS_CTR_DROP_RX_SLOT], bad);
+	ms_ctr_add(&counter[MS_CTR_RX_FRAMES], 0 - (uint64_t)bad);
+	ms_ctr_add(&counter[MS_CTR_RX_BYTES], 0 - bytes);
+	ms_ctr_add(&counter[MS_CTR_DROP_RX_SLOT], bad);
+}
+
+bool
+ms_ring_put_one(struct ms_kring *ring, const struct ms_frame *f,
+		uint64_t *counter)
+{
+	struct ms_lease lease;
+	uint8_t *to;
+
+	if (ms_unlikely(ms_os_load_once(&ring->stopped) ||
+			ms_os_load_once(&ring->tapped) ||
+			f->len > 1u << ring->buf_shift))
+		return false;
+	ms_spin_lock_packet(&ring->lock);
+	if (ms_unlikely(reserve(ring, 1, 1, &lease) == 0)) {
+		lose(ring, MS_CTR_DROP_RX_FULL, 1);
+		ms_spin_unlock_packet(&ring->lock);
+		ms_ctr_add(&counter[MS_CTR_DROP_RX_FULL], 1);
+		return true;
+	}
+	count_received(ring, 1, f->len);
+	ms_spin_unlock_packet(&ring->lock);
+	ms_ctr_add(&counter[MS_CTR_RX_FRAMES], 1);
+	ms_ctr_add(&counter[MS_CTR_RX_BYTES], f->len);
+	to = slot_buf(ring, lease.first);
+	if (ms_likely(to != NULL)) {
+		frame_copy(to, f);
+		slot_write(ring_slot(ring, lease.first), f->len, &f->meta);
+	} else {
+		slots_void(ring, lease.first, 1);
+	}
+	ms_ring_publish(ring, &lease);
+	if (ms_unlikely(to == NULL))
+		count_bad(ring, counter, 1, f->len);
+	ms_os_fence(); /* E */
+	if (ms_unlikely(ms_ring_settle(ring, &lease)))
+		ms_ctr_add(&counter[MS_CTR_RX_WAKEUPS], 1);
+	return true;
 }
 
 static uint32_t
@@ -630,7 +666,7 @@ dest_fill(struct ms_deliver *d, struct ms_dest *dest, uint32_t at)
 	d->frames_done += dest->frames;
 	d->bytes_done += dest->bytes;
 	if (ms_unlikely(bad != 0))
-		dest_bad(d, dest, bad, bad_bytes);
+		count_bad(dest->ring, d->counter, bad, bad_bytes);
 	return at;
 }
 

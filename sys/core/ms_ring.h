@@ -69,15 +69,15 @@ ms_copy(uint8_t *d, const uint8_t *s, uint32_t n)
 
 	if (n <= 128 && n >= 32) {
 		if (n > 64) {
-			memcpy(d + 32, s + 32, 16);
-			memcpy(d + 48, s + 48, 16);
-			memcpy(d + n - 64, s + n - 64, 16);
-			memcpy(d + n - 48, s + n - 48, 16);
+			ms_move(d + 32, s + 32, 16);
+			ms_move(d + 48, s + 48, 16);
+			ms_move(d + n - 64, s + n - 64, 16);
+			ms_move(d + n - 48, s + n - 48, 16);
 		}
-		memcpy(d, s, 16);
-		memcpy(d + 16, s + 16, 16);
-		memcpy(d + n - 32, s + n - 32, 16);
-		memcpy(d + n - 16, s + n - 16, 16);
+		ms_move(d, s, 16);
+		ms_move(d + 16, s + 16, 16);
+		ms_move(d + n - 32, s + n - 32, 16);
+		ms_move(d + n - 16, s + n - 16, 16);
 		return;
 	}
 	/* The lines of a buffer are not in any cache, as a rule: to ask for all
@@ -127,6 +127,13 @@ ms_deliver_add(struct ms_deliver *d, uint32_t i, uint32_t bytes,
 /* Copies the frames added into their rings, publishes them, wakes those who
    asked for it, counts, and empties d. Read section. */
 void ms_deliver_run(struct ms_deliver *d);
+
+/*
+ * The same for one frame alone, in packet context. False, and nothing was done:
+ * it needs several slots, or the ring is stopped or tapped. Read section.
+ */
+bool ms_ring_put_one(struct ms_kring *ring, const struct ms_frame *f,
+		     uint64_t *counter);
 
 /* Takes up to `want` slots, or none if there are not even `least`, and returns
    how many. Read section. */

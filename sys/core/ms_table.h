@@ -22,6 +22,7 @@
 #include "ms_core.h"
 
 #define MS_BUCKET_ENTRIES 4
+#define MS_NUMBERS 4096
 #define MS_KEY_LIVE (1ull << 56) /* else: empty (0) or a tombstone */
 #define MS_KEY_DEAD                                                            \
 	(1ull << 57)		 /* deleted, may still be read; low bits: next
@@ -58,7 +59,19 @@ struct ms_table {
 	uint64_t key4[3];	/* (c) random, as all keys */
 	uint64_t key6[2][6];	/* (c) [0] bucket and key, [1] key */
 	uint64_t key_addr[5];	/* (c) */
+	/* (r) TCP and UDP: claims of each port number, modulo MS_NUMBERS, of
+	   any address of either family */
+	uint32_t numbers[2][MS_NUMBERS];
 };
+
+/* Whether nobody can have claimed this number, as it lies on the wire. */
+static inline bool
+ms_table_number_free(const struct ms_table *t, bool udp, uint16_t port)
+{
+	uint16_t number = (uint16_t)(port << 8 | port >> 8);
+
+	return ms_os_load_once(&t->numbers[udp][number % MS_NUMBERS]) == 0;
+}
 
 /* Of a multilinear sum. */
 static inline uint32_t

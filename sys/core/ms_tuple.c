@@ -6,6 +6,7 @@
  * A table grows, shrinks and sheds tombstones by building a new generation
  * beside the old one; readers see either, whole.
  */
+#include "ms_parse.h"
 #include "ms_table.h"
 
 #define GEN_BUCKETS_MIN 16u
@@ -281,6 +282,19 @@ ms_table_destroy(struct ms_table *t)
 	ms_os_free(t);
 }
 
+/* Counts a claim, or takes it back. */
+static void
+number_count(struct ms_table *t, const struct ms_tuple *tuple, uint32_t by)
+{
+	uint16_t number = (uint16_t)(tuple->port_be << 8 | tuple->port_be >> 8);
+	uint32_t *n;
+
+	if (tuple->proto != MS_PROTO_TCP && tuple->proto != MS_PROTO_UDP)
+		return;
+	n = &t->numbers[tuple->proto == MS_PROTO_UDP][number % MS_NUMBERS];
+	ms_os_store_once(n, *n + by);
+}
+
 int
 ms_table_insert(struct ms_table *t, struct ms_bind *bind)
 {
@@ -305,6 +319,7 @@ ms_table_insert(struct ms_table *t, struct ms_bind *bind)
 	}
 	ms_os_store_once(&bind->value, ms_port_value(bind->port));
 	gen_put(g, key, hash, bind);
+	number_count(t, &bind->tuple, 1);
 	if (tuple_wild(&bind->tuple))
 		ms_os_store_once(&t->wild[f], t->wild[f] + 1);
 	return 0;
@@ -326,6 +341,7 @@ ms_table_delete(struct ms_table *t, struct ms_bind *bind)
 	ms_os_store_once(&e->key, MS_KEY_DEAD | g->dead);
 	g->dead = 1 + gen_index(g, e);
 	g->live--;
+	number_count(t, &bind->tuple, UINT32_MAX);
 	if (tuple_wild(&bind->tuple))
 		ms_os_store_once(&t->wild[f], t->wild[f] - 1);
 }

@@ -837,6 +837,58 @@ test_names_follow_interfaces(void **state)
 	ms_nic_destroy(nic);
 }
 
+static bool
+passes(const uint8_t *frame, uint32_t bytes)
+{
+	return ms_nic_passes(rig.nic, 0, frame, bytes);
+}
+
+static void
+test_numbers_nobody_claims_pass_at_a_glance(void **state)
+{
+	uint64_t seen = nic_counter(MS_CTR_RX_SEEN);
+	uint64_t host = nic_counter(MS_CTR_RX_HOST);
+	struct ms_tuple t;
+	uint8_t frame[256];
+	uint32_t len;
+
+	(void)state;
+	len = rig_udp_in(frame, 9, 5002, "x", 1);
+	assert_true(passes(frame, len));
+	assert_true(passes(frame, 38)); /* all that it looks at */
+	assert_false(passes(frame, 37));
+	assert_int_equal(nic_counter(MS_CTR_RX_SEEN), seen + 2);
+	assert_int_equal(nic_counter(MS_CTR_RX_HOST), host + 2);
+	/* claimed, of any address and family */
+	len = rig_udp_in(frame, 9, 5001, "x", 1);
+	assert_false(passes(frame, len));
+	len = udp6_in(frame, 9, 5001);
+	assert_false(passes(frame, len));
+	len = udp6_in(frame, 9, 5002);
+	assert_true(passes(frame, len));
+	/* the number is TCP's own */
+	len = rig_udp_in(frame, 9, 5001, "x", 1);
+	frame[23] = IPPROTO_TCP;
+	assert_true(passes(frame, len));
+	/* what a glance does not tell */
+	len = rig_udp_in(frame, 9, 5002, "x", 1);
+	frame[23] = IPPROTO_ICMP;
+	assert_false(passes(frame, len));
+	frame[23] = IPPROTO_UDP;
+	frame[20] = 0x20; /* more fragments */
+	assert_false(passes(frame, len));
+	frame[20] = 0;
+	frame[14] = 0x46; /* options */
+	assert_false(passes(frame, len));
+	frame[14] = 0x45;
+	/* until it is claimed, and again when it is not */
+	t = rig_tuple6(rig_ip6, IPPROTO_UDP, 5002);
+	assert_int_equal(rig_bind(&rig, &rig_root, port, t), 0);
+	assert_false(passes(frame, len));
+	assert_int_equal(rig_unbind(&rig, &rig_root, port, t), 0);
+	assert_true(passes(frame, len));
+}
+
 static void
 test_claims_are_told_without_a_frame(void **state)
 {
@@ -890,6 +942,7 @@ main(void)
 		TEST(test_interface_goes_before_its_port),
 		TEST(test_change_is_told_to_ports),
 		TEST(test_names_follow_interfaces),
+		TEST(test_numbers_nobody_claims_pass_at_a_glance),
 		TEST(test_claims_are_told_without_a_frame),
 	};
 

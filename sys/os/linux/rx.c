@@ -86,13 +86,16 @@ meta_gso(struct ms_meta *m, const struct sk_buff *skb)
 	m->gso_size = sh->gso_size;
 }
 
-/* shift: bytes that the frame's start is before the skb's MAC header. */
-static void
+/* shift: bytes that the frame's start is before the skb's MAC header. In line:
+   most have nothing to say. */
+static __always_inline void
 meta_set(struct ms_meta *m, const struct sk_buff *skb, uint32_t shift,
 	 const struct ms_frame *f)
 {
-	memset(m, 0, sizeof(*m));
+	*m = (struct ms_meta){ .flags = 0 };
 	switch (skb->ip_summed) {
+	case CHECKSUM_NONE:
+		break;
 	case CHECKSUM_UNNECESSARY:
 		m->flags = MS_SLOT_CSUM_OK;
 		break;
@@ -111,11 +114,7 @@ meta_set(struct ms_meta *m, const struct sk_buff *skb, uint32_t shift,
 		if (complete_ok(skb, f->data + shift, f->linear - shift))
 			m->flags = MS_SLOT_CSUM_OK;
 		break;
-	default:
-		break;
 	}
-	if (skb_is_gso(skb))
-		meta_gso(m, skb);
 }
 
 /* ---- frames in pieces --------------------------------------------------------- */
@@ -277,6 +276,8 @@ rx_whole(struct ms_netdev *md, const struct sk_buff *skb, const uint8_t *mac,
 		return false;
 	skip = p->f.linear - ETH_HLEN - shift;
 	meta_set(&p->f.meta, skb, shift, &p->f);
+	if (skb_is_gso(skb))
+		meta_gso(&p->f.meta, skb);
 	p->f.nsegs = 0;
 	p->f.os = NULL;
 	/* Not all that runs over lo is seen by the interface. */
@@ -331,7 +332,8 @@ rx_any(struct ms_netdev *md, const struct sk_buff *skb, const uint8_t *mac)
 {
 	struct rx_pieces p;
 
-	if (skb->data - skb_mac_header(skb) != ETH_HLEN)
+	if (skb->data - skb_mac_header(skb) != ETH_HLEN ||
+	    !ms_skb_readable(skb))
 		return false;
 	if (skb_is_gso(skb) &&
 	    ((skb_shinfo(skb)->gso_type & GSO_ODD) != 0 ||
@@ -375,6 +377,11 @@ ms_rx_handler(struct sk_buff **pskb)
 		ms_netdev_count(md, MS_CTR_RX_HOST, 1);
 		return RX_HANDLER_PASS;
 	}
+	if (likely(!skb_vlan_tag_present(skb) &&
+		   skb->data - skb_mac_header(skb) == ETH_HLEN) &&
+	    ms_nic_passes(md->nic, ms_rx_queue(), skb_mac_header(skb),
+			  skb_headlen(skb) + ETH_HLEN))
+		return RX_HANDLER_PASS;
 	if (!ms_rx_skb(md, skb, NULL))
 		return RX_HANDLER_PASS;
 	napi_consume_skb(skb, 1); /* bottom halves are off */
