@@ -398,6 +398,8 @@ struct ms_nic {
 	uint32_t features;	      /* (c) */
 	bool loopback;		      /* (c) MAC is not compared */
 	bool holds;		      /* (c) ops->xmit uses ms_frame_hold() */
+	bool spread;		      /* (c) the first rings of ports go over
+					 all queues, for queues are many */
 	unsigned int num_queues;      /* (c) */
 	struct ms_sched *sched;	      /* (c) one a queue, owned */
 	struct ms_batch **batch;      /* (c) one a queue, owned: scratch and
@@ -431,7 +433,7 @@ void ms_switch_destroy(struct ms_switch *sw); /* no nics, no ports left */
 /*
  * Adds an interface; the caller has filled a struct ms_nic's (c) fields from
  * `tmpl` on (ops, os, name, kind, mac, vlan, mtu, features, loopback, holds,
- * num_queues). -EEXIST, -ENOMEM, -EINVAL. Returned owned. Sleeps.
+ * spread, num_queues). -EEXIST, -ENOMEM, -EINVAL. Returned owned. Sleeps.
  */
 int ms_nic_create(struct ms_switch *sw, const struct ms_nic *tmpl,
 		  struct ms_nic **out);

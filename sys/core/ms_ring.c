@@ -54,6 +54,16 @@ shared_init(struct ms_kring *ring, uint32_t buf_bytes, uint32_t first_buf)
 		ring->slots[i].buf = first_buf + i;
 }
 
+/* The queue that transmit ring `index` of a port sends by. */
+static unsigned int
+ring_queue(const struct ms_port *port, uint16_t index)
+{
+	const struct ms_nic *nic = port->nic;
+	uint32_t first = nic->spread ? port->id : 0;
+
+	return (first + index) % nic->num_queues;
+}
+
 int
 ms_kring_init(struct ms_kring *ring, struct ms_port *port,
 	      struct ms_ring *shared, uint8_t *bufs, bool is_rx, uint16_t index,
@@ -85,7 +95,7 @@ ms_kring_init(struct ms_kring *ring, struct ms_port *port,
 	ring->limit = ring->tail;
 	ring->dozing = !is_rx;
 	if (!is_rx)
-		ring->sched = &nic->sched[index % nic->num_queues];
+		ring->sched = &nic->sched[ring_queue(port, index)];
 	shared_init(ring, port->buf_bytes, first_buf);
 	return 0;
 }

@@ -164,6 +164,7 @@ ms_nic_create(struct ms_switch *sw, const struct ms_nic *tmpl,
 	nic->features = tmpl->features;
 	nic->loopback = tmpl->loopback;
 	nic->holds = tmpl->holds;
+	nic->spread = tmpl->spread;
 	nic->num_queues = tmpl->num_queues;
 	nic->route_gen = 1;
 	err = nic_alloc(nic);

@@ -83,9 +83,22 @@ struct ms_cursor {
 
 /* Copies the next n bytes to `to`. False: the frame has not so many. */
 bool ms_cursor_read(struct ms_cursor *c, uint8_t *to, uint32_t n);
+/* As ms_tx_skb(), for a frame that goes straight to the driver: its payload may
+   be lent instead of copied. txq->lock held. */
+struct sk_buff *ms_tx_skb_direct(struct ms_txq *txq, const struct ms_frame *f,
+				 enum ms_counter *why);
 /* Frees what ms_tx_skb() kept for its next payloads. Nobody calls that any
    more. */
 void ms_tx_skb_deinit(void);
+
+/* ---- tx_page.c ------------------------------------------------------------ */
+
+/* Adds the frame's segments to skb, which has the rest, by reference: their
+   slots are held until skb is done with. False: copy them. txq->lock held. */
+bool ms_tx_page_add(struct ms_txq *txq, struct sk_buff *skb,
+		    const struct ms_frame *f);
+/* Whether that is worth trying with this device. */
+bool ms_tx_page_device(const struct net_device *dev);
 
 /* ---- tx_xdp.c; txq->lock held, bottom halves off -------------------------- */
 

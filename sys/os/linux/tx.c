@@ -305,7 +305,7 @@ txq_add(struct ms_txq *txq, const struct ms_frame *f, bool direct)
 	struct sk_buff *skb;
 	bool again = false;
 
-	skb = ms_tx_skb(dev, f, &why);
+	skb = direct ? ms_tx_skb_direct(txq, f, &why) : ms_tx_skb(dev, f, &why);
 	if (unlikely(skb == NULL)) {
 		ms_txq_lose(txq, why, 1);
 		return;
@@ -478,6 +478,7 @@ ms_tx_create(struct ms_netdev *md)
 	struct ms_txq *txq;
 	unsigned int q;
 
+	md->by_page = !md->xdp_tx && ms_tx_page_device(md->dev);
 	md->txq = kvcalloc(nr_cpu_ids, sizeof(*md->txq), GFP_KERNEL_ACCOUNT);
 	if (md->txq == NULL)
 		return -ENOMEM;
@@ -515,14 +516,9 @@ ms_tx_destroy(struct ms_netdev *md)
 	md->txq = NULL;
 }
 
-int
-ms_tx_init(void)
-{
-	return 0;
-}
-
 void
 ms_tx_deinit(void)
 {
+	synchronize_rcu(); /* tx_page.c's */
 	ms_tx_skb_deinit();
 }

@@ -180,9 +180,21 @@ skb_make(const struct net_device *dev, uint32_t bytes)
 	return skb;
 }
 
-struct sk_buff *
-ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
-	  enum ms_counter *why)
+/* What the linear part does not hold. txq: as ms_tx_skb_direct(), or NULL. */
+static bool
+skb_add_payload(struct sk_buff *skb, struct ms_txq *txq,
+		const struct ms_frame *f, struct ms_cursor *c, uint32_t bytes)
+{
+	if (bytes == 0)
+		return true;
+	if (txq != NULL && ms_tx_page_add(txq, skb, f))
+		return true;
+	return skb_add_pages(skb, c, bytes);
+}
+
+static struct sk_buff *
+skb_of(struct net_device *dev, struct ms_txq *txq, const struct ms_frame *f,
+       enum ms_counter *why)
 {
 	struct ms_cursor c = { .seg = f->segs, .nsegs = f->nsegs };
 	uint32_t linear = f->len <= LINEAR_BYTES_MAX ? f->len : f->linear;
@@ -203,8 +215,7 @@ ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
 	    unlikely(!ms_cursor_read(&c, skb_put(skb, linear - f->linear),
 				     linear - f->linear)))
 		goto out_free;
-	if (linear < f->len &&
-	    unlikely(!skb_add_pages(skb, &c, f->len - linear)))
+	if (unlikely(!skb_add_payload(skb, txq, f, &c, f->len - linear)))
 		goto out_free;
 	*why = MS_CTR_DROP_TX_OFFLOAD;
 	if (unlikely(f->meta.flags != 0 || f->meta.gso_type != MS_GSO_NONE) &&
@@ -215,6 +226,20 @@ ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
 out_free:
 	kfree_skb(skb);
 	return NULL;
+}
+
+struct sk_buff *
+ms_tx_skb(struct net_device *dev, const struct ms_frame *f,
+	  enum ms_counter *why)
+{
+	return skb_of(dev, NULL, f, why);
+}
+
+struct sk_buff *
+ms_tx_skb_direct(struct ms_txq *txq, const struct ms_frame *f,
+		 enum ms_counter *why)
+{
+	return skb_of(txq->md->dev, txq, f, why);
 }
 
 void

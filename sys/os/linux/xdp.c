@@ -136,7 +136,8 @@ xdp_input(struct xdp_buff *xdp)
 	};
 	bool veth;
 
-	if (md == NULL || f.linear < ETH_HLEN)
+	if (md == NULL || f.linear < ETH_HLEN ||
+	    ms_nic_passes(md->nic, ms_rx_queue(), f.data, f.linear))
 		return false;
 	/* A tag that the NIC has taken off does not show here, and without it
 	   a frame of a VLAN would look like one of ours. */
