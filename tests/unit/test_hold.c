@@ -4,6 +4,7 @@
  * has these back, and who may go in which order.
  */
 #include <pthread.h>
+#include <sched.h>
 
 #include "switch_tx_util.h"
 
@@ -239,7 +240,7 @@ test_other_interfaces_hold_nothing(void **state)
 
 /* ---- from another thread --------------------------------------------------- */
 
-#define STORM 20000
+#define STORM 5000
 
 struct out { /* what a driver has of a frame */
 	struct ms_hold hold;
@@ -295,6 +296,7 @@ driver_main(void *arg)
 			if (ms_os_load_acquire(&num_frames) == STORM &&
 			    ms_os_load_acquire(&queue_head) == from)
 				return NULL;
+			sched_yield();
 			continue;
 		}
 		for (i = to; i != from; i--) {
@@ -324,6 +326,8 @@ test_done_by_another_thread(void **state)
 		frame[len - 1] = frame[MS_HDR_BYTES] = (uint8_t)sent;
 		if (rig_tx(port, 0, frame, len) == 0)
 			sent++;
+		else
+			sched_yield();
 		if (chance(8) == 0 || sent == STORM)
 			kick(port);
 	}
