@@ -20,9 +20,12 @@ from demo import packet
 from demo.user import become
 
 
-def reply(frame: bytes, answered: int) -> bytes | None:
-    """The answer to a frame; None if it asks nothing."""
-    asked = packet.parse(frame)
+CHECKED = multistack.SlotFlag.CSUM_OK | multistack.SlotFlag.CSUM_PARTIAL
+
+
+def reply(frame: bytes, flags: int, answered: int) -> bytes | None:
+    """The answer to a frame; None if it asks nothing. flags: SlotFlag."""
+    asked = packet.parse(frame, bool(flags & CHECKED))
     if asked is None:
         return None
     word = asked.payload.strip()
@@ -42,7 +45,10 @@ def serve(port: multistack.Port) -> None:
     answered = 0
     while port.wait():
         with port.recv_batch() as frames:
-            said = (reply(bytes(frame), answered) for frame in frames)
+            said = (
+                reply(bytes(frame), frames.meta(i).flags, answered)
+                for i, frame in enumerate(frames)
+            )
             out = [frame for frame in said if frame is not None]
         port.send_batch(out)
         answered += len(out)
