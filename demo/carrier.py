@@ -144,8 +144,10 @@ class Module(Carrier):
         report.check("unless by force", done.returncode == 0, done.stdout + done.stderr)
         for stack in stacks:
             stack.wait_for_end()
-            said = (stack.output().strip().splitlines() or [""])[-1]
-            report.check(f"{stack.name} is told so, and ends", "detached" in said, said)
+            said = [s for s in stack.output().splitlines() if "detached" in s]
+            report.check(
+                f"{stack.name} is told so, and ends", said != [], "".join(said[-1:])
+            )
         self._hand_over(report)
 
     def _hand_over(self, report: Report) -> None:

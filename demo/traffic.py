@@ -97,7 +97,7 @@ def _burst(
     began = time.monotonic()
     heard = began
     now = began
-    while now - began < seconds or (open_ and now - heard < 0.2):
+    while now - began < seconds or (open_ and now - heard < 1.0):
         if now - began < seconds:
             while open_ < window:
                 _SEQ.pack_into(payload, 0, asked)
@@ -117,7 +117,7 @@ def _burst(
             answered += 1
             open_ -= 1
             heard = now
-        if now - heard > 0.05:
+        if now - heard > 0.5:
             open_ = 0  # those are lost
     return asked, answered, max(heard - began, 1e-9)
 
