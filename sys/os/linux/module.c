@@ -16,12 +16,9 @@ ms_module_init(void)
 {
 	int err;
 
-	err = ms_tx_init();
-	if (err)
-		return err;
 	err = ms_resv_init();
 	if (err)
-		goto out_tx;
+		return err;
 	err = ms_netns_init();
 	if (err)
 		goto out_resv;
@@ -50,7 +47,6 @@ out_netns:
 	ms_netns_deinit();
 out_resv:
 	ms_resv_deinit();
-out_tx:
 	ms_tx_deinit();
 	return err;
 }

@@ -89,14 +89,6 @@ struct ms_shm {
 	unsigned long num;   /* (c) */
 };
 
-/* The page with byte `ofs` of the region. It can be kept with get_page(), also
-   beyond the region's end. */
-static inline struct page *
-ms_shm_page(const struct ms_shm *shm, size_t ofs)
-{
-	return shm->pages[ofs >> PAGE_SHIFT];
-}
-
 /*
  * The core asks for a region with ctl_lock held, for which others wait, rtnl in
  * hand. So it is made before: the next ms_os_shm_create() of this task takes
