@@ -29,7 +29,7 @@
 #include "bench_frame.h"
 
 #define BATCH 256
-#define SLOTS 2048 /* of the sender, and of a lone receiver */
+#define SLOTS 512      /* of the sender, and of a lone receiver: the default */
 #define SLOTS_MANY 64  /* of each of many receivers */
 #define PER_ADDR 50000 /* tuples of one address */
 #define FIRST_PORT 10000
