@@ -78,7 +78,7 @@ def module() -> Iterator[Finding]:
     btf = os.path.exists("/sys/kernel/btf/multistack")
     yield Finding(
         "XDP for the module",
-        btf,
+        True if btf else None,
         "the module has BTF" if btf else "no /sys/kernel/btf/multistack",
         ""
         if btf
