@@ -19,7 +19,6 @@ import multistack
 from demo import packet
 from demo.user import become
 
-
 CHECKED = multistack.SlotFlag.CSUM_OK | multistack.SlotFlag.CSUM_PARTIAL
 
 
