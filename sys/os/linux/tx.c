@@ -35,6 +35,8 @@
 /* Of a processor's backlog of received frames, half of what it takes by
    default (net.core.netdev_max_backlog). */
 #define BACKLOG_FRAMES 500
+/* skbs to a virtual device at a time: a NAPI behind it has room for 256. */
+#define PUSH_SKBS_VIRTUAL 128
 /* How long a qdisc is thought to have no more room than it once had. */
 #define QDISC_FULL_JIFFIES (HZ / 5)
 
@@ -165,6 +167,15 @@ backlog_room(const struct net_device *dev)
 	return len < BACKLOG_FRAMES ? BACKLOG_FRAMES - len : 0;
 }
 
+/* skbs that can go to it now, one after the other. */
+static uint32_t
+burst_max(const struct net_device *dev)
+{
+	if ((dev->priv_flags & IFF_NO_QUEUE) == 0)
+		return UINT_MAX;
+	return min_t(uint32_t, backlog_room(dev), PUSH_SKBS_VIRTUAL);
+}
+
 /*
  * To the driver, until it stops. A virtual one says by its answer that the
  * frame was lost, a queue behind it being full: what is left waits for that
@@ -176,12 +187,13 @@ push_driver(struct ms_txq *txq, struct netdev_queue *nq)
 	struct net_device *dev = txq->md->dev;
 	uint16_t index = nq - dev->_tx;
 	bool tapped = dev_nit_active(dev);
+	uint32_t left = burst_max(dev);
 	struct sk_buff *skb;
 	int rc = NETDEV_TX_OK;
 
 	HARD_TX_LOCK(dev, nq, smp_processor_id());
-	while (txq->skbs.first != NULL && rc == NETDEV_TX_OK &&
-	       !netif_xmit_frozen_or_stopped(nq) && backlog_room(dev) > 0) {
+	while (txq->skbs.first != NULL && rc == NETDEV_TX_OK && left-- > 0 &&
+	       !netif_xmit_frozen_or_stopped(nq)) {
 		skb = skbs_pop(&txq->skbs);
 		skb_set_queue_mapping(skb, index);
 		if (unlikely(tapped))
