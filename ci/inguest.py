@@ -30,6 +30,7 @@ from ci.vm import guests, machine
 from ci.vm.job import PATH
 from ci.vm.outcome import Outcome
 from ci.vm.packages import PackageError
+from ci.vm.share import DIE_TOGETHER
 
 RESULTS = BUILD / "vm"
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
@@ -227,7 +228,16 @@ class Ahead:
         LOGS.mkdir(parents=True, exist_ok=True)
         with (LOGS / "ahead.log").open("w") as log:
             self._process = subprocess.Popen(
-                ["nice", "-n", "10", sys.executable, "-m", "ci.inguest", *names],
+                [
+                    *DIE_TOGETHER,
+                    "nice",
+                    "-n",
+                    "10",
+                    sys.executable,
+                    "-m",
+                    "ci.inguest",
+                    *names,
+                ],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -14,7 +14,7 @@ from typing import IO
 from ci.vm import initramfs, tsc
 from ci.vm.guests import Kernel
 from ci.vm.job import CONSOLE, Job, script
-from ci.vm.share import Share
+from ci.vm.share import DIE_TOGETHER, Share
 
 QEMU = "qemu-system-x86_64"
 TERMINAL = "/dev/ttyS1"
@@ -29,8 +29,9 @@ KVM = ("-accel", "kvm", "-cpu", "host")
 # know that an emulated processor may have to wait for a real one.
 COMMAND_LINE = (
     "console=ttyS0 loglevel=5 panic=-1 panic_print=0x48 oops=panic "
-    "unknown_nmi_panic=1 mitigations=off nokaslr audit=0 random.trust_cpu=on "
-    "kasan_multi_shot watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60"
+    "unknown_nmi_panic=1 mitigations=off nokaslr audit=0 no_timer_check "
+    "random.trust_cpu=on kasan_multi_shot watchdog_thresh=30 "
+    "rcupdate.rcu_cpu_stall_timeout=60"
 )
 
 
@@ -74,7 +75,7 @@ class Qemu:
         initramfs.write(work / "initrd", kernel, text)
         clock = tsc.told() if accel is TCG else ""
         argv = [
-            *(QEMU, *accel, "-machine", "q35", "-smp", str(cpus)),
+            *(*DIE_TOGETHER, QEMU, *accel, "-machine", "q35", "-smp", str(cpus)),
             *("-m", f"{mem_mib}M", "-numa", "node,memdev=mem", "-object"),
             f"memory-backend-memfd,id=mem,size={mem_mib}M,share=on",
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),

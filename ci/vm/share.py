@@ -29,6 +29,10 @@ done </proc/self/mounts
 """
 
 
+# A machine does not outlive whoever runs it, however that one ended.
+DIE_TOGETHER = ("setpriv", "--pdeathsig", "KILL")
+
+
 class Share:
     """A daemon that gives one folder to one guest."""
 
@@ -64,7 +68,7 @@ class Share:
         argv = [program, *(o.format(**values) for o in _DAEMONS[program])]
         if read_only:
             argv = ["unshare", "-m", "sh", "-c", f'{READ_ONLY}exec "$@"', "sh", *argv]
-        return argv
+        return [*DIE_TOGETHER, *argv]
 
     def qemu(self) -> list[str]:
         """QEMU's options for it."""

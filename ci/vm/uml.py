@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ci.vm.guests import Kernel
 from ci.vm.job import CONSOLE, Job, script
-from ci.vm.share import READ_ONLY
+from ci.vm.share import DIE_TOGETHER, READ_ONLY
 
 TERMINAL = "/dev/tty1"
 
@@ -71,7 +71,7 @@ class Uml:
         fd = self._console.fileno()
         tty = "fd:0,fd:1" if job.terminal else "null"
         argv = [
-            *("unshare", "--mount", "--net", "--pid", "--fork"),
+            *(*DIE_TOGETHER, "unshare", "--mount", "--net", "--pid", "--fork"),
             *("--mount-proc", "--kill-child", "sh", "-c", _HOST, "sh"),
             *(str(job.results), str(work), str(kernel.image)),
             *(f"mem={mem_mib}M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/"),
