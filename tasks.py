@@ -117,6 +117,7 @@ def vm(
         "fast": "no sanitizers, no guests",
         "seeds": "simulate TCP in so many times the usual worlds",
         "guest": "only tests/kernel, in this guest, or in all",
+        "long": "with --guest: hostile cases for minutes, not seconds",
     }
 )
 def test(
@@ -125,12 +126,13 @@ def test(
     fast: bool = False,
     seeds: int = 1,
     guest: str = "",
+    long: bool = False,
     verbose: bool = False,
 ) -> None:
     """Run every check there is; the last line counts them."""
     if guest:
         names = inguest.select(guest)
-        plan: Plan = [("build", _compile), *inguest.plan(names, k)]
+        plan: Plan = [("build", _compile), *inguest.plan(names, k, long)]
     else:
         names = [] if fast or k else list(inguest.TESTED)
         plan = checks.all_checks(fast, k, seeds)

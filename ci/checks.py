@@ -33,6 +33,12 @@ EXPECTED_SKIPS: tuple[str, ...] = (
     "no thread sanitizer",  # whose own thread is not ours to look at
     "a data race on purpose",  # likewise TSan
     "this kernel has no such protocol",  # SCTP is a module
+    # Of guests, where tests/kernel/guest.py knows of it.
+    "guest uml",
+    "guest linux-",
+    "this kernel cannot make allocations fail",  # only debug kernels can
+    "this kernel gives children more than it should",  # UML, of its process
+    "a veth with a program of XDP takes no jumbo frames",
 )
 
 # Build directories: what they are configured with, beyond -Dwerror=true.

@@ -53,6 +53,7 @@ SOME = {
 
 LOAD_S = 120.0
 TESTS_S = 900.0
+LONG_S = 3600.0
 DEMO_S = 600.0
 
 # Is it there, which one is it, does it go?
@@ -153,20 +154,22 @@ def load(name: str) -> StepFunction:
     return function
 
 
-def tests(name: str, match: str = "") -> StepFunction:
-    """Runs tests/kernel in a guest."""
+def tests(name: str, match: str = "", long: bool = False) -> StepFunction:
+    """Runs tests/kernel in a guest; long: all of it, hostile cases for minutes."""
 
     def function(step: Step) -> Count:
         if reason := machine.may_boot():
             return Count(skipped=[f"{name}: {reason}"])
         report = RESULTS / f"test-{name}" / "junit.xml"
-        argv = [PYTHON, "-m", "pytest"]
-        argv += [f"tests/kernel/{file}" for file in SOME.get(name, ("",))]
+        files = ("",) if long else SOME.get(name, ("",))
+        argv = [PYTHON, "-m", "pytest", *["--long"] * long]
+        argv += [f"tests/kernel/{file}" for file in files]
         argv += ["-v", "-p", "no:cacheprovider", f"--junitxml={report}"]
         argv += ["--durations=20"]
         if match:
             argv += ["-k", match]
-        done = boot(step, name, argv, timeout_s=TESTS_S, purpose="test")
+        limit_s = LONG_S if long else TESTS_S
+        done = boot(step, name, argv, timeout_s=limit_s, purpose="test")
         count = junit(report, f"{name}: ") if report.exists() else Count()
         count.failed += _complaint(name, done)
         if not report.exists() and not count.failed:
@@ -214,11 +217,13 @@ def load_here(step: Step) -> Count:
     return Count(passed=1, note=f"multistack {version}, Linux {os.uname().release}")
 
 
-def plan(names: Sequence[str], match: str = "") -> list[Titled | Together]:
+def plan(
+    names: Sequence[str], match: str = "", long: bool = False
+) -> list[Titled | Together]:
     """The kernel's tests and planted bugs, two guests at a time."""
     # The slowest first: beside it the others run one after the other.
     order = sorted(names, key=lambda name: -guests.GUESTS[name].slow)
-    steps = [(f"kernel tests, {name}", tests(name, match)) for name in order]
+    steps = [(f"kernel tests, {name}", tests(name, match, long)) for name in order]
     if not match:
         steps += [
             (f"planted bugs, {name}", planted.planted(name))
