@@ -267,7 +267,6 @@ uint32_t ms_local_to_host(struct ms_nic *nic, unsigned int q,
 
 /* ---- transmit: tx.c, tx_page.c, tx_xdp.c ---------------------------------------- */
 
-int ms_tx_init(void);
 /* After every attachment has gone; waits for frames that are still out by
    reference. */
 void ms_tx_deinit(void);
