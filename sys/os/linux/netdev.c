@@ -177,6 +177,8 @@ nic_create(struct ms_netdev *md, const struct ms_cmd_attach *arg)
 	tmpl->features = FEATURES;
 	tmpl->loopback = (dev->flags & IFF_LOOPBACK) != 0;
 	tmpl->num_queues = nr_cpu_ids;
+	tmpl->holds = md->by_page;
+	tmpl->spread = true;
 	err = ms_nic_create(md->ns->sw, tmpl, &md->nic);
 	kfree(tmpl);
 	return err;
