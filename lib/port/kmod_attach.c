@@ -51,12 +51,13 @@ refused(msport_t *port, const struct ms_cmd_attach *a, int code,
 				    a->nic, *who ? who : "somebody else",
 				    a->nic);
 	case -EINVAL:
-		return msport__fail(port, err, code,
-				    "%s: options '%s' or queues %u are not "
-				    "what the kernel module takes: "
-				    "qdisc=auto|always|never, tx=skb|xdp, and "
-				    "queues 0",
-				    a->nic, a->options, a->queues);
+		return msport__fail(
+		    port, err, code,
+		    "%s: options '%s' or queues %u are not "
+		    "what the kernel module takes: "
+		    "qdisc=auto|always|never, tx=skb|xdp|page, and "
+		    "queues 0",
+		    a->nic, a->options, a->queues);
 	case -EOPNOTSUPP:
 		return msport__fail(port, err, code,
 				    "'%s' has no Ethernet header; the kernel "

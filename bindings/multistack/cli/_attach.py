@@ -40,7 +40,7 @@ def _options(
     multiple=True,
     metavar="KEY=VALUE",
     callback=_options,
-    help="Of the kind. The module: qdisc=auto|always|never, tx=skb|xdp.",
+    help="Of the kind. The module: qdisc=auto|always|never, tx=skb|xdp|page.",
 )
 @with_switch
 def attach(

@@ -123,7 +123,7 @@ MSPORT_EXTERN int msport_control(msport_t **out, const char *device,
  *        pair; of the module rx_handler (any interface) and xdp, which adds the
  *        XDP program that shows it what a driver receives; and without a kind
  *        whichever is best. Options: vlan=N, queues=N, generic (XDP that runs
- *        after the driver), of the module qdisc=auto|always|never, tx=skb|xdp
+ *        after the driver), of the module qdisc=auto|always|never, tx=skb|xdp|page
  *
  * -EEXIST (it is attached), -ENODEV (no such interface), -EBUSY (another has
  * its packets: the words say who), -EPERM, -EINVAL, -EOPNOTSUPP. Words:

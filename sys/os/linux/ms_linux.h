@@ -189,7 +189,7 @@ struct ms_netdev {		/* one attached interface */
 	struct ms_txq *txq;    /* (c) owned, one a queue of nic; tx.c's */
 	bool respect_qdisc;    /* (c) options "qdisc=always" */
 	bool ignore_qdisc;     /* (c) options "qdisc=never" */
-	bool by_page;	       /* (c) tx_page.c may be used */
+	bool by_page;	       /* (c) tx_page.c is used; options "tx=page" */
 	bool xdp_tx;	       /* (c) tx_xdp.c is used; options "tx=xdp" */
 	bool xdp_rx;	       /* once() the kfunc has been called for it */
 	unsigned long changed; /* monitor.c: bit 0: its route_gen has to move */
@@ -203,7 +203,7 @@ extern const struct ms_nic_ops ms_netdev_ops; /* netdev.c */
 /*
  * MS_CMD_ATTACH and DETACH in namespace ns; *arg is size-checked. Kinds: "",
  * "rx_handler", and "xdp", where the caller loads the program itself
- * afterwards. Options: "qdisc=auto|always|never", "tx=skb|xdp". -EPERM,
+ * afterwards. Options: "qdisc=auto|always|never", "tx=skb|xdp|page". -EPERM,
  * -ENODEV, -EEXIST (attached already), -EBUSY (somebody else's rx_handler; or
  * open ports, without MS_ATTACH_FORCE), -EINVAL, -EOPNOTSUPP (no Ethernet
  * header). Take rtnl; sleep.

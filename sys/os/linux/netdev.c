@@ -12,7 +12,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
 
-#include "ms_linux.h"
+#include "ms_txq.h"
 
 #define VLAN_ID_MAX 4094
 #define MTU_MAX 65535 /* that IP can say; lo has 65536 */
@@ -76,7 +76,10 @@ option(struct ms_netdev *md, const char *opt, size_t bytes)
 	}
 	if (is(opt, key, "tx")) {
 		md->xdp_tx = is(value, bytes, "xdp");
-		return md->xdp_tx || is(value, bytes, "skb") ? 0 : -EINVAL;
+		md->by_page = is(value, bytes, "page");
+		return md->xdp_tx || md->by_page || is(value, bytes, "skb")
+			   ? 0
+			   : -EINVAL;
 	}
 	return -EINVAL;
 }
@@ -114,6 +117,8 @@ device_check(const struct ms_netdev *md, const struct ms_cmd_attach *arg)
 	if ((lo && arg->vlan != 0) || arg->queues > MS_RINGS_MAX)
 		return -EINVAL;
 	if (md->xdp_tx && !ms_dev_takes_xdp_frames(dev))
+		return -EOPNOTSUPP;
+	if (md->by_page && !ms_tx_page_device(dev))
 		return -EOPNOTSUPP;
 	return 0;
 }

@@ -490,7 +490,6 @@ ms_tx_create(struct ms_netdev *md)
 	struct ms_txq *txq;
 	unsigned int q;
 
-	md->by_page = !md->xdp_tx && ms_tx_page_device(md->dev);
 	md->txq = kvcalloc(nr_cpu_ids, sizeof(*md->txq), GFP_KERNEL_ACCOUNT);
 	if (md->txq == NULL)
 		return -ENOMEM;
