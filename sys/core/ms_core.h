@@ -461,10 +461,11 @@ void ms_nic_input(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
 bool ms_nic_claims(struct ms_nic *nic, const struct ms_frame *f);
 /*
  * Whether a frame, of which the first `bytes` are at p, is the host's as can be
- * told at a glance: plain TCP or UDP to a port number that nobody claims. If
- * so, counts it as ms_nic_input() would; where that calls for more, or nobody
- * can tell, false. Context as ms_nic_input().
+ * told at a glance: plain TCP or UDP to a port number that nobody claims. False
+ * where nobody can tell. The second also counts it as ms_nic_input() would, and
+ * says no where that has more to do. Context as ms_nic_input().
  */
+bool ms_nic_unclaimed(struct ms_nic *nic, const uint8_t *p, uint32_t bytes);
 bool ms_nic_passes(struct ms_nic *nic, unsigned int q, const uint8_t *p,
 		   uint32_t bytes);
 

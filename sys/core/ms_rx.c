@@ -202,10 +202,8 @@ ms_nic_claims(struct ms_nic *nic, const struct ms_frame *f)
 }
 
 bool
-ms_nic_passes(struct ms_nic *nic, unsigned int q, const uint8_t *p,
-	      uint32_t bytes)
+ms_nic_unclaimed(struct ms_nic *nic, const uint8_t *p, uint32_t bytes)
 {
-	uint64_t *counter = nic->batch[q]->rx.counter;
 	uint32_t proto, ports;
 
 	if (bytes >= 38 && p[12] == 8 && p[13] == 0 && p[14] == 0x45 &&
@@ -218,9 +216,18 @@ ms_nic_passes(struct ms_nic *nic, unsigned int q, const uint8_t *p,
 	} else {
 		return false;
 	}
-	if ((proto != MS_PROTO_TCP && proto != MS_PROTO_UDP) ||
-	    !ms_table_number_free(nic->sw->table, proto == MS_PROTO_UDP,
-				  ms_raw16(p + ports + 2)) ||
+	return (proto == MS_PROTO_TCP || proto == MS_PROTO_UDP) &&
+	       ms_table_number_free(nic->sw->table, proto == MS_PROTO_UDP,
+				    ms_raw16(p + ports + 2));
+}
+
+bool
+ms_nic_passes(struct ms_nic *nic, unsigned int q, const uint8_t *p,
+	      uint32_t bytes)
+{
+	uint64_t *counter = nic->batch[q]->rx.counter;
+
+	if (!ms_nic_unclaimed(nic, p, bytes) ||
 	    ms_os_load_once(&nic->tap) != NULL ||
 	    (nic->features & MS_FEATURE_HOST) == 0)
 		return false;
@@ -261,9 +268,13 @@ input_one(struct ms_nic *nic, uint64_t *counter, struct ms_frame *f)
 		return false;
 	gen = ms_os_load_acquire(&table->gen[0]);
 	key = ms_key4(ms_raw32(p + 30), ms_raw16(p + 36), p[23]);
-	value = ms_gen_probe4(gen, key, ms_table_hash4(table, key));
-	if (value == 0)
-		value = ms_table_wild4(table, key, p + 30);
+	value = 0;
+	if (!ms_table_number_free(table, p[23] == MS_PROTO_UDP,
+				  ms_raw16(p + 36))) {
+		value = ms_gen_probe4(gen, key, ms_table_hash4(table, key));
+		if (value == 0)
+			value = ms_table_wild4(table, key, p + 30);
+	}
 	ring = ms_flow_ring4(nic->sw, value, p);
 	if (ring == NULL) {
 		if ((nic->features & MS_FEATURE_HOST) == 0)

@@ -30,10 +30,12 @@ local_rx_handler(struct sk_buff **pskb)
 	struct sk_buff *skb = *pskb;
 	const struct ms_netns *ns = rcu_dereference(skb->dev->rx_handler_data);
 	struct ms_netdev *md = rcu_dereference(ns->local);
+	const uint8_t *p = skb_mac_header(skb);
 	uint8_t mac[ETH_ALEN];
 	unsigned int i;
 
-	if (md == NULL || skb->pkt_type != PACKET_HOST)
+	if (md == NULL || skb->pkt_type != PACKET_HOST ||
+	    ms_nic_unclaimed(md->nic, p, skb_tail_pointer(skb) - p))
 		return RX_HANDLER_PASS;
 	for (i = 0; i < ETH_ALEN; i++)
 		mac[i] = READ_ONCE(md->nic->mac[i]);
