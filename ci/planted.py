@@ -63,8 +63,8 @@ PLANTED: dict[str, Sequence[Boot]] = {
     ),
     "uml-debug": (
         _boot(
-            "warn,odebug,atomic,lockdep,kasan,kasan-slab,kmemleak",
-            "kernel, ODEBUG, atomic sleep, lockdep, KASAN, kmemleak",
+            "warn,odebug,lockdep,kasan,kasan-slab,kmemleak",
+            "kernel, ODEBUG, lockdep, KASAN, kmemleak",
             "oops",
         ),
         _boot("rcu", "lockdep", "warn"),

@@ -75,7 +75,9 @@ class Qemu:
         initramfs.write(work / "initrd", kernel, text)
         clock = tsc.told() if accel is TCG else ""
         argv = [
-            *(*DIE_TOGETHER, QEMU, *accel, "-machine", "q35", "-smp", str(cpus)),
+            *(*DIE_TOGETHER, QEMU, *accel, "-machine", "q35"),
+            # Without ACPI, a kernel finds one processor of each socket.
+            *("-smp", f"{cpus},sockets={cpus}"),
             *("-m", f"{mem_mib}M", "-numa", "node,memdev=mem", "-object"),
             f"memory-backend-memfd,id=mem,size={mem_mib}M,share=on",
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),

@@ -15,7 +15,8 @@ from ci.vm.share import DIE_TOGETHER, READ_ONLY
 TERMINAL = "/dev/tty1"
 
 # The kernel sees this machine's files as its own: all of them read-only but
-# two folders, and memory of its own that may hold code.
+# two folders, and memory of its own that may hold code. It is not the first
+# process of its namespace, which could not kill itself when it panics.
 _HOST = (
     READ_ONLY
     + """\
@@ -24,7 +25,8 @@ for place in "$1" "$2"; do
 done
 mount -t tmpfs -o mode=1777 shm /dev/shm
 shift 2
-exec "$@"
+"$@"
+exit $?
 """
 )
 
