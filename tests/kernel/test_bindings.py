@@ -12,6 +12,9 @@ import guest
 import pytest
 from worlds import ROOT
 
+# Minutes under an emulator: in one guest, and where there is time.
+pytestmark = [] if guest.GUEST == "linux-6.12" else pytest.mark.long
+
 FILES = [
     "test_port.py",
     "test_errors.py",
