@@ -201,16 +201,18 @@ ms_nic_claims(struct ms_nic *nic, const struct ms_frame *f)
 	return claimed;
 }
 
-bool
-ms_nic_unclaimed(struct ms_nic *nic, const uint8_t *p, uint32_t bytes)
+/* As ms_nic_unclaimed(). */
+static inline bool
+number_unclaimed(const struct ms_nic *nic, const uint8_t *p, uint32_t bytes)
 {
 	uint32_t proto, ports;
 
-	if (bytes >= 38 && p[12] == 8 && p[13] == 0 && p[14] == 0x45 &&
-	    ((p[20] & 0x3f) | p[21]) == 0) {
+	if (ms_likely(bytes >= 38 &&
+		      ms_be32(p + 12) >> 8 == (MS_ETHERTYPE_IP4 << 8 | 0x45) &&
+		      (ms_be16(p + 20) & 0x3fff) == 0)) {
 		proto = p[23];
 		ports = 34;
-	} else if (bytes >= 58 && p[12] == 0x86 && p[13] == 0xdd) {
+	} else if (bytes >= 58 && ms_be16(p + 12) == MS_ETHERTYPE_IP6) {
 		proto = p[20];
 		ports = 54;
 	} else {
@@ -222,12 +224,18 @@ ms_nic_unclaimed(struct ms_nic *nic, const uint8_t *p, uint32_t bytes)
 }
 
 bool
+ms_nic_unclaimed(struct ms_nic *nic, const uint8_t *p, uint32_t bytes)
+{
+	return number_unclaimed(nic, p, bytes);
+}
+
+bool
 ms_nic_passes(struct ms_nic *nic, unsigned int q, const uint8_t *p,
 	      uint32_t bytes)
 {
 	uint64_t *counter = nic->batch[q]->rx.counter;
 
-	if (!ms_nic_unclaimed(nic, p, bytes) ||
+	if (!number_unclaimed(nic, p, bytes) ||
 	    ms_os_load_once(&nic->tap) != NULL ||
 	    (nic->features & MS_FEATURE_HOST) == 0)
 		return false;
@@ -268,13 +276,9 @@ input_one(struct ms_nic *nic, uint64_t *counter, struct ms_frame *f)
 		return false;
 	gen = ms_os_load_acquire(&table->gen[0]);
 	key = ms_key4(ms_raw32(p + 30), ms_raw16(p + 36), p[23]);
-	value = 0;
-	if (!ms_table_number_free(table, p[23] == MS_PROTO_UDP,
-				  ms_raw16(p + 36))) {
-		value = ms_gen_probe4(gen, key, ms_table_hash4(table, key));
-		if (value == 0)
-			value = ms_table_wild4(table, key, p + 30);
-	}
+	value = ms_gen_probe4(gen, key, ms_table_hash4(table, key));
+	if (value == 0)
+		value = ms_table_wild4(table, key, p + 30);
 	ring = ms_flow_ring4(nic->sw, value, p);
 	if (ring == NULL) {
 		if ((nic->features & MS_FEATURE_HOST) == 0)

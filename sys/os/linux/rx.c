@@ -372,9 +372,8 @@ ms_rx_handler(struct sk_buff **pskb)
 	struct ms_netdev *md = rcu_dereference(skb->dev->rx_handler_data);
 	const uint8_t *p = skb_mac_header(skb);
 
-	/* Plain IPv4 in one piece is the quickest in the switch itself. */
-	if ((skb->protocol != htons(ETH_P_IP) || skb_is_nonlinear(skb)) &&
-	    ms_nic_passes(md->nic, ms_rx_queue(), p, skb_tail_pointer(skb) - p))
+	/* Most of the host's own goes by here. */
+	if (ms_nic_passes(md->nic, ms_rx_queue(), p, skb_tail_pointer(skb) - p))
 		return RX_HANDLER_PASS;
 	if (unlikely(skb->pkt_type != PACKET_HOST) &&
 	    READ_ONCE(md->nic->tap) == NULL) {
@@ -382,11 +381,6 @@ ms_rx_handler(struct sk_buff **pskb)
 		ms_netdev_count(md, MS_CTR_RX_HOST, 1);
 		return RX_HANDLER_PASS;
 	}
-	if (likely(!skb_vlan_tag_present(skb) &&
-		   skb->data - skb_mac_header(skb) == ETH_HLEN) &&
-	    ms_nic_passes(md->nic, ms_rx_queue(), skb_mac_header(skb),
-			  skb_headlen(skb) + ETH_HLEN))
-		return RX_HANDLER_PASS;
 	if (!ms_rx_skb(md, skb, NULL))
 		return RX_HANDLER_PASS;
 	napi_consume_skb(skb, 1); /* bottom halves are off */
