@@ -318,5 +318,5 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
     whole: list[Titled | Together] = [*LINT, *selected]
     if not fast:
         whole += [*kobj.STEPS, ("demo", demo_check)]
-        whole += inguest.plan(inguest.TESTED)
+        whole += inguest.plan(inguest.TESTED, share=True)
     return whole

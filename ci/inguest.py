@@ -43,16 +43,18 @@ TESTED = (
 )
 LOADED = TESTED
 
-# What runs in a guest where not all of tests/kernel does: starting a program in
-# UML is slow, and KCSAN is there for the paths of frames.
-SOME = {
-    "uml": ("test_program.py", "test_traffic.py"),
-    "uml-debug": ("test_program.py", "test_traffic.py"),
-    "linux-kcsan": ("test_program.py", "test_traffic.py"),
+# What of tests/kernel a guest runs where all guests run (inv test): the paths of
+# frames and the C program everywhere, the rest shared out.
+EVERYWHERE = ("test_program.py", "test_traffic.py")
+SHARE = {
+    "linux-6.1": ("test_attach.py", "test_names.py", "test_rounds.py"),
+    "linux-6.12": ("test_attach.py", "test_bindings.py", "test_utcp.py"),
+    "linux-newest": ("test_claims.py", "test_routes.py", "test_tcpdump.py"),
+    "linux-debug": ("test_attach.py", "test_rounds.py"),
 }
 
 LOAD_S = 120.0
-TESTS_S = 900.0
+TESTS_S = 1800.0
 LONG_S = 3600.0
 DEMO_S = 600.0
 
@@ -154,14 +156,17 @@ def load(name: str) -> StepFunction:
     return function
 
 
-def tests(name: str, match: str = "", long: bool = False) -> StepFunction:
-    """Runs tests/kernel in a guest; long: all of it, hostile cases for minutes."""
+def tests(
+    name: str, match: str = "", long: bool = False, share: bool = False
+) -> StepFunction:
+    """Runs tests/kernel in a guest; long: hostile cases for minutes, not seconds;
+    share: only the guest's share."""
 
     def function(step: Step) -> Count:
         if reason := machine.may_boot():
             return Count(skipped=[f"{name}: {reason}"])
         report = RESULTS / f"test-{name}" / "junit.xml"
-        files = ("",) if long else SOME.get(name, ("",))
+        files = (*EVERYWHERE, *SHARE.get(name, ())) if share else ("",)
         argv = [PYTHON, "-m", "pytest", *["--long"] * long]
         argv += [f"tests/kernel/{file}" for file in files]
         argv += ["-v", "-p", "no:cacheprovider", f"--junitxml={report}"]
@@ -218,12 +223,14 @@ def load_here(step: Step) -> Count:
 
 
 def plan(
-    names: Sequence[str], match: str = "", long: bool = False
+    names: Sequence[str], match: str = "", long: bool = False, share: bool = False
 ) -> list[Titled | Together]:
     """The kernel's tests and planted bugs, two guests at a time."""
     # The slowest first: beside it the others run one after the other.
     order = sorted(names, key=lambda name: -guests.GUESTS[name].slow)
-    steps = [(f"kernel tests, {name}", tests(name, match, long)) for name in order]
+    steps = [
+        (f"kernel tests, {name}", tests(name, match, long, share)) for name in order
+    ]
     if not match:
         steps += [
             (f"planted bugs, {name}", planted.planted(name))
