@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from ci import coverage, steps
 from ci.vm import guests, initramfs, job, kvm, outcome, packages, qemu, tsc
 from ci.vm.outcome import judge, reports
 
@@ -430,3 +431,53 @@ def test_the_counters_rate_is_one_a_processor_can_have() -> None:
     rate = tsc.khz()
     assert rate == 0 or 500_000 < rate < 10_000_000
     assert ("tsc_early_khz" in tsc.told()) == (rate > 0)
+
+
+# ---- steps -----------------------------------------------------------------------
+
+
+def test_lines_that_did_not_run_are_told_in_ranges() -> None:
+    assert coverage.ranges([1, 2, 3, 7, 9, 10]) == "1-3 7 9-10"
+    assert coverage.ranges([]) == ""
+
+
+def test_steps_together_are_counted_as_one_by_one(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(steps, "LOGS", tmp_path)
+    both = threading.Barrier(2, timeout=20)
+
+    def good(step: steps.Step) -> steps.Count:
+        both.wait()
+        step.feed(b"said\n")
+        return steps.Count(passed=2)
+
+    def bad(step: steps.Step) -> steps.Count:
+        both.wait()
+        raise steps.StepFailed("as it was meant to")
+
+    plan = [("first", lambda step: steps.Count(passed=1))]
+    plan.append(steps.Together([("good", good), ("bad", bad)]))
+    runner = steps.Runner(steps.size(plan))
+    runner.follow(plan)
+    assert (runner.count.passed, runner.count.failed) == (3, ["bad"])
+    assert (tmp_path / "good.log").read_text() == "said\n"
+
+
+def test_an_interrupt_stops_what_runs_together(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(steps, "LOGS", tmp_path)
+    ended = []
+
+    def patient(step: steps.Step) -> steps.Count:
+        try:
+            while True:
+                step.beat()
+                time.sleep(0.01)
+        finally:
+            ended.append(step.title)
+
+    def interrupted(step: steps.Step) -> steps.Count:
+        raise KeyboardInterrupt
+
+    runner = steps.Runner(2)
+    with pytest.raises(KeyboardInterrupt):
+        runner.follow([steps.Together([("no", interrupted), ("yes", patient)])])
+    assert len(ended) == 1
