@@ -39,7 +39,6 @@ CONSOLE_LINES = 120  # of a machine that was lost, in the step's log
 # In the order in which they become ready where nothing is cached.
 # linux-kcsan is for when it is asked for: `inv test --guest linux-kcsan`.
 TESTED = ("linux-6.1", "linux-6.12", "linux-newest", "uml-debug", "linux-debug")
-LOADED = TESTED
 
 # What of tests/kernel a guest runs where all guests run (inv test): the paths of
 # frames and the C program everywhere, the rest shared out.
