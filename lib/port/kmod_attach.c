@@ -59,6 +59,13 @@ refused(msport_t *port, const struct ms_cmd_attach *a, int code,
 		    "queues 0",
 		    a->nic, a->options, a->queues);
 	case -EOPNOTSUPP:
+		if (strstr(a->options, "tx="))
+			return msport__fail(port, err, code,
+					    "%s cannot send as '%s' asks; "
+					    "leave that out (a veth takes XDP "
+					    "frames after `ethtool -K %s gro "
+					    "on` at its other end)",
+					    a->nic, a->options, a->nic);
 		return msport__fail(port, err, code,
 				    "'%s' has no Ethernet header; the kernel "
 				    "module needs one",
