@@ -123,6 +123,7 @@ batches_keep_their_order(void)
 	int raw = os_raw_open();
 	struct kt_port p;
 
+	os_stay();
 	CHECK_EQ(kt_port_try(&p, 1, 1, 256), 0);
 	kt_must_bind(&p, NUMBER);
 	for (rounds = 0; rounds < 20; rounds++) {

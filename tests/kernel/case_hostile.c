@@ -457,23 +457,27 @@ static void
 attaching_without_memory(void)
 {
 	uint64_t until = kt_now_ms() + kt_seconds * 1000;
+	struct ms_cmd_attach a = { .size = sizeof(a) };
 	const char *nic = os_nic(OS_NEAR);
 	unsigned int rounds = 0, failed = 0;
-	int r = os_fail_allocations(100);
+	int r = os_fail_allocations(100), fd;
 
 	if (r)
 		kt_skip("this kernel cannot make allocations fail");
 	(void)os_fail_allocations(0);
 	CHECK_EQ(kt_detach(nic, 0), 0);
+	fd = kt_open();
+	strcpy(a.nic, nic);
 	for (; kt_now_ms() < until; rounds++) {
 		(void)os_fail_allocations(10 + rounds % 7 * 20);
-		r = kt_attach(nic, "");
+		r = kt_cmd(fd, MS_CMD_ATTACH, &a);
 		FAIR(r);
 		(void)os_fail_allocations(0);
 		failed += r < 0;
 		CHECK_EQ(kt_detach(nic, 0), r < 0 ? -ENODEV : 0);
 	}
-	CHECK_EQ(kt_attach(nic, ""), 0);
+	CHECK_EQ(kt_cmd(fd, MS_CMD_ATTACH, &a), 0);
+	close(fd);
 	kt_note("%u of %u failed", failed, rounds);
 }
 

@@ -68,6 +68,10 @@ void os_log(const char *text);
 /* Whether a child is without the mappings that it is not to inherit. */
 bool os_fork_is_true(void);
 
+/* The calling process stays on the processor that it runs on: what it sends
+   over a wire in memory keeps its order only then. */
+void os_stay(void);
+
 /* Descriptors of the calling process that are open. */
 unsigned int os_fds(void);
 

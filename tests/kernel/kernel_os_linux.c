@@ -334,6 +334,18 @@ os_log(const char *text)
 	put_text("/dev/kmsg", line);
 }
 
+/* A veth queues at its receiver's processor, which is the sender's. */
+void
+os_stay(void)
+{
+	cpu_set_t here;
+
+	CPU_ZERO(&here);
+	CPU_SET((size_t)sched_getcpu(), &here);
+	if (sched_setaffinity(0, sizeof(here), &here) != 0)
+		die("sched_setaffinity");
+}
+
 /* User Mode Linux gives a child all that its parent's process has mapped. */
 bool
 os_fork_is_true(void)
