@@ -199,6 +199,8 @@ def python_tests(step: Step, match: str = "") -> Count:
     """Builds the wheel and runs tests/python against it, by tox."""
     report = LOGS / "python.xml"
     report.unlink(missing_ok=True)
+    # tox would make it for itself alone; some tests run as another user.
+    (BUILD / "tox").mkdir(parents=True, exist_ok=True)
     argv = ["python", "-m", "tox", "run", "-e", "py", "--"]
     argv += [f"--junitxml={report}"]
     if match:

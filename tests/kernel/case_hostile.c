@@ -387,6 +387,16 @@ is_fair(int r)
 				fair_r_, strerror(-fair_r_));                  \
 	} while (0)
 
+/* Linux says EADDRINUSE when it has no memory to note who uses an address
+   (inet_csk_get_port()). */
+static int
+bind_fairly(int fd, struct ms_tuple t)
+{
+	int r = kt_bind_tuple(fd, MS_CMD_BIND, &t, NULL);
+
+	return r == -EADDRINUSE ? -ENOMEM : r;
+}
+
 /* All that a user does, once; whatever fails for want of memory says so. */
 static void
 one_life(int fd)
@@ -397,7 +407,6 @@ one_life(int fd)
 				     .op = MS_HANDOVER_OFFER };
 	struct ms_cmd_route route = { .size = sizeof(route) };
 	struct ms_cmd_sync sync = { .size = sizeof(sync) };
-	struct ms_tuple t;
 	void *region;
 	int r;
 
@@ -409,10 +418,8 @@ one_life(int fd)
 	region = mmap(NULL, a.region_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 		      fd, 0);
 	FAIR(region == MAP_FAILED ? -errno : 0);
-	t = rig_tuple4(rig_ip, IPPROTO_UDP, 9100);
-	FAIR(kt_bind_tuple(fd, MS_CMD_BIND, &t, NULL));
-	t = rig_tuple6(rig_ip6, IPPROTO_TCP, 0);
-	FAIR(kt_bind_tuple(fd, MS_CMD_BIND, &t, NULL));
+	FAIR(bind_fairly(fd, rig_tuple4(rig_ip, IPPROTO_UDP, 9100)));
+	FAIR(bind_fairly(fd, rig_tuple6(rig_ip6, IPPROTO_TCP, 0)));
 	route.dst = rig_tuple4(rig_peer_ip, 0, 0);
 	FAIR(kt_cmd(fd, MS_CMD_ROUTE, &route));
 	FAIR(kt_cmd(fd, MS_CMD_HANDOVER, &h));
