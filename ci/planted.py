@@ -63,8 +63,8 @@ PLANTED: dict[str, Sequence[Boot]] = {
     ),
     "uml-debug": (
         _boot(
-            "warn,odebug,lockdep,kasan,kasan-slab,kmemleak",
-            "kernel, ODEBUG, lockdep, KASAN, kmemleak",
+            "warn,odebug,lockdep,kasan,kasan-slab",
+            "kernel, ODEBUG, lockdep, KASAN",
             "oops",
         ),
         _boot("rcu", "lockdep", "warn"),

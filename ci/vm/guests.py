@@ -48,7 +48,7 @@ GUESTS: dict[str, Guest] = {
     "linux-debug": Guest("KASAN, lockdep, kmemleak, UBSAN", mem_mib=2048, slow=4.0),
     "linux-kcsan": Guest("data races", mem_mib=2048, slow=4.0),
     "uml": Guest("native speed", cpus=1, mem_mib=512),
-    "uml-debug": Guest("KASAN, lockdep, kmemleak in seconds", cpus=1, slow=2.0),
+    "uml-debug": Guest("KASAN, lockdep, coverage, in seconds", cpus=1, slow=2.0),
 }
 
 
