@@ -25,8 +25,9 @@ SLABINFO = Path("/proc/slabinfo")
 KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
 USUAL, LONG = 10, 1000
 # A round may not keep an object of any slab; what the rest of the system does
-# meanwhile is less than one in so many rounds.
+# meanwhile, and what a processor keeps at hand of a slab, is less than that.
 SLACK = 0.5
+AT_HAND_BYTES = 1 << 18
 
 
 def settle() -> None:
@@ -66,7 +67,7 @@ def no_leak(rounds: int) -> Iterator[None]:
     grown = {
         name: after[name] - before.get(name, 0)
         for name in after
-        if after[name] - before.get(name, 0) > max(1 << 16, 512 * rounds * SLACK)
+        if after[name] - before.get(name, 0) > max(AT_HAND_BYTES, 512 * rounds * SLACK)
     }
     assert not grown, f"bytes more after {rounds} rounds: {grown}"
     if KMEMLEAK.exists():
