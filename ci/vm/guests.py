@@ -39,12 +39,15 @@ class Guest:
     cpus: int = 2
     mem_mib: int = 1024
     slow: float = 1.0  # time limits are multiplied by this
+    one_thread: bool = False  # see qemu.TCG_ONE_THREAD
 
 
 GUESTS: dict[str, Guest] = {
     "linux-6.1": Guest("Debian 12's", ("bookworm",)),
     "linux-6.12": Guest("Debian 13's", ("bookworm-backports", "trixie")),
-    "linux-newest": Guest("Debian unstable's, as found", ("sid",)),
+    "linux-newest": Guest(
+        "Debian unstable's, as found", ("sid",), slow=2.0, one_thread=True
+    ),
     "linux-debug": Guest("KASAN, lockdep, kmemleak, UBSAN", mem_mib=2048, slow=4.0),
     "linux-kcsan": Guest("data races", mem_mib=2048, slow=4.0),
     "uml": Guest("native speed", cpus=1, mem_mib=512),

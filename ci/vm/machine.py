@@ -17,7 +17,7 @@ from typing import IO, Protocol
 from ci.vm import job, kvm, outcome, qemu, uml
 from ci.vm.guests import GUESTS, Kernel, kernel
 from ci.vm.outcome import Outcome
-from ci.vm.qemu import KVM, TCG, Qemu
+from ci.vm.qemu import KVM, TCG, TCG_ONE_THREAD, Qemu
 from ci.vm.uml import Uml
 
 POLL_S = 0.05
@@ -96,6 +96,8 @@ def run(
         leaks=leaks and which.kind != "uml",
     )
 
+    tcg = TCG_ONE_THREAD if row.one_thread else TCG
+
     def machine(work: Path) -> Machine:
         if which.kind == "uml":
             return Uml(which, task, work, mem_mib=mem, append=append)
@@ -107,7 +109,7 @@ def run(
             mem_mib=mem,
             append=append,
             nics=nics,
-            accel=KVM if kvm.works(_kvm_boots) else TCG,
+            accel=KVM if kvm.works(_kvm_boots) else tcg,
         )
 
     for boot in range(1, BOOTS + 1):
