@@ -40,8 +40,17 @@ struct bench {
 	uint32_t random; /* the kernel's own would take its time */
 };
 
-/* Only the descriptors of rings have such operations; the caller has given us
-   one, or its owner's data would be nonsense. */
+/* A ring's descriptor, and nothing that only has its name. */
+static bool
+is_ring(const struct file *file)
+{
+	struct module *owner = file->f_op->owner;
+
+	return owner != NULL && strcmp(module_name(owner), "multistack") == 0 &&
+	       strcmp(file->f_path.dentry->d_name.name, "[multistack-ring]") ==
+		   0;
+}
+
 static int
 end_get(struct end *e, int fd, bool is_rx)
 {
@@ -50,8 +59,7 @@ end_get(struct end *e, int fd, bool is_rx)
 
 	if (file == NULL)
 		return -EBADF;
-	if (strcmp(file->f_path.dentry->d_name.name, "[multistack-ring]") !=
-	    0) {
+	if (!is_ring(file)) {
 		fput(file);
 		return -EINVAL;
 	}
