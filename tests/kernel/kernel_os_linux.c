@@ -281,15 +281,30 @@ os_become_nobody(void)
 		die("becoming nobody");
 }
 
-static void
+/* Or a negative errno. */
+static int
 put_text(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_CLOEXEC), r = 0;
 
 	if (fd < 0)
-		return;
-	(void)!write(fd, text, strlen(text));
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		r = -errno;
 	close(fd);
+	return r;
+}
+
+/* Telling the kernel to stop may be what fails for want of memory. */
+static int
+may_fail(bool on)
+{
+	int r;
+
+	do {
+		r = put_text("/proc/self/make-it-fail", on ? "1" : "0");
+	} while (r == -ENOMEM);
+	return r;
 }
 
 int
@@ -298,31 +313,30 @@ os_fail_allocations(unsigned int one_in)
 	static const char *const points[] = { "failslab", "fail_page_alloc" };
 	char path[96], text[16];
 	unsigned int i;
+	int r = 0;
 
-	put_text("/proc/self/make-it-fail", one_in != 0 ? "1" : "0");
-	for (i = 0; i < 2; i++) {
+	if (may_fail(false) != 0)
+		return -EOPNOTSUPP;
+	for (i = 0; i < 2 && one_in != 0; i++) {
 		const char *const set[][2] = {
 			{ "task-filter", "Y" }, { "times", "-1" },
 			{ "verbose", "0" },	{ "ignore-gfp-wait", "N" },
 			{ "interval", "0" },	{ "min-order", "0" },
+			{ "probability", text },
 		};
 		unsigned int k;
 
-		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/probability",
-			 points[i]);
-		if (access(path, W_OK) != 0)
-			return -EOPNOTSUPP;
-		/* in per cent; with interval 1 every time */
-		snprintf(text, sizeof(text), "%u",
-			 one_in ? (100 + one_in - 1) / one_in : 0);
-		put_text(path, text);
+		/* in per cent */
+		snprintf(text, sizeof(text), "%u", (100 + one_in - 1) / one_in);
 		for (k = 0; k < sizeof(set) / sizeof(set[0]); k++) {
 			snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s",
 				 points[i], set[k][0]);
-			put_text(path, set[k][1]);
+			r = put_text(path, set[k][1]);
 		}
+		if (r != 0) /* the probability; not all have all the others */
+			return -EOPNOTSUPP;
 	}
-	return 0;
+	return one_in != 0 ? may_fail(true) : 0;
 }
 
 void
