@@ -23,7 +23,8 @@ _HOST = (
 for place in "$1" "$2"; do
 	mount --bind "$place" "$place" && mount -o remount,bind,rw "$place"
 done
-mount -t tmpfs -o mode=1777 shm /dev/shm
+mount -t tmpfs -o mode=1777,huge=always shm /dev/shm 2> /dev/null ||
+	mount -t tmpfs -o mode=1777 shm /dev/shm
 shift 2
 "$@"
 exit $?

@@ -14,9 +14,19 @@
 #define MS_TX_FRAMES 64 /* of one ring, handled together */
 #define MS_TX_SLOTS (MS_TX_FRAMES + MS_FRAME_SLOTS_MAX)
 
+/* Of frames that are in sight, but have not come: ms_ahead.c. */
+struct ms_ahead {
+	uint32_t num;  /* that were seen */
+	uint32_t at;   /* that have come since */
+	uint32_t gone; /* ms_switch.gone, when they were seen */
+	struct ms_kring *ring[MS_AHEAD_MAX]; /* NULL: who knows. To be followed
+						only while `gone` is the same */
+};
+
 /* Belongs to the one caller of ms_nic_input(). */
 struct ms_rx_batch {
 	uint64_t counter[MS_CTR_MAX];
+	struct ms_ahead ahead;
 	uint64_t key[MS_BATCH_MAX];	     /* 0: decided without the table */
 	uint32_t hash[MS_BATCH_MAX];	     /* of key */
 	struct ms_kring *ring[MS_BATCH_MAX]; /* NULL: the host */
@@ -132,6 +142,9 @@ ms_flow_ring4(const struct ms_switch *sw, uint64_t value, const uint8_t *p)
 			     ms_raw32(p + 34), p[23]);
 	return rings + ms_flow_pick(hash, ms_value_num(value));
 }
+
+/* One of those seen, or another, has come. Read section. */
+void ms_ahead_step(struct ms_ahead *a, const struct ms_switch *sw);
 
 /* The ring that frames of this flow go to, of the port that `value` says. */
 struct ms_kring *ms_flow_ring(const struct ms_switch *sw, uint64_t value,

@@ -421,6 +421,7 @@ struct ms_switch { /* one namespace of tuples: one host */
 	struct ms_nic *nics;	      /* (b) */
 	struct ms_port *ports;	      /* (b) */
 	uint32_t num_ports, num_nics; /* (b) */
+	uint32_t gone;		      /* (r) ports that were destroyed */
 	uint32_t next_port_id;	      /* (b) */
 	uint32_t next_nic_id;  /* (b) 0 at first: ms_nic_create adds 1 and
 				    takes it */
@@ -468,6 +469,18 @@ bool ms_nic_claims(struct ms_nic *nic, const struct ms_frame *f);
 bool ms_nic_unclaimed(struct ms_nic *nic, const uint8_t *p, uint32_t bytes);
 bool ms_nic_passes(struct ms_nic *nic, unsigned int q, const uint8_t *p,
 		   uint32_t bytes);
+
+/*
+ * For hosts that hand frames out one by one: whether it is worth showing the
+ * switch the headers of those that will follow, and doing so; of each the
+ * first MS_AHEAD_BYTES are there, from the MAC header on. It only has memory
+ * fetched. n <= MS_AHEAD_MAX. Context as ms_nic_input(), in its read section.
+ */
+#define MS_AHEAD_MAX 64
+#define MS_AHEAD_BYTES 38
+bool ms_nic_looks_ahead(const struct ms_nic *nic, unsigned int q);
+void ms_nic_look_ahead(struct ms_nic *nic, unsigned int q,
+		       const uint8_t *const *header, uint32_t n);
 
 /*
  * Transmit: this ring may have frames. Puts it on its scheduler's list; the

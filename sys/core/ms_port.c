@@ -619,6 +619,7 @@ ms_port_destroy(struct ms_port *port)
 	if (port->next != NULL)
 		port->next->prevp = port->prevp;
 	sw->num_ports--;
+	ms_os_store_release(&sw->gone, sw->gone + 1);
 	ms_os_read_sync();
 	ms_table_reclaim(sw->table);
 	for (b = port->binds; b != NULL; b = next) {

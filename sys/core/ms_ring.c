@@ -606,6 +606,23 @@ count_bad(struct ms_kring *ring, uint64_t *counter, uint32_t bad,
 	ms_ctr_add(&counter[MS_CTR_DROP_RX_SLOT], bad);
 }
 
+void
+ms_ring_fetch_slot(const struct ms_kring *ring)
+{
+	ms_prefetchw(&ring->shared->tail);
+	ms_prefetch(&ring->shared->head);
+	ms_prefetchw(ring_slot(ring, ms_os_load_once(&ring->reserved)));
+}
+
+void
+ms_ring_fetch_buf(const struct ms_kring *ring)
+{
+	uint8_t *to = slot_buf(ring, ms_os_load_once(&ring->reserved));
+
+	if (ms_likely(to != NULL))
+		ms_prefetchw(to);
+}
+
 bool
 ms_ring_put_one(struct ms_kring *ring, const struct ms_frame *f,
 		uint64_t *counter)

@@ -128,6 +128,11 @@ ms_deliver_add(struct ms_deliver *d, uint32_t i, uint32_t bytes,
    asked for it, counts, and empties d. Read section. */
 void ms_deliver_run(struct ms_deliver *d);
 
+/* Asks for what the next frame for this ring needs of the region, but its
+   buffer; for its buffer. Read section. */
+void ms_ring_fetch_slot(const struct ms_kring *ring);
+void ms_ring_fetch_buf(const struct ms_kring *ring);
+
 /*
  * The same for one frame alone, in packet context. False, and nothing was done:
  * it needs several slots, or the ring is stopped or tapped. Read section.

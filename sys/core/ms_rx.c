@@ -305,6 +305,8 @@ ms_nic_input(struct ms_nic *nic, unsigned int q, struct ms_frame *frames,
 	uint32_t host;
 
 	ms_os_read_enter(&r);
+	if (b->ahead.at < b->ahead.num)
+		ms_ahead_step(&b->ahead, nic->sw);
 	if (n == 1 && ms_likely(input_one(nic, b->counter, frames))) {
 		ms_os_read_exit(&r);
 		return;

@@ -30,7 +30,7 @@
 
 #define BATCH 256
 #define SLOTS 512      /* of the sender, and of a lone receiver: the default */
-#define SLOTS_MANY 64  /* of each of many receivers */
+#define SLOTS_MANY 16  /* of each of many receivers */
 #define PER_ADDR 50000 /* tuples of one address */
 #define FIRST_PORT 10000
 #define SENDER_PORT 9000

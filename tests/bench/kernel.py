@@ -32,8 +32,8 @@ WIRE = (
     "CRC. User Mode Linux; interleaved, median of rounds."
 )
 SCALE = (
-    "As above, 60 B. Many: 1,000 ports with 100 tuples each, frames of a batch to "
-    "256 of the tuples in a row from a random one on. Interleaved, median of rounds."
+    "As above, 60 B. Many: 1,000 ports of 16 slots with 100 tuples each, frames of a "
+    "batch to 256 of the tuples in a row from a random one on. Interleaved, median of rounds."
 )
 HOST = (
     "pktgen, veth, and a UDP socket of the host that nobody reads; frames of 60 B that "

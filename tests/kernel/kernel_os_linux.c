@@ -319,9 +319,9 @@ os_fail_allocations(unsigned int one_in)
 		return -EOPNOTSUPP;
 	for (i = 0; i < 2 && one_in != 0; i++) {
 		const char *const set[][2] = {
-			{ "task-filter", "Y" }, { "times", "-1" },
-			{ "verbose", "0" },	{ "ignore-gfp-wait", "N" },
-			{ "interval", "0" },	{ "min-order", "0" },
+			{ "task-filter", "Y" },	 { "times", "-1" },
+			{ "verbose", "0" },	 { "ignore-gfp-wait", "N" },
+			{ "interval", "0" },	 { "min-order", "0" },
 			{ "probability", text },
 		};
 		unsigned int k;

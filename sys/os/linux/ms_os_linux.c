@@ -46,15 +46,41 @@ ms_os_free(void *p)
    for too much gets none. */
 #define PAGE_FLAGS                                                             \
 	(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL)
+/* For pages in a row nobody else's are moved. */
+#define ROW_FLAGS                                                              \
+	(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | __GFP_NORETRY)
+#define ROW_ORDER_MAX 10
 
+/*
+ * Where they are to be had, a region's pages lie in a row, and we reach them by
+ * the kernel's own large mappings: what many ports' packets cost is TLB misses
+ * else. KASAN sees no end of a region there, but does see vmap()'s.
+ */
+static bool
+pages_in_a_row(struct ms_shm *s, unsigned long num)
+{
+	unsigned int order = get_order(num << PAGE_SHIFT);
+	struct page *page;
+	unsigned long i;
+
+	if (IS_ENABLED(CONFIG_KASAN) || order > ROW_ORDER_MAX)
+		return false;
+	page = alloc_pages(ROW_FLAGS, order);
+	if (page == NULL)
+		return false;
+	split_page(page, order);
+	for (i = 0; i < num; i++)
+		s->pages[i] = nth_page(page, i);
+	for (; i < 1ul << order; i++)
+		__free_page(nth_page(page, i));
+	s->num = num;
+	return true;
+}
+
+/* One by one. */
 static int
 pages_alloc(struct ms_shm *s, unsigned long num)
 {
-	if (num > INT_MAX / sizeof(*s->pages) || num > si_mem_available())
-		return -ENOMEM;
-	s->pages = kvcalloc(num, sizeof(*s->pages), GFP_KERNEL_ACCOUNT);
-	if (s->pages == NULL)
-		return -ENOMEM;
 	while (s->num < num) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -70,12 +96,20 @@ pages_alloc(struct ms_shm *s, unsigned long num)
 static struct ms_shm *
 shm_create(size_t bytes)
 {
+	unsigned long num = DIV_ROUND_UP(bytes, PAGE_SIZE);
 	struct ms_shm *s;
 
+	if (num > INT_MAX / sizeof(*s->pages) || num > si_mem_available())
+		return NULL;
 	s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
 	if (s == NULL)
 		return NULL;
-	if (pages_alloc(s, DIV_ROUND_UP(bytes, PAGE_SIZE)) == 0)
+	s->pages = kvcalloc(num, sizeof(*s->pages), GFP_KERNEL_ACCOUNT);
+	if (s->pages != NULL && pages_in_a_row(s, num)) {
+		s->addr = page_address(s->pages[0]);
+		return s;
+	}
+	if (s->pages != NULL && pages_alloc(s, num) == 0)
 		s->addr = vmap(s->pages, s->num, VM_MAP, PAGE_KERNEL);
 	if (s->addr == NULL) {
 		ms_os_shm_destroy(s);
@@ -134,7 +168,8 @@ ms_os_shm_destroy(struct ms_shm *shm)
 
 	if (shm == NULL)
 		return;
-	vunmap(shm->addr);
+	if (is_vmalloc_addr(shm->addr))
+		vunmap(shm->addr);
 	for (i = 0; i < shm->num; i++) {
 		__free_page(shm->pages[i]);
 		cond_resched();
