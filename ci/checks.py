@@ -21,8 +21,6 @@ from ci.steps import (
     Step,
     StepFailed,
     StepFunction,
-    Titled,
-    Together,
     junit,
 )
 
@@ -306,19 +304,23 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
     selected: list[tuple[str, StepFunction]] = [
         ("C unit tests", tests("plain", [*unit, "model"])),
         ("TCP in simulation", sim("plain", "sim")),
-        ("Python tests", lambda step: python_tests(step, match)),
     ]
+    python = ("Python tests", lambda step: python_tests(step, match))
     if not fast:
-        selected[2:2] = [
+        selected += [
             ("C unit tests, ASan and UBSan", tests("asan", unit)),
             ("TCP in simulation, ASan and UBSan", sim("asan", "sim-calls")),
             ("C unit tests, TSan", tests("tsan", unit)),
             ("fuzzing", lambda step: fuzz(step, match)),
         ]
     if match:
-        return selected
-    whole: list[Titled | Together] = [*LINT, *selected]
-    if not fast:
-        whole += [*kobj.STEPS, ("demo", demo_check)]
-        whole += inguest.plan(inguest.TESTED, share=True)
-    return whole
+        return [*selected, python]
+    if fast:
+        return [*LINT, *selected, python]
+    return [
+        *LINT,
+        *selected,
+        *kobj.STEPS,
+        ("demo", demo_check),
+        *inguest.plan(inguest.TESTED, share=True, beside=[python]),
+    ]

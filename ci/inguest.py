@@ -219,9 +219,14 @@ def load_here(step: Step) -> Count:
 
 
 def plan(
-    names: Sequence[str], match: str = "", long: bool = False, share: bool = False
+    names: Sequence[str],
+    match: str = "",
+    long: bool = False,
+    share: bool = False,
+    beside: Sequence[Titled] = (),
 ) -> list[Titled | Together]:
-    """The kernel's tests and planted bugs, two guests at a time."""
+    """The kernel's tests and planted bugs, two guests at a time, and beside the
+    slowest what else is slow."""
     # The slowest first: beside it the others run one after the other.
     order = sorted(names, key=lambda name: -guests.GUESTS[name].slow)
     steps = [
@@ -233,7 +238,7 @@ def plan(
             for name in order
             if name in planted.PLANTED
         ]
-    return [Together(steps)]
+    return [Together([*steps[:1], *beside, *steps[1:]])]
 
 
 class Ahead:

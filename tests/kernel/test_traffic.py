@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 
 import flows
+import guest
 import pytest
 from netns import Netns
 from worlds import FAMILIES, ModuleWorld, Stack
@@ -17,7 +18,8 @@ from worlds import FAMILIES, ModuleWorld, Stack
 import multistack
 
 SIZES = (0, 1, 17, 512, 1472, 1473, 3000, 9000, 65000)
-BULK = 4 << 20
+# Sanitizers under an emulator are slow.
+BULK = (1 if guest.GUEST in ("linux-debug", "linux-kcsan") else 4) << 20
 
 
 @contextlib.contextmanager
