@@ -11,7 +11,7 @@ import pytest
 
 GUEST = os.environ.get("MULTISTACK_GUEST", "")
 # Without BTF of its modules, or a JIT for their functions.
-GUESTS_WITHOUT_XDP = ("uml", "uml-debug")
+GUESTS_WITHOUT_XDP = ("uml", "uml-debug", "linux-kcsan")
 
 
 def needs(there: object, what: str, missing_in: tuple[str, ...]) -> None:
