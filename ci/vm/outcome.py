@@ -68,7 +68,7 @@ def _rule(kind: Kind, tool: str, pattern: str) -> tuple[Kind, str, re.Pattern[st
 RULES = (
     _rule("oops", "KASAN", r"^BUG: KASAN: "),
     _rule("oops", "KFENCE", r"^BUG: KFENCE: "),
-    _rule("warn", "KCSAN", r"^BUG: KCSAN: "),
+    _rule("warn", "KCSAN", r"^BUG: KCSAN: .*\[\w+\]"),
     _rule("hang", "watchdog", r"^(watchdog: )?BUG: (soft lockup|workqueue lockup)"),
     _rule("hang", "watchdog", r"^(NMI )?watchdog: .*(hard LOCKUP|soft lockup)"),
     _rule("hang", "hung task", r"^INFO: task .* blocked for more than"),
@@ -102,6 +102,9 @@ RULES = (
     _rule("panic", "kernel", r"^Kernel panic - not syncing"),
 )
 
+# The kernel has races of its own, which it lives with: not of a module's code.
+IGNORED = re.compile(r"^BUG: KCSAN: (?!.*\[\w+\])")
+
 _STAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
 
 
@@ -116,6 +119,8 @@ def reports(console: str, begin: str = BEGIN) -> list[Report]:
     """Every complaint on a console, in order, none twice in a row."""
     found: list[Report] = []
     for line in messages(console, begin):
+        if IGNORED.search(line):
+            continue
         for kind, tool, pattern in RULES:
             if pattern.search(line):
                 report = Report(kind, tool, line)

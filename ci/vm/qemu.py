@@ -33,7 +33,7 @@ KVM = ("-accel", "kvm", "-cpu", "host")
 COMMAND_LINE = (
     "console=ttyS0 loglevel=5 panic=-1 panic_print=0x48 oops=panic "
     "unknown_nmi_panic=1 mitigations=off nokaslr audit=0 no_timer_check "
-    "random.trust_cpu=on kasan_multi_shot watchdog_thresh=30 "
+    "random.trust_cpu=on kasan_multi_shot kcsan.early_enable=1 watchdog_thresh=30 "
     "rcupdate.rcu_cpu_stall_timeout=60"
 )
 

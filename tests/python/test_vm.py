@@ -26,7 +26,11 @@ LINES = [
         "KASAN",
     ),
     ("BUG: KFENCE: use-after-free read in ms_rx+0x11/0x20", "oops", "KFENCE"),
-    ("BUG: KCSAN: data-race in ms_ring_take / ms_ring_put", "warn", "KCSAN"),
+    (
+        "BUG: KCSAN: data-race in ms_rx [multistack] / ms_tx [multistack]",
+        "warn",
+        "KCSAN",
+    ),
     ("watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [kt:212]", "hang", "watchdog"),
     ("INFO: task kt:212 blocked for more than 120 seconds.", "hang", "hung task"),
     ("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", "hang", "RCU"),
@@ -106,6 +110,7 @@ def test_a_line_may_have_a_time_and_a_caller(stamp: str) -> None:
         "traps: kt[212] general protection fault ip:7f sp:7f error:0 in libc.so",
         "virtiofs virtio1: virtio_fs_setup_dax: No cache capability",
         "rcu: Hierarchical RCU implementation.",
+        "BUG: KCSAN: data-race in tick_nohz_stop_tick / tick_nohz_stop_tick",
         "INFO: NMI handler (nmi_cpu_backtrace_handler) took too long to run: 5 msecs",
     ],
 )
