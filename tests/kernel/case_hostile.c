@@ -44,6 +44,7 @@ neighbour(int raw)
 	uint32_t seq = 0, n, k;
 	uint8_t got[2048];
 
+	os_stay();
 	while (kt_now_ms() < until) {
 		for (k = 0; k < 16; k++) {
 			uint32_t payload[2] = { seq + k, ~(seq + k) };
@@ -51,7 +52,7 @@ neighbour(int raw)
 			kt_far_udp(raw, GOOD, payload, sizeof(payload));
 		}
 		for (k = 0; k < 16; k++, seq++) {
-			uint32_t payload[2] = { seq, ~seq };
+			uint32_t payload[2] = { seq, ~seq }, came[2];
 
 			do { /* the hostile one may send to it, too */
 				n = kt_recv(&good, 0, got, sizeof(got),
@@ -59,7 +60,9 @@ neighbour(int raw)
 				CHECK(n != 0);
 			} while (memcmp(got + 26, rig_ip, 4) == 0);
 			CHECK_EQ(n, 42 + sizeof(payload));
-			CHECK(memcmp(got + 42, payload, sizeof(payload)) == 0);
+			memcpy(came, got + 42, sizeof(came));
+			CHECK_EQ(came[0] ^ came[1], UINT32_MAX);
+			CHECK_EQ(came[0], seq);
 			n = rig_udp_out(frame, GOOD, 9, payload,
 					sizeof(payload));
 			kt_send(&good, frame, n);
