@@ -80,6 +80,12 @@ ms_copy(uint8_t *d, const uint8_t *s, uint32_t n)
 		ms_move(d + n - 16, s + n - 16, 16);
 		return;
 	}
+	/* The start of a longer one: for so little a call takes longer. */
+	if (n == MS_HDR_BYTES) {
+		for (at = 0; at < MS_HDR_BYTES; at += 16)
+			ms_move(d + at, s + at, 16);
+		return;
+	}
 	/* The lines of a buffer are not in any cache, as a rule: to ask for all
 	   of them first is faster than to meet them one by one. */
 	for (at = MS_CACHE_LINE; at < n; at += MS_CACHE_LINE)
