@@ -99,6 +99,9 @@ bool ms_tx_page_add(struct ms_txq *txq, struct sk_buff *skb,
 		    const struct ms_frame *f);
 /* Whether that is worth trying with this device. */
 bool ms_tx_page_device(const struct net_device *dev);
+/* Waits until nobody runs code of tx_page.c any more; nothing is lent. Sleeps;
+   half a second perhaps, if ever a frame was. */
+void ms_tx_page_deinit(void);
 
 /* ---- tx_xdp.c; txq->lock held, bottom halves off -------------------------- */
 

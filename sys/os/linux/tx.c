@@ -530,6 +530,6 @@ ms_tx_destroy(struct ms_netdev *md)
 void
 ms_tx_deinit(void)
 {
-	synchronize_rcu(); /* tx_page.c's */
+	ms_tx_page_deinit();
 	ms_tx_skb_deinit();
 }

@@ -10,6 +10,7 @@
  */
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include <net/rtnetlink.h>
@@ -24,6 +25,9 @@ struct loan { /* one frame that is out */
 	struct ms_hold hold;
 };
 
+/* There has been one. */
+static bool loans_made;
+
 /* The last skb with these pages goes, or has copied them. */
 static void
 loan_done(struct sk_buff *skb, struct ubuf_info *ubuf, bool sent)
@@ -32,11 +36,9 @@ loan_done(struct sk_buff *skb, struct ubuf_info *ubuf, bool sent)
 
 	if (!refcount_dec_and_test(&ubuf->refcnt))
 		return;
-	rcu_read_lock(); /* unloading waits for who is here */
 	ms_hold_done(&loan->hold);
 	kfree(loan);
-	module_put(THIS_MODULE);
-	rcu_read_unlock();
+	module_put(THIS_MODULE); /* ms_tx_page_deinit() waits for who is here */
 }
 
 static void
@@ -142,6 +144,8 @@ ms_tx_page_add(struct ms_txq *txq, struct sk_buff *skb,
 		return false;
 	}
 	__module_get(THIS_MODULE); /* there is an open port */
+	if (!READ_ONCE(loans_made))
+		WRITE_ONCE(loans_made, true);
 	loan_init(loan);
 	skb_zcopy_init(skb, &loan->ubuf);
 	return true;
@@ -159,4 +163,18 @@ ms_tx_page_device(const struct net_device *dev)
 		return false;
 	return (dev->features & NETIF_F_SG) != 0 &&
 	       (dev->features & NETIF_F_ALL_TSO) != 0;
+}
+
+/*
+ * Who gave the last reference back is still on his way out of loan_done(): with
+ * bottom halves off, for which the first waits, or as a task, which can lose
+ * its processor there but does not give it away, for which the second does.
+ */
+void
+ms_tx_page_deinit(void)
+{
+	if (!loans_made)
+		return;
+	synchronize_rcu();
+	synchronize_rcu_tasks();
 }
