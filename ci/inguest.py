@@ -44,8 +44,12 @@ TESTED = ("linux-6.1", "linux-6.12", "linux-newest", "uml-debug", "linux-debug")
 # frames and the C program everywhere, the rest shared out.
 EVERYWHERE = ("test_program.py", "test_traffic.py")
 SHARE = {
-    "linux-6.1": ("test_attach.py", "test_names.py", "test_rounds.py"),
-    "linux-6.12": ("test_attach.py", "test_bindings.py", "test_utcp.py"),
+    "linux-6.1": (
+        *("test_attach.py", "test_loans.py", "test_names.py", "test_rounds.py"),
+    ),
+    "linux-6.12": (
+        *("test_attach.py", "test_bindings.py", "test_loans.py", "test_utcp.py"),
+    ),
     "linux-newest": ("test_claims.py", "test_routes.py", "test_tcpdump.py"),
 }
 
