@@ -10,6 +10,9 @@
 #include "ms_tx.h"
 
 #define COST_BYTES_MIN 64 /* what the shortest frame is charged */
+/* Taken at once from a ring that keeps nobody waiting: a newcomer waits for no
+   more. */
+#define ALONE_BYTES (8 * MS_FRAME_BYTES_MAX)
 
 /* ---- taking frames from the ring ------------------------------------------ */
 
@@ -550,7 +553,7 @@ ms_tx_visit(struct ms_nic *nic, unsigned int q, struct ms_kring *ring,
 	struct ms_tx_batch *tx = &nic->batch[q]->tx;
 	struct ms_tx_view v;
 	uint32_t n, sent;
-	bool spent;
+	bool spent, alone;
 
 	visit_begin(&v, tx, nic, q, ring);
 	if (ring->dozing) {
@@ -565,14 +568,20 @@ ms_tx_visit(struct ms_nic *nic, unsigned int q, struct ms_kring *ring,
 		head_refresh(&v, tx);
 		if (v.num == 0)
 			return MS_VISIT_EMPTY;
+		/* Turns are for others' sake: a long frame would have to be
+		   looked at in several before its own has come. */
+		alone = ms_os_load_once(&nic->sched[q].num) == 0;
 		n = budget - *done;
 		n = frames_take(&v, tx, n < MS_TX_FRAMES ? n : MS_TX_FRAMES,
-				ring->deficit_bytes, &spent);
+				alone ? ALONE_BYTES : ring->deficit_bytes,
+				&spent);
 		if (n == 0)
 			return spent ? MS_VISIT_SPENT : MS_VISIT_EMPTY;
 		frames_parse(&v, tx, n);
 		frames_decide(&v, tx, n);
 		sent = frames_send(&v, tx, n, n == MS_TX_FRAMES);
+		if (alone)
+			ring->deficit_bytes = 0;
 		if (sent < n) {
 			*done += sent;
 			return MS_VISIT_NO_ROOM;

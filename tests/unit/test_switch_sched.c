@@ -279,24 +279,57 @@ test_garbage_pays(void **state)
 	assert_true(counter(good, OK) > 5000);
 }
 
-/* A frame of more than a round's share is sent after some rounds, in one run. */
+#define LONG_SLOTS 30
+
+/* A frame of more than a turn's share. */
 static void
-test_frame_longer_than_the_share(void **state)
+put_long(void)
 {
-	static const uint16_t sizes[30] = { [0 ... 29] = 2048 };
-	static uint8_t frame[30 * 2048];
+	static const uint16_t sizes[LONG_SLOTS] = {
+		[0 ... LONG_SLOTS - 1] = 2048,
+	};
+	static uint8_t frame[LONG_SLOTS * 2048];
 	struct ms_slot *slot = next_slot();
 
-	(void)state;
 	(void)tcp4(frame, sizeof(frame) - 54);
-	put_chain(frame, sizes, 30, false);
+	put_chain(frame, sizes, LONG_SLOTS, false);
 	slot->flags |= MS_SLOT_CSUM_PARTIAL;
 	slot->gso_type = MS_GSO_TCP4;
 	slot->gso_size = 1400;
 	slot->csum_start = 34;
 	slot->csum_offset = 16;
+}
+
+/* It is sent after some turns, in one run, behind what another has. */
+static void
+test_frame_longer_than_the_share(void **state)
+{
+	struct ms_port *small = make_port(1024);
+	uint8_t frame[256];
+	uint32_t len = rig_udp_out(frame, 6000, 9, "", 0);
+
+	(void)state;
+	bind4(small, rig_ip, IPPROTO_UDP, 6000);
+	fill(small, frame, len);
+	ms_kring_tx_ready(&small->tx[0]);
+	put_long();
+	kick(port);
+	assert_true(counter(port, MS_CTR_TX_SYNCS) > 3);
+	assert_int_equal(counter(port, OK), 1);
+	assert_int_equal(counter(port, MS_CTR_TX_BYTES), LONG_SLOTS * 2048);
+	assert_int_equal(counter(small, OK), 1024);
+}
+
+static void
+test_lone_ring_waits_for_no_turn(void **state)
+{
+	(void)state;
+	put_long();
 	expect(OK);
-	assert_int_equal(rig.wire.kept[0].bytes, sizeof(frame));
+	assert_int_equal(rig.wire.kept[0].bytes, LONG_SLOTS * 2048);
+	put_long();
+	expect(OK);
+	assert_int_equal(counter(port, MS_CTR_TX_SYNCS), 2);
 }
 
 static void
@@ -392,6 +425,7 @@ main(void)
 		TEST(test_greedy_rings_share_bytes),
 		TEST(test_garbage_pays),
 		TEST(test_frame_longer_than_the_share),
+		TEST(test_lone_ring_waits_for_no_turn),
 		TEST(test_budget_is_kept),
 		TEST(test_many_runners),
 	};
