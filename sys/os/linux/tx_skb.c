@@ -21,8 +21,16 @@
    payload lies in pages of its own. */
 #define LINEAR_BYTES_MAX 1600
 
-/* Where the next payload goes, a processor's own: bottom halves are off. */
-static DEFINE_PER_CPU(struct page_frag, tx_page);
+/* Where the next payloads go, a processor's own: bottom halves are off. As many
+   blocks as are under way, of 32 KiB, but no more. */
+#define TX_BLOCKS 64
+
+struct tx_blocks {
+	struct page_frag block[TX_BLOCKS]; /* each with a reference of ours */
+	unsigned int at;		   /* is being filled */
+};
+
+static DEFINE_PER_CPU(struct tx_blocks, tx_blocks);
 
 bool
 ms_cursor_read(struct ms_cursor *c, uint8_t *to, uint32_t n)
@@ -46,17 +54,37 @@ ms_cursor_read(struct ms_cursor *c, uint8_t *to, uint32_t n)
 	return true;
 }
 
+/*
+ * A block with room, or NULL. One that is full is filled again when nobody has
+ * a frame in it any more, first this one, then the one that was full the longest
+ * ago: a new one is cleared by many a kernel, which costs as much as the copy.
+ */
+static struct page_frag *
+block_get(struct tx_blocks *b)
+{
+	const gfp_t gfp = GFP_ATOMIC | __GFP_NOWARN;
+	struct page_frag *pf = &b->block[b->at];
+
+	if (pf->page != NULL && pf->offset == pf->size &&
+	    page_ref_count(pf->page) != 1) {
+		b->at = (b->at + 1) % TX_BLOCKS;
+		pf = &b->block[b->at];
+	}
+	return skb_page_frag_refill(1, pf, gfp) ? pf : NULL;
+}
+
 /* The rest of the frame into pages. */
 static bool
 skb_add_pages(struct sk_buff *skb, struct ms_cursor *c, uint32_t bytes)
 {
-	struct page_frag *pf = this_cpu_ptr(&tx_page);
+	struct tx_blocks *b = this_cpu_ptr(&tx_blocks);
+	struct page_frag *pf;
 	uint32_t part;
 	int i;
 
 	for (i = 0; bytes > 0; i++) {
-		if (i == MAX_SKB_FRAGS ||
-		    !skb_page_frag_refill(1, pf, GFP_ATOMIC | __GFP_NOWARN))
+		pf = i < MAX_SKB_FRAGS ? block_get(b) : NULL;
+		if (pf == NULL)
 			return false;
 		part = min(bytes, pf->size - pf->offset);
 		if (!ms_cursor_read(c, page_address(pf->page) + pf->offset,
@@ -245,14 +273,17 @@ ms_tx_skb_direct(struct ms_txq *txq, const struct ms_frame *f,
 void
 ms_tx_skb_deinit(void)
 {
-	struct page_frag *pf;
+	struct tx_blocks *b;
+	unsigned int i;
 	int cpu;
 
 	for_each_possible_cpu(cpu)
 	{
-		pf = per_cpu_ptr(&tx_page, cpu);
-		if (pf->page != NULL)
-			put_page(pf->page);
-		pf->page = NULL;
+		b = per_cpu_ptr(&tx_blocks, cpu);
+		for (i = 0; i < TX_BLOCKS; i++) {
+			if (b->block[i].page != NULL)
+				put_page(b->block[i].page);
+			b->block[i].page = NULL;
+		}
 	}
 }
