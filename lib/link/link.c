@@ -12,8 +12,10 @@
 /* In process nobody is late in taking frames, and less memory stays in cache:
    as many as an attachment gives at once. */
 #define SLOTS_INPROC 256
-/* Where frames of 64 KiB come and go, fewer and larger buffers. */
+/* Where frames of 64 KiB come and go, fewer and larger buffers. The kernel's ring
+   has to be deep, too: there, a page each. */
 #define BUF_BYTES_GSO 16384
+#define BUF_BYTES_KMOD 4096
 
 static int
 fail(msport_error_t *err, int code, const char *text)
@@ -72,6 +74,19 @@ is_inproc(const char *device)
 	       strncmp(device, "daemon@", 7) != 0;
 }
 
+/* Bytes of a buffer where the user does not say; 0: the port's default. */
+static uint32_t
+buf_bytes_of(const struct mslink__group *g, const char *device)
+{
+	if (g->opt.buf_bytes)
+		return g->opt.buf_bytes;
+	if (strncmp(device, "kmod:", 5) == 0)
+		return BUF_BYTES_KMOD;
+	if (g->inproc && strncmp(device, "xdp:", 4) != 0)
+		return BUF_BYTES_GSO;
+	return 0;
+}
+
 static int
 group_new(struct mslink__group **out, const char *device,
 	  const mslink_options_t *opt, msport_error_t *err)
@@ -93,9 +108,7 @@ group_new(struct mslink__group **out, const char *device,
 	g->inproc = is_inproc(device);
 	p.slots = g->opt.slots ? g->opt.slots
 			       : (g->inproc ? SLOTS_INPROC : SLOTS);
-	p.buf_bytes = g->opt.buf_bytes;
-	if (p.buf_bytes == 0 && g->inproc && strncmp(device, "xdp:", 4) != 0)
-		p.buf_bytes = BUF_BYTES_GSO;
+	p.buf_bytes = buf_bytes_of(g, device);
 	memcpy(p.label, g->opt.label, sizeof p.label);
 	pthread_mutex_init(&g->lock, NULL);
 	r = group_addrs(g);
