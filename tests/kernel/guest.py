@@ -12,6 +12,8 @@ import pytest
 GUEST = os.environ.get("MULTISTACK_GUEST", "")
 # Without BTF of its modules, or a JIT for their functions.
 GUESTS_WITHOUT_XDP = ("uml", "uml-debug", "linux-kcsan")
+# What is freed is in use for long, as /proc/slabinfo has it: KASAN keeps it back.
+GUESTS_WITH_KASAN = ("uml-debug", "linux-debug")
 
 
 def needs(there: object, what: str, missing_in: tuple[str, ...]) -> None:
