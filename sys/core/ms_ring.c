@@ -1,24 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/*
- * ms_ring.c: rings, and how frames get into those of receivers.
- *
- * Every word that the user writes (head, wake, slot.buf) is read once into a
- * local and compared with the switch's own figures before it is used.
- */
+/* ms_ring.c: rings, and how a frame gets into those of receivers. */
+#include "ms_fill.h"
 #include "ms_tx.h"
 
-#define GROUP_DESTS 64 /* rings that are worked on at a time */
-/* Frames between the fetch of a buffer and its use: buffers lie so far apart
-   that few of them share the first-level cache. */
-#define AHEAD 8
-/* So many rings in a batch: their buffers are not in any cache, and their
-   pages not in the TLB. */
-#define FAR_DESTS 96
-
-/* To the second-level cache, which can hold a group's buffers. */
-#define prefetch_far(p) __builtin_prefetch((p), 1, 2)
-
-_Static_assert(MS_CELLS == 1 << (32 - 23), "ms_deliver_add shifts by 23");
 _Static_assert(offsetof(struct ms_slot, flags) + sizeof(struct ms_meta) ==
 		   sizeof(struct ms_slot),
 	       "ms_meta is the end of ms_slot");
@@ -115,9 +99,8 @@ ms_kring_deinit(struct ms_kring *ring)
 
 /* ---- leases ------------------------------------------------------------- */
 
-/* Reads head anew. The user may have consumed what was published, no more. */
-static void
-refresh_head(struct ms_kring *ring)
+void
+ms_ring_refresh(struct ms_kring *ring)
 {
 	uint32_t head = ms_os_load_acquire(&ring->shared->head); /* D */
 	uint32_t limit = ms_os_load_once(&ring->limit);
@@ -128,26 +111,6 @@ refresh_head(struct ms_kring *ring)
 		ms_ctr_add(&ring->counter[MS_CTR_BAD_HEAD], 1);
 }
 
-/* ms_ring_reserve() with the lock held. */
-static inline uint32_t
-reserve(struct ms_kring *ring, uint32_t least, uint32_t want,
-	struct ms_lease *lease)
-{
-	uint32_t room;
-
-	room = ring->mask + 1 - (ring->reserved - ring->head);
-	if (ms_unlikely(room < want)) {
-		refresh_head(ring);
-		room = ring->mask + 1 - (ring->reserved - ring->head);
-		if (want > room)
-			want = room >= least ? room : 0;
-	}
-	lease->first = ring->reserved;
-	lease->slots = want;
-	ms_os_store_once(&ring->reserved, ring->reserved + want);
-	return want;
-}
-
 uint32_t
 ms_ring_reserve(struct ms_kring *ring, uint32_t least, uint32_t want,
 		struct ms_lease *lease)
@@ -155,7 +118,7 @@ ms_ring_reserve(struct ms_kring *ring, uint32_t least, uint32_t want,
 	uint32_t got;
 
 	ms_spin_lock(&ring->lock);
-	got = reserve(ring, least, want, lease);
+	got = ms_ring_take(ring, least, want, lease);
 	ms_spin_unlock(&ring->lock);
 	return got;
 }
@@ -283,61 +246,29 @@ ms_ring_count(struct ms_kring *ring, enum ms_counter which, uint64_t n)
 	ms_spin_unlock(&ring->lock);
 }
 
-/* Lock held. */
-static inline void
-count_received(struct ms_kring *ring, uint32_t frames, uint64_t bytes)
+void
+ms_ring_count_bad(struct ms_kring *ring, uint64_t *counter, uint32_t bad,
+		  uint64_t bytes)
 {
-	ms_ctr_add(&ring->counter[MS_CTR_RX_FRAMES], frames);
-	ms_ctr_add(&ring->counter[MS_CTR_RX_BYTES], bytes);
+	ms_spin_lock(&ring->lock);
+	ms_ctr_add(&ring->counter[MS_CTR_RX_FRAMES], 0 - (uint64_t)bad);
+	ms_ctr_add(&ring->counter[MS_CTR_RX_BYTES], 0 - bytes);
+	lose(ring, MS_CTR_DROP_RX_SLOT, bad);
+	ms_spin_unlock(&ring->lock);
+	ms_ctr_add(&counter[MS_CTR_RX_FRAMES], 0 - (uint64_t)bad);
+	ms_ctr_add(&counter[MS_CTR_RX_BYTES], 0 - bytes);
+	ms_ctr_add(&counter[MS_CTR_DROP_RX_SLOT], bad);
 }
 
 /* ---- filling ------------------------------------------------------------ */
 
-/* ring->slots, without touching the cache line that this lies in. */
-static inline struct ms_slot *
-ring_slots(const struct ms_kring *ring)
-{
-	return (struct ms_slot *)(void *)(ring->shared + 1);
-}
-
-static inline struct ms_slot *
-ring_slot(const struct ms_kring *ring, uint32_t pos)
-{
-	return &ring_slots(ring)[pos & ring->mask];
-}
-
-/* Where slot `pos` wants its bytes, or NULL if it names no buffer. */
-static inline uint8_t *
-slot_buf(const struct ms_kring *ring, uint32_t pos)
-{
-	uint32_t buf = MS_USER_READ(ring_slot(ring, pos)->buf);
-
-	if (ms_unlikely(buf >= ring->num_bufs))
-		return NULL;
-	return ring->bufs + ((size_t)buf << ring->buf_shift);
-}
-
-static inline void
-slot_write(struct ms_slot *slot, uint32_t bytes, const struct ms_meta *meta)
-{
-	uint16_t len = (uint16_t)bytes; /* 65536 becomes 0, as it should */
-
-	ms_move(&slot->len, &len, sizeof(len));
-	/* All fields from flags on; of &slot->flags a compiler would say that
-	   it is a word of two bytes. */
-	ms_move((uint8_t *)slot + offsetof(struct ms_slot, flags), meta,
-		sizeof(*meta));
-}
-
-/* Slots that could not be used are published all the same, with length 0: the
-   user named a buffer that is none, and loses the frame. */
-static void
-slots_void(struct ms_kring *ring, uint32_t pos, uint32_t slots)
+void
+ms_slots_void(struct ms_kring *ring, uint32_t pos, uint32_t slots)
 {
 	static const struct ms_meta none;
 
 	while (slots-- > 0)
-		slot_write(ring_slot(ring, pos++), 0, &none);
+		ms_slot_write(ms_ring_slot(ring, pos++), 0, &none);
 }
 
 /* A place in a frame, for reading it in pieces. */
@@ -382,16 +313,11 @@ cursor_start(struct cursor *c, const struct ms_frame *f)
 	c->nsegs = f->nsegs;
 }
 
-/* A frame that fits into one buffer, of which the first bytes are at d. */
-static inline void
-frame_copy(uint8_t *d, const struct ms_frame *f)
+void
+ms_frame_gather(uint8_t *d, const struct ms_frame *f)
 {
 	struct cursor c;
 
-	if (ms_likely(f->linear >= f->len)) {
-		ms_copy(d, f->data, f->len);
-		return;
-	}
 	cursor_start(&c, f);
 	cursor_read(&c, d, f->len);
 }
@@ -408,9 +334,9 @@ fill_slots(struct ms_kring *ring, const struct ms_lease *lease,
 	uint32_t i, n;
 
 	for (i = 0; i < lease->slots; i++) {
-		dst[i] = slot_buf(ring, lease->first + i);
+		dst[i] = ms_slot_buf(ring, lease->first + i);
 		if (dst[i] == NULL) {
-			slots_void(ring, lease->first, lease->slots);
+			ms_slots_void(ring, lease->first, lease->slots);
 			return false;
 		}
 	}
@@ -422,7 +348,7 @@ fill_slots(struct ms_kring *ring, const struct ms_lease *lease,
 		left -= n;
 		if (left > 0)
 			meta.flags |= MS_SLOT_MORE;
-		slot_write(ring_slot(ring, lease->first + i), n, &meta);
+		ms_slot_write(ms_ring_slot(ring, lease->first + i), n, &meta);
 		memset(&meta, 0, sizeof(meta));
 	}
 	return true;
@@ -448,176 +374,20 @@ ms_ring_put(struct ms_kring *ring, const struct ms_frame *f, uint16_t flags,
 	return filled ? MS_CTR_RX_FRAMES : MS_CTR_DROP_RX_SLOT;
 }
 
-/* ---- batches ------------------------------------------------------------ */
-
-/* n frames of a destination's share are lost. */
-static void
-dest_lose(struct ms_deliver *d, struct ms_dest *dest, enum ms_counter which,
-	  uint32_t n)
-{
-	ms_ring_count(dest->ring, which, n);
-	ms_ctr_add(&d->counter[which], n);
-}
-
-/* Frames that need more than a buffer go one by one, in order with the rest of
-   their ring's. */
-static void
-dest_put_each(struct ms_deliver *d, struct ms_dest *dest)
-{
-	struct ms_kring *ring = dest->ring;
-	enum ms_counter result;
-	const struct ms_frame *f;
-	struct ms_lease lease;
-	uint32_t i = dest->first;
-	uint32_t n;
-
-	for (n = 0; n < dest->frames; n++, i = d->next[i]) {
-		f = &d->frames[i];
-		result = ms_ring_put(ring, f, 0, &lease);
-		if (result == MS_CTR_RX_FRAMES) {
-			ms_spin_lock(&ring->lock);
-			count_received(ring, 1, f->len);
-			ms_spin_unlock(&ring->lock);
-			ms_ctr_add(&d->counter[MS_CTR_RX_FRAMES], 1);
-			ms_ctr_add(&d->counter[MS_CTR_RX_BYTES], f->len);
-		} else {
-			dest_lose(d, dest, result, 1);
-		}
-		if (lease.slots == 0)
-			continue;
-		ms_os_fence(); /* E */
-		if (ms_ring_settle(ring, &lease))
-			ms_ctr_add(&d->counter[MS_CTR_RX_WAKEUPS], 1);
-	}
-	dest->frames = 0;
-}
-
-/* The ring is full: only the first `got` frames have a place. */
-static void
-dest_cut(struct ms_deliver *d, struct ms_dest *dest, uint32_t got)
-{
-	uint32_t i = dest->first;
-	uint32_t n;
-
-	dest_lose(d, dest, MS_CTR_DROP_RX_FULL, dest->frames - got);
-	dest->frames = (uint16_t)got;
-	dest->bytes = 0;
-	for (n = 0; n < got; n++, i = d->next[i])
-		dest->bytes += d->frames[i].len;
-}
-
-static void
-dest_tap(struct ms_deliver *d, const struct ms_dest *dest)
-{
-	const struct ms_tap *tap = ms_os_load_acquire(&dest->ring->tap);
-	uint32_t i = dest->first;
-	uint32_t n;
-
-	for (n = 0; n < dest->frames; n++, i = d->next[i])
-		ms_tap_frame(tap, &d->frames[i], MS_SLOT_TAP_RX, d->counter);
-}
-
-/* What is not common, before slots are taken. False: nothing is left to do. */
-static bool
-dest_special(struct ms_deliver *d, struct ms_dest *dest)
-{
-	struct ms_kring *ring = dest->ring;
-
-	dest->lease.slots = 0;
-	if (ms_os_load_once(&ring->stopped)) {
-		dest_lose(d, dest, MS_CTR_DROP_RX_GONE, dest->frames);
-		dest->frames = 0;
-		return false;
-	}
-	if (ms_os_load_once(&ring->tapped))
-		dest_tap(d, dest);
-	if (dest->max_bytes <= 1u << ring->buf_shift)
-		return true;
-	dest_put_each(d, dest);
-	return false;
-}
-
-static void
-dest_reserve(struct ms_deliver *d, struct ms_dest *dest)
-{
-	struct ms_kring *ring = dest->ring;
-	struct ms_ring *shared = ring->shared;
-	uint32_t got;
-
-	if (ms_unlikely(ms_os_load_once(&ring->stopped) ||
-			ms_os_load_once(&ring->tapped) ||
-			dest->max_bytes > 1u << ring->buf_shift) &&
-	    !dest_special(d, dest))
-		return;
-	ms_prefetchw(&shared->tail);
-	ms_prefetch(&shared->head);
-	ms_spin_lock(&ring->lock);
-	got = reserve(ring, 1, dest->frames, &dest->lease);
-	if (ms_likely(got == dest->frames))
-		count_received(ring, got, dest->bytes);
-	ms_spin_unlock(&ring->lock);
-	ms_prefetchw(ring_slot(ring, dest->lease.first));
-	if (ms_unlikely(got < dest->frames)) {
-		dest_cut(d, dest, got);
-		ms_spin_lock(&ring->lock);
-		count_received(ring, got, dest->bytes);
-		ms_spin_unlock(&ring->lock);
-	}
-}
-
-/* Finds where each frame goes; `at`: how many were found before it. */
-static uint32_t
-dest_resolve(struct ms_deliver *d, const struct ms_dest *dest, uint32_t at,
-	     bool far)
-{
-	const struct ms_kring *ring = dest->ring;
-	const struct ms_slot *slots = ring_slots(ring);
-	const uint32_t mask = ring->mask, num_bufs = ring->num_bufs;
-	const uint32_t shift = ring->buf_shift, frames = dest->frames;
-	uint8_t *const bufs = ring->bufs;
-	uint32_t pos = dest->lease.first;
-	uint8_t *to;
-	uint32_t n, buf;
-
-	for (n = 0; n < frames; n++, pos++) {
-		buf = MS_USER_READ(slots[pos & mask].buf);
-		to = bufs + ((size_t)buf << shift);
-		if (ms_unlikely(buf >= num_bufs))
-			to = NULL;
-		if (far)
-			prefetch_far(to);
-		d->dst[at + n] = to;
-	}
-	return at + n;
-}
-
-/* Frames whose slot named a bad buffer were counted as received too early. */
-static void
-count_bad(struct ms_kring *ring, uint64_t *counter, uint32_t bad,
-	  uint64_t bytes)
-{
-	ms_spin_lock(&ring->lock);
-	ms_ctr_add(&ring->counter[MS_CTR_RX_FRAMES], 0 - (uint64_t)bad);
-	ms_ctr_add(&ring->counter[MS_CTR_RX_BYTES], 0 - bytes);
-	lose(ring, MS_CTR_DROP_RX_SLOT, bad);
-	ms_spin_unlock(&ring->lock);
-	ms_ctr_add(&counter[MS_CTR_RX_FRAMES], 0 - (uint64_t)bad);
-	ms_ctr_add(&counter[MS_CTR_RX_BYTES], 0 - bytes);
-	ms_ctr_add(&counter[MS_CTR_DROP_RX_SLOT], bad);
-}
+/* ---- a frame alone ------------------------------------------------------ */
 
 void
 ms_ring_fetch_slot(const struct ms_kring *ring)
 {
 	ms_prefetchw(&ring->shared->tail);
 	ms_prefetch(&ring->shared->head);
-	ms_prefetchw(ring_slot(ring, ms_os_load_once(&ring->reserved)));
+	ms_prefetchw(ms_ring_slot(ring, ms_os_load_once(&ring->reserved)));
 }
 
 void
 ms_ring_fetch_buf(const struct ms_kring *ring)
 {
-	uint8_t *to = slot_buf(ring, ms_os_load_once(&ring->reserved));
+	uint8_t *to = ms_slot_buf(ring, ms_os_load_once(&ring->reserved));
 
 	if (ms_likely(to != NULL))
 		ms_prefetchw(to);
@@ -635,110 +405,29 @@ ms_ring_put_one(struct ms_kring *ring, const struct ms_frame *f,
 			f->len > 1u << ring->buf_shift))
 		return false;
 	ms_spin_lock_packet(&ring->lock);
-	if (ms_unlikely(reserve(ring, 1, 1, &lease) == 0)) {
+	if (ms_unlikely(ms_ring_take(ring, 1, 1, &lease) == 0)) {
 		lose(ring, MS_CTR_DROP_RX_FULL, 1);
 		ms_spin_unlock_packet(&ring->lock);
 		ms_ctr_add(&counter[MS_CTR_DROP_RX_FULL], 1);
 		return true;
 	}
-	count_received(ring, 1, f->len);
+	ms_ring_received(ring, 1, f->len);
 	ms_spin_unlock_packet(&ring->lock);
 	ms_ctr_add(&counter[MS_CTR_RX_FRAMES], 1);
 	ms_ctr_add(&counter[MS_CTR_RX_BYTES], f->len);
-	to = slot_buf(ring, lease.first);
+	to = ms_slot_buf(ring, lease.first);
 	if (ms_likely(to != NULL)) {
-		frame_copy(to, f);
-		slot_write(ring_slot(ring, lease.first), f->len, &f->meta);
+		ms_frame_copy(to, f);
+		ms_slot_write(ms_ring_slot(ring, lease.first), f->len,
+			      &f->meta);
 	} else {
-		slots_void(ring, lease.first, 1);
+		ms_slots_void(ring, lease.first, 1);
 	}
 	ms_ring_publish(ring, &lease);
 	if (ms_unlikely(to == NULL))
-		count_bad(ring, counter, 1, f->len);
+		ms_ring_count_bad(ring, counter, 1, f->len);
 	ms_os_fence(); /* E */
 	if (ms_unlikely(ms_ring_settle(ring, &lease)))
 		ms_ctr_add(&counter[MS_CTR_RX_WAKEUPS], 1);
 	return true;
-}
-
-static uint32_t
-dest_fill(struct ms_deliver *d, struct ms_dest *dest, uint32_t at)
-{
-	struct ms_kring *ring = dest->ring;
-	struct ms_slot *slots = ring_slots(ring);
-	const struct ms_frame *f, *frames = d->frames;
-	const uint32_t mask = ring->mask, end = at + dest->frames;
-	uint32_t pos = dest->lease.first;
-	uint32_t i = dest->first;
-	uint64_t bad_bytes = 0;
-	uint32_t bad = 0;
-	uint8_t *to;
-
-	if (ms_unlikely(at == end))
-		return at;
-	for (; at < end; at++, pos++, i = d->next[i]) {
-		f = &frames[i];
-		to = d->dst[at];
-		ms_prefetchw(d->dst[at + AHEAD]);
-		if (ms_unlikely(to == NULL)) {
-			slots_void(ring, pos, 1);
-			bad_bytes += f->len;
-			bad++;
-			continue;
-		}
-		frame_copy(to, f);
-		slot_write(&slots[pos & mask], f->len, &f->meta);
-	}
-	ms_ring_publish(ring, &dest->lease);
-	d->frames_done += dest->frames;
-	d->bytes_done += dest->bytes;
-	if (ms_unlikely(bad != 0))
-		count_bad(dest->ring, d->counter, bad, bad_bytes);
-	return at;
-}
-
-static void
-dest_settle(struct ms_deliver *d, struct ms_dest *dest)
-{
-	d->cells[dest->cell] = 0;
-	if (ms_unlikely(dest->frames == 0))
-		return;
-	if (ms_unlikely(ms_ring_settle(dest->ring, &dest->lease)))
-		ms_ctr_add(&d->counter[MS_CTR_RX_WAKEUPS], 1);
-}
-
-/*
- * In steps over a group of rings, each of which touches what the step before
- * has prefetched. One fence is enough for all rings of the group.
- */
-void
-ms_deliver_run(struct ms_deliver *d)
-{
-	struct ms_dest *dest, *end;
-	struct ms_dest *group = d->dest;
-	struct ms_dest *all = d->dest + d->num;
-	bool far = d->num > FAR_DESTS;
-	uint32_t at, i;
-
-	d->frames_done = 0;
-	d->bytes_done = 0;
-	for (; group < all; group = end) {
-		end = all - group > GROUP_DESTS ? group + GROUP_DESTS : all;
-		for (dest = group; dest < end; dest++)
-			dest_reserve(d, dest);
-		for (dest = group, at = 0; dest < end; dest++)
-			at = dest_resolve(d, dest, at, far);
-		for (i = 0; i < AHEAD; i++) {
-			d->dst[at + i] = NULL;
-			ms_prefetchw(d->dst[i]);
-		}
-		for (dest = group, at = 0; dest < end; dest++)
-			at = dest_fill(d, dest, at);
-		ms_os_fence(); /* E */
-		for (dest = group; dest < end; dest++)
-			dest_settle(d, dest);
-	}
-	ms_ctr_add(&d->counter[MS_CTR_RX_FRAMES], d->frames_done);
-	ms_ctr_add(&d->counter[MS_CTR_RX_BYTES], d->bytes_done);
-	d->num = 0;
 }
