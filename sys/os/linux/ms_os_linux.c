@@ -70,9 +70,9 @@ pages_in_a_row(struct ms_shm *s, unsigned long num)
 		return false;
 	split_page(page, order);
 	for (i = 0; i < num; i++)
-		s->pages[i] = nth_page(page, i);
+		s->pages[i] = page + i;
 	for (; i < 1ul << order; i++)
-		__free_page(nth_page(page, i));
+		__free_page(page + i);
 	s->num = num;
 	return true;
 }
