@@ -4,14 +4,13 @@
  * promises.
  *
  * Packet context is an interrupt thread, a taskqueue or a system call inside
- * an epoch section: it may take default mutexes and may not sleep.
+ * a read section: it may take default mutexes and may not sleep.
  */
 #ifndef MS_OS_IMPL_H
 #define MS_OS_IMPL_H
 
 #include <sys/param.h>
 #include <sys/systm.h>
-#include <sys/epoch.h>
 #include <sys/errno.h>
 #include <sys/lock.h>
 #include <sys/mutex.h>
@@ -81,7 +80,7 @@ ms_be32(const void *p)
 static inline void
 ms_os_fence(void)
 {
-	atomic_thread_fence_seq_cst();
+	mb();
 }
 
 static inline void
@@ -90,9 +89,10 @@ ms_os_pause(void)
 	cpu_spinwait();
 }
 
-/* A preemptible epoch keeps a reader's place here. */
+/* Room for what epoch(9) or rmlock(9) keep of a reader; ms_os_freebsd.c knows
+   which, and checks that it is enough. */
 struct ms_read {
-	struct epoch_tracker et;
+	uint64_t room[16];
 };
 
 /* Held across allocations, so not a mutex(9): those must not sleep. */
