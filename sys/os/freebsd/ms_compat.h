@@ -86,8 +86,21 @@ ms_compat_read_sync(struct rmlock *rm)
 }
 
 /* Around calls into the stack that are made from elsewhere. */
-#define MS_STACK_ENTER(t) NET_EPOCH_ENTER(t)
-#define MS_STACK_EXIT(t) NET_EPOCH_EXIT(t)
+struct ms_stack_tracker {
+	struct epoch_tracker t;
+};
+
+static inline void
+ms_stack_enter(struct ms_stack_tracker *s)
+{
+	NET_EPOCH_ENTER(s->t);
+}
+
+static inline void
+ms_stack_exit(struct ms_stack_tracker *s)
+{
+	NET_EPOCH_EXIT(s->t);
+}
 #else
 #define ms_compat_tracker rm_priotracker
 
@@ -110,8 +123,19 @@ ms_compat_read_sync(struct rmlock *rm)
 	rm_wunlock(rm);
 }
 
-#define MS_STACK_ENTER(t) ((void)&(t))
-#define MS_STACK_EXIT(t) ((void)&(t))
+struct ms_stack_tracker {
+	int unused;
+};
+
+static inline void
+ms_stack_enter(struct ms_stack_tracker *s)
+{
+}
+
+static inline void
+ms_stack_exit(struct ms_stack_tracker *s)
+{
+}
 #endif
 
 /* ---- memory --------------------------------------------------------------- */
@@ -132,6 +156,10 @@ ms_pages_free(void)
 /* Payload in pages that are not mapped, since 13. */
 #ifndef M_EXTPG
 #define M_EXTPG 0
+#endif
+/* The frame ends with its own checksum; before 11. */
+#ifndef M_HASFCS
+#define M_HASFCS 0
 #endif
 
 /* ---- descriptors ---------------------------------------------------------- */
@@ -245,10 +273,10 @@ if_gethwtsomax(const struct ifnet *ifp)
 	return ifp->if_hw_tsomax;
 }
 
-static inline char *
-if_getlladdr(const struct ifnet *ifp)
+static inline int
+if_getindex(const struct ifnet *ifp)
 {
-	return ifp->if_addr != NULL ? (char *)IF_LLADDR(ifp) : NULL;
+	return ifp->if_index;
 }
 
 #ifdef VIMAGE
@@ -263,6 +291,39 @@ static inline if_output_fn_t
 ms_if_output(const struct ifnet *ifp)
 {
 	return ifp->if_output;
+}
+
+/* Whether its queue, if the driver uses that one, would lose the next mbuf. */
+static inline bool
+ms_if_full(const struct ifnet *ifp)
+{
+	int max = ifp->if_snd.ifq_maxlen;
+
+	return max > 0 && ifp->if_snd.ifq_len >= max;
+}
+
+/* It has been detached, and all its routines replaced. */
+static inline bool
+ms_if_dead(const struct ifnet *ifp)
+{
+	return ifp->if_addr == NULL;
+}
+
+/* False: it has none. Called by ms_if_foreach(). */
+static inline bool
+ms_if_lladdr(const struct ifnet *ifp, uint8_t mac[6])
+{
+	const struct ifaddr *ifa =
+	    *(struct ifaddr *const volatile *)&ifp->if_addr;
+	const struct sockaddr_dl *sdl;
+
+	if (ifa == NULL)
+		return false;
+	sdl = (const struct sockaddr_dl *)ifa->ifa_addr;
+	if (sdl->sdl_alen != 6)
+		return false;
+	memcpy(mac, sdl->sdl_data + sdl->sdl_nlen, 6);
+	return true;
 }
 
 /*
