@@ -14,8 +14,9 @@
 #include "ms_freebsd.h"
 
 #include <sys/counter.h>
+#include <sys/pcpu.h>
 #include <sys/proc.h>
-#include <sys/smp.h>
+#include <sys/sched.h>
 
 #include <net/bpf.h>
 
@@ -212,17 +213,44 @@ ms_hook_none(void)
 }
 
 /*
+ * Threads that were about to run, or were interrupted, have run: of each
+ * processor, its idle thread has; or, where there is no rest, all the others
+ * have had a second for it.
+ */
+static void
+quiesce(void)
+{
+	struct thread *idle;
+	u_int cpu, gen;
+	int left;
+
+	CPU_FOREACH(cpu)
+	{
+		thread_lock(curthread);
+		sched_bind(curthread, (int)cpu);
+		thread_unlock(curthread);
+		idle = pcpu_find(cpu)->pc_idlethread;
+		gen = idle->td_generation;
+		for (left = hz; left > 0 && gen == idle->td_generation; left--)
+			pause("msquiet", 1);
+	}
+	thread_lock(curthread);
+	sched_unbind(curthread);
+	thread_unlock(curthread);
+}
+
+/*
  * A routine may be called by who read the pointer before it was restored, and
  * is still running after its last word. Such a thread does not sleep there, but
- * it may have lost its processor: it gets one before that is idle.
+ * it may have lost its processor.
  */
 void
 ms_hook_drain(void)
 {
-	(void)quiesce_all_cpus("msquiet", 0);
+	quiesce();
 	while (counter_u64_fetch(calls) != 0)
 		pause("msdrain", 1);
-	(void)quiesce_all_cpus("msquiet", 0);
+	quiesce();
 }
 
 int

@@ -58,11 +58,11 @@ local_output(struct ifnet *ifp, struct mbuf *m, const struct sockaddr *dst,
 		taken = ms_rx_packet(mi, m, family);
 	ms_os_read_exit(&r);
 	/* Called by who read the pointer just before we left. */
-	if (next == NULL)
+	if (next == NULL && vn != NULL)
 		next = ms_if_output(V_loif);
 	if (taken) {
 		packet_done(m, family);
-	} else if (next != local_output) {
+	} else if (next != NULL && next != local_output) {
 		error = next(ifp, m, dst, ro);
 	} else {
 		m_freem(m);

@@ -140,14 +140,14 @@ ms_stack_exit(struct ms_stack_tracker *s)
 
 /* ---- memory --------------------------------------------------------------- */
 
-/* Pages that can be had without taking them from anybody. */
+/* Pages that nobody has wired. */
 static inline u_long
-ms_pages_free(void)
+ms_pages_unwired(void)
 {
 #if __FreeBSD_version >= 1200000
-	return vm_free_count();
+	return vm_cnt.v_page_count - vm_wire_count();
 #else
-	return cnt.v_free_count + cnt.v_cache_count;
+	return cnt.v_page_count - cnt.v_wire_count;
 #endif
 }
 
@@ -200,86 +200,20 @@ typedef struct ifnet *if_t;
 typedef void (*if_input_fn_t)(struct ifnet *, struct mbuf *);
 typedef int (*if_output_fn_t)(struct ifnet *, struct mbuf *,
 			      const struct sockaddr *, struct route *);
-
-static inline if_input_fn_t
-if_getinputfn(struct ifnet *ifp)
-{
-	return ifp->if_input;
-}
-
-static inline void
-if_setinputfn(struct ifnet *ifp, if_input_fn_t fn)
-{
-	ifp->if_input = fn;
-}
-
-static inline void
-if_setoutputfn(struct ifnet *ifp, if_output_fn_t fn)
-{
-	ifp->if_output = fn;
-}
-
-static inline int
-if_transmit(struct ifnet *ifp, struct mbuf *m)
-{
-	return ifp->if_transmit(ifp, m);
-}
-
-static inline int
-if_getflags(const struct ifnet *ifp)
-{
-	return ifp->if_flags;
-}
-
-static inline int
-if_getdrvflags(const struct ifnet *ifp)
-{
-	return ifp->if_drv_flags;
-}
-
-static inline int
-if_getcapenable(const struct ifnet *ifp)
-{
-	return ifp->if_capenable;
-}
-
-static inline int
-if_gethwassist(const struct ifnet *ifp)
-{
-	return (int)ifp->if_hwassist;
-}
-
-static inline int
-if_getmtu(const struct ifnet *ifp)
-{
-	return (int)ifp->if_mtu;
-}
-
-static inline int
-if_gettype(const struct ifnet *ifp)
-{
-	return ifp->if_type;
-}
-
-static inline uint8_t
-if_getaddrlen(const struct ifnet *ifp)
-{
-	return ifp->if_addrlen;
-}
-
-static inline u_int
-if_gethwtsomax(const struct ifnet *ifp)
-{
-	return ifp->if_hw_tsomax;
-}
-
-static inline int
-if_getindex(const struct ifnet *ifp)
-{
-	return ifp->if_index;
-}
-
-#ifdef VIMAGE
+#define if_getinputfn(ifp) ((ifp)->if_input)
+#define if_setinputfn(ifp, fn) ((void)((ifp)->if_input = (fn)))
+#define if_setoutputfn(ifp, fn) ((void)((ifp)->if_output = (fn)))
+#define if_transmit(ifp, m) ((ifp)->if_transmit((ifp), (m)))
+#define if_getflags(ifp) ((ifp)->if_flags)
+#define if_getdrvflags(ifp) ((ifp)->if_drv_flags)
+#define if_getcapenable(ifp) ((ifp)->if_capenable)
+#define if_gethwassist(ifp) ((ifp)->if_hwassist)
+#define if_gethwtsomax(ifp) ((ifp)->if_hw_tsomax)
+#define if_getmtu(ifp) ((ifp)->if_mtu)
+#define if_gettype(ifp) ((ifp)->if_type)
+#define if_getaddrlen(ifp) ((ifp)->if_addrlen)
+#define if_getindex(ifp) ((ifp)->if_index)
+#if defined(VIMAGE)
 #define if_getvnet(ifp) ((ifp)->if_vnet)
 #else
 #define if_getvnet(ifp) ((struct vnet *)NULL)

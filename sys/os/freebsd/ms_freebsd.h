@@ -175,8 +175,6 @@ struct ms_user;
  */
 int ms_user_charge(struct thread *td, uint64_t bytes, struct ms_user **out);
 void ms_user_uncharge(struct ms_user *user, uint64_t bytes); /* NULL: fine */
-void ms_user_init(void);
-void ms_user_deinit(void);
 
 /* ---- reservations: resv.c -------------------------------------------------- */
 

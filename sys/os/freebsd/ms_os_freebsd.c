@@ -71,7 +71,8 @@ ms_os_shm_create(size_t bytes, struct ms_shm **shm)
 	struct ms_shm *s;
 	int rv;
 
-	if (atop(round_page(bytes)) > ms_pages_free())
+	/* The machine must not be driven out of memory. */
+	if (atop(round_page(bytes)) > ms_pages_unwired() / 2)
 		return NULL;
 	s = malloc(sizeof(*s), M_MULTISTACK, M_WAITOK | M_ZERO);
 	s->bytes = round_page(bytes);
@@ -102,6 +103,13 @@ out_object:
 out_free:
 	free(s, M_MULTISTACK);
 	return NULL;
+}
+
+struct vm_object *
+ms_shm_object(const struct ms_shm *shm)
+{
+	vm_object_reference(shm->object);
+	return shm->object;
 }
 
 void

@@ -14,6 +14,9 @@
 
 #include "ms_parse.h"
 
+#define CSUM_OFS_TCP 16
+#define TCP_BYTES 20 /* without options */
+#define UDP_BYTES 8
 #define TCP_SEQ 4
 #define TCP_OFS 12
 #define TCP_FLAGS 13
@@ -127,6 +130,7 @@ out_free:
 struct layout {
 	uint32_t l3, l4; /* bytes from the frame's start */
 	uint32_t hdr;	 /* bytes of all headers */
+	uint32_t end;	 /* of the packet; behind it is padding */
 	uint8_t family;	 /* 4 or 6 */
 	uint8_t proto;
 };
@@ -135,27 +139,30 @@ struct layout {
 static bool
 layout_of(struct layout *l, const struct ms_frame *f)
 {
+	const uint8_t *p = f->data;
 	uint16_t type;
 
-	if (f->linear < ETHER_HDR_LEN + MS_IP4_BYTES)
+	if (f->linear < ETHER_HDR_LEN + ETHER_VLAN_ENCAP_LEN + MS_IP4_BYTES)
 		return false;
 	l->l3 = ETHER_HDR_LEN;
-	type = ms_be16(f->data + 2 * ETHER_ADDR_LEN);
+	type = ms_be16(p + 2 * ETHER_ADDR_LEN);
 	if (type == ETHERTYPE_VLAN || type == MS_ETHERTYPE_QINQ)
 		l->l3 += ETHER_VLAN_ENCAP_LEN;
-	l->family = f->data[l->l3] >> 4;
+	l->family = p[l->l3] >> 4;
 	l->l4 = f->meta.csum_start;
-	l->proto = f->meta.csum_offset == 16 ? IPPROTO_TCP : IPPROTO_UDP;
-	l->hdr = l->l4 + 8;
+	l->proto = f->meta.csum_offset == CSUM_OFS_TCP ? IPPROTO_TCP
+						       : IPPROTO_UDP;
+	l->hdr = l->l4 + (l->proto == IPPROTO_TCP ? TCP_BYTES : UDP_BYTES);
 	if (l->l4 < l->l3 + (l->family == 6 ? MS_IP6_BYTES : MS_IP4_BYTES) ||
-	    l->l4 + 20 > f->linear + (l->proto == IPPROTO_UDP ? 12 : 0))
+	    l->hdr > f->linear)
 		return false;
-	if (l->proto == IPPROTO_TCP) {
-		l->hdr = l->l4 + (uint32_t)(f->data[l->l4 + TCP_OFS] >> 4) * 4;
-		if (l->hdr < l->l4 + 20)
-			return false;
-	}
-	return l->hdr <= f->linear && l->hdr <= f->len;
+	if (l->proto == IPPROTO_TCP)
+		l->hdr = MAX(l->hdr, l->l4 + (p[l->l4 + TCP_OFS] >> 4) * 4u);
+	l->end = l->l3 +
+		 (l->family == 4
+		      ? ms_be16(p + l->l3 + 2)
+		      : MS_IP6_BYTES + (uint32_t)ms_be16(p + l->l3 + 4));
+	return l->hdr <= f->linear && l->hdr <= l->end && l->end <= f->len;
 }
 
 static uint64_t
@@ -215,7 +222,7 @@ put_pseudo(uint8_t *frame, const struct layout *l, uint32_t ofs, uint32_t bytes)
 static void
 sum_finish(struct mbuf *m, const struct layout *l, uint32_t ofs)
 {
-	uint16_t sum = in_cksum_skip(m, m->m_pkthdr.len, (int)l->l4);
+	uint16_t sum = in_cksum_skip(m, (int)l->end, (int)l->l4);
 
 	if (sum == 0 && l->proto == IPPROTO_UDP)
 		sum = 0xffff;
@@ -281,19 +288,21 @@ segments(struct ms_mbufs *out, const struct ms_frame *f, const struct gso *g,
 	 struct source *s, uint64_t hwassist)
 {
 	uint8_t hdr[MS_HDR_BYTES];
+	struct layout l = g->l;
 	uint32_t at, n, index;
 	struct mbuf *m;
 
-	if (g->l.hdr > sizeof(hdr))
+	if (l.hdr > sizeof(hdr))
 		return false;
 	for (at = index = 0; at < g->payload; at += n, index++) {
 		n = MIN(g->size, g->payload - at);
-		memcpy(hdr, f->data, g->l.hdr);
+		memcpy(hdr, f->data, l.hdr);
 		segment_header(g, hdr, index, at, n);
-		m = mbuf_make(hdr, g->l.hdr, s, n);
+		m = mbuf_make(hdr, l.hdr, s, n);
 		if (m == NULL)
 			return false;
-		sum_set(m, &g->l, g->ofs, hwassist);
+		l.end = l.hdr + n;
+		sum_set(m, &l, g->ofs, hwassist);
 		ms_mbufs_append(out, m);
 	}
 	return true;
@@ -355,7 +364,7 @@ ms_tx_mbufs(struct ms_mbufs *l, const struct ms_frame *f, uint64_t hwassist,
 	*why = MS_CTR_DROP_NOMEM;
 	ms_mbufs_init(&out);
 	if (partial) {
-		g.payload = f->len - g.l.hdr;
+		g.payload = g.l.end - g.l.hdr;
 		g.size = f->meta.gso_type != MS_GSO_NONE ? f->meta.gso_size
 							 : g.payload;
 	}
