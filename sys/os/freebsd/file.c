@@ -26,12 +26,12 @@
 #define LINGER_LOOK_US 500 /* and between two looks at them */
 
 struct ms_file {
-	u_int refs;	      /* atomic */
-	struct ms_vnet *vn;   /* (c) of the descriptor's */
-	struct sx lock;	      /* one PORT_CREATE at a time */
-	struct ms_port *port; /* NULL, then (c); owned */
-	struct ms_waiters waiters;
-	struct ms_user *user; /* (c) with port; charged for it */
+	u_int refs;	       /* atomic */
+	struct ms_vnet *vn;    /* (c) of the descriptor's */
+	struct sx lock;	       /* one PORT_CREATE at a time */
+	struct ms_port *port;  /* NULL, then (c); owned */
+	struct ms_event event; /* of all rings */
+	struct ms_user *user;  /* (c) with port; charged for it */
 	uint64_t charged_bytes;
 };
 
@@ -146,7 +146,7 @@ port_make(struct ms_file *f, const struct ms_cred *cred,
 		     sizeof(*arg));
 	if (err)
 		return err;
-	err = ms_waiters_start(&f->waiters, f, port);
+	err = ms_event_start(&f->event, f, port);
 	if (err) {
 		ms_port_destroy(port);
 		return err;
@@ -225,7 +225,7 @@ file_put(struct ms_file *f)
 		port_linger(f->port);
 	/* No reader of a ring, and so of its waiter, after this. */
 	ms_port_destroy(f->port);
-	ms_waiters_deinit(&f->waiters);
+	ms_event_end(&f->event);
 	ms_user_uncharge(f->user, f->charged_bytes);
 	sx_destroy(&f->lock);
 	free(f, M_MULTISTACK);
@@ -252,7 +252,7 @@ file_open(struct cdev *dev, int oflags, int devtype, struct thread *td)
 	}
 	refcount_init(&f->refs, 1);
 	sx_init(&f->lock, "multistack file");
-	ms_waiters_init(&f->waiters);
+	ms_event_init(&f->event);
 	error = devfs_set_cdevpriv(f, file_close);
 	if (error != 0)
 		file_put(f);
@@ -414,7 +414,7 @@ file_poll(struct cdev *dev, int events, struct thread *td)
 
 	if (devfs_get_cdevpriv((void **)&f) != 0)
 		return 0;
-	return ms_waiters_poll(&f->waiters, events, td);
+	return ms_event_poll(&f->event, events, td);
 }
 
 static int
@@ -426,7 +426,7 @@ file_kqfilter(struct cdev *dev, struct knote *kn)
 	error = devfs_get_cdevpriv((void **)&f);
 	if (error != 0)
 		return error;
-	return ms_waiters_kqfilter(&f->waiters, kn);
+	return ms_event_kqfilter(&f->event, kn);
 }
 
 /* ---- mapping -------------------------------------------------------------- */
@@ -497,13 +497,17 @@ ring_ioctl(struct file *fp, u_long cmd, void *data, struct ucred *cred,
 static int
 ring_poll(struct file *fp, int events, struct ucred *cred, struct thread *td)
 {
-	return ms_waiter_poll(fp->f_data, events, td);
+	struct ms_waiter *w = fp->f_data;
+
+	return ms_event_poll(&w->own, events, td);
 }
 
 static int
 ring_kqfilter(struct file *fp, struct knote *kn)
 {
-	return ms_waiter_kqfilter(fp->f_data, kn);
+	struct ms_waiter *w = fp->f_data;
+
+	return ms_event_kqfilter(&w->own, kn);
 }
 
 static int

@@ -115,9 +115,11 @@ void ms_read_deinit(void);
 
 /* ---- waiting: wait.c ------------------------------------------------------ */
 
-struct ms_event { /* what descriptors are polled for */
+struct ms_event { /* what a descriptor is polled for */
 	struct selinfo sel;
-	struct mtx lock; /* of sel's knotes */
+	struct mtx lock;	 /* of sel's knotes */
+	struct ms_waiter *first; /* (c) with num: whose rings it is about */
+	unsigned int num;	 /* 0, then (c) */
 };
 
 /* What ms_kring.waiter points to; lives as long as the port's ms_file. */
@@ -128,28 +130,18 @@ struct ms_waiter {
 	struct ms_file *file;  /* (c) counted by each descriptor of the ring */
 };
 
-/* All rings of one descriptor. */
-struct ms_waiters {
-	struct ms_event all;
-	struct ms_waiter *each; /* (c) owned, `num` */
-	unsigned int num;	/* written last */
-};
-
-/* No port yet. */
-void ms_waiters_init(struct ms_waiters *w);
-/* From now on `port`'s rings wake. -ENOMEM. */
-int ms_waiters_start(struct ms_waiters *w, struct ms_file *file,
-		     struct ms_port *port);
-/* Nobody sends, receives or polls any more, but for those who polled once and
-   did not come back. */
-void ms_waiters_deinit(struct ms_waiters *w);
-/* POLL* of the port's descriptor, as far as asked for; else td will be woken.
-   kqueue likewise. */
-int ms_waiters_poll(struct ms_waiters *w, int events, struct thread *td);
-int ms_waiters_kqfilter(struct ms_waiters *w, struct knote *kn);
-/* Of a ring's own. */
-int ms_waiter_poll(struct ms_waiter *w, int events, struct thread *td);
-int ms_waiter_kqfilter(struct ms_waiter *w, struct knote *kn);
+/* About no ring yet. */
+void ms_event_init(struct ms_event *e);
+/* About all rings of `port`, each of which gets a waiter. -ENOMEM. */
+int ms_event_start(struct ms_event *all, struct ms_file *file,
+		   struct ms_port *port);
+/* In any state, with all its waiters. Nobody sends, receives or polls any more,
+   but for those who polled once and did not come back. */
+void ms_event_end(struct ms_event *all);
+/* Those of the wanted POLL* that are so, POLLERR and POLLHUP; if none is, td
+   will be woken. */
+int ms_event_poll(struct ms_event *e, int wanted, struct thread *td);
+int ms_event_kqfilter(struct ms_event *e, struct knote *kn);
 
 /* ---- descriptors: file.c -------------------------------------------------- */
 

@@ -14,8 +14,8 @@
 
 /* ---- events --------------------------------------------------------------- */
 
-static void
-event_init(struct ms_event *e)
+void
+ms_event_init(struct ms_event *e)
 {
 	mtx_init(&e->lock, "multistack event", NULL, MTX_DEF);
 	knlist_init_mtx(&e->sel.si_note, &e->lock);
@@ -92,178 +92,114 @@ ring_events(const struct ms_kring *ring)
 }
 
 static int
-all_events(struct ms_waiters *w)
+events_now(const struct ms_event *e, int wanted)
 {
-	unsigned int num = ms_os_load_acquire(&w->num);
+	unsigned int num = ms_os_load_acquire(&e->num);
 	unsigned int i;
 	int events = 0;
 
 	for (i = 0; i < num; i++)
-		events |= ring_events(w->each[i].ring);
-	return events;
-}
-
-/* ---- poll ----------------------------------------------------------------- */
-
-int
-ms_waiters_poll(struct ms_waiters *w, int events, struct thread *td)
-{
-	int now = all_events(w) & (events | GONE);
-
-	if (now != 0)
-		return now;
-	selrecord(td, &w->all.sel);
-	ms_os_fence(); /* pairs with ms_os_wake()'s */
-	return all_events(w) & (events | GONE);
+		events |= ring_events(e->first[i].ring);
+	return events & (wanted | GONE);
 }
 
 int
-ms_waiter_poll(struct ms_waiter *w, int events, struct thread *td)
+ms_event_poll(struct ms_event *e, int wanted, struct thread *td)
 {
-	int now = ring_events(w->ring) & (events | GONE);
+	int events = events_now(e, wanted);
 
-	if (now != 0)
-		return now;
-	selrecord(td, &w->own.sel);
+	if (events != 0)
+		return events;
+	selrecord(td, &e->sel);
 	ms_os_fence(); /* pairs with ms_os_wake()'s */
-	return ring_events(w->ring) & (events | GONE);
+	return events_now(e, wanted);
 }
 
-/* ---- kqueue; ms_event.lock held in f_event -------------------------------- */
+/* ---- kqueue --------------------------------------------------------------- */
 
-/* Adds what a ring has to say to a knote. */
-static void
-note_ring(struct knote *kn, const struct ms_kring *ring)
-{
-	if (ring->is_rx != (kn->kn_filter == EVFILT_READ))
-		return;
-	kn->kn_data += ring_ready(ring);
-	if (is_gone(ring))
-		kn->kn_flags |= EV_EOF;
-}
-
+/* e->lock is held. */
 static int
-note_result(const struct knote *kn)
+note_event(struct knote *kn, long hint)
 {
-	return kn->kn_data != 0 || (kn->kn_flags & EV_EOF) != 0;
-}
-
-static int
-all_note_event(struct knote *kn, long hint)
-{
-	struct ms_waiters *w = kn->kn_hook;
-	unsigned int num = ms_os_load_acquire(&w->num);
+	const struct ms_event *e = kn->kn_hook;
+	unsigned int num = ms_os_load_acquire(&e->num);
+	const struct ms_kring *ring;
 	unsigned int i;
 
 	ms_os_fence(); /* pairs with ms_os_wake()'s */
 	kn->kn_data = 0;
-	for (i = 0; i < num; i++)
-		note_ring(kn, w->each[i].ring);
-	return note_result(kn);
+	for (i = 0; i < num; i++) {
+		ring = e->first[i].ring;
+		if (ring->is_rx != (kn->kn_filter == EVFILT_READ))
+			continue;
+		kn->kn_data += ring_ready(ring);
+		if (is_gone(ring))
+			kn->kn_flags |= EV_EOF;
+	}
+	return kn->kn_data != 0 || (kn->kn_flags & EV_EOF) != 0;
 }
 
 static void
-all_note_detach(struct knote *kn)
+note_detach(struct knote *kn)
 {
-	struct ms_waiters *w = kn->kn_hook;
+	struct ms_event *e = kn->kn_hook;
 
-	knlist_remove(&w->all.sel.si_note, kn, 0);
+	knlist_remove(&e->sel.si_note, kn, 0);
 }
 
-static int
-own_note_event(struct knote *kn, long hint)
-{
-	const struct ms_waiter *w = kn->kn_hook;
-
-	ms_os_fence(); /* pairs with ms_os_wake()'s */
-	kn->kn_data = 0;
-	note_ring(kn, w->ring);
-	return note_result(kn);
-}
-
-static void
-own_note_detach(struct knote *kn)
-{
-	struct ms_waiter *w = kn->kn_hook;
-
-	knlist_remove(&w->own.sel.si_note, kn, 0);
-}
-
-static struct filterops all_filterops = {
+static struct filterops note_filterops = {
 	.f_isfd = 1,
-	.f_detach = all_note_detach,
-	.f_event = all_note_event,
-};
-
-static struct filterops own_filterops = {
-	.f_isfd = 1,
-	.f_detach = own_note_detach,
-	.f_event = own_note_event,
+	.f_detach = note_detach,
+	.f_event = note_event,
 };
 
 int
-ms_waiters_kqfilter(struct ms_waiters *w, struct knote *kn)
+ms_event_kqfilter(struct ms_event *e, struct knote *kn)
 {
 	if (kn->kn_filter != EVFILT_READ && kn->kn_filter != EVFILT_WRITE)
 		return EINVAL;
-	kn->kn_fop = &all_filterops;
-	kn->kn_hook = w;
-	knlist_add(&w->all.sel.si_note, kn, 0);
+	kn->kn_fop = &note_filterops;
+	kn->kn_hook = e;
+	knlist_add(&e->sel.si_note, kn, 0);
 	return 0;
 }
 
-int
-ms_waiter_kqfilter(struct ms_waiter *w, struct knote *kn)
-{
-	if (kn->kn_filter != (w->ring->is_rx ? EVFILT_READ : EVFILT_WRITE))
-		return EINVAL;
-	kn->kn_fop = &own_filterops;
-	kn->kn_hook = w;
-	knlist_add(&w->own.sel.si_note, kn, 0);
-	return 0;
-}
-
-/* ---- beginning and end ---------------------------------------------------- */
-
-void
-ms_waiters_init(struct ms_waiters *w)
-{
-	event_init(&w->all);
-}
+/* ---- the rings of a port ---------------------------------------------------- */
 
 /* Rings that are not waited for have waked nobody yet: whoever polls later
    sees what there is. */
 int
-ms_waiters_start(struct ms_waiters *w, struct ms_file *file,
-		 struct ms_port *port)
+ms_event_start(struct ms_event *all, struct ms_file *file, struct ms_port *port)
 {
 	unsigned int num = (unsigned int)port->num_tx + port->num_rx;
-	struct ms_waiter *each;
+	struct ms_waiter *w;
 	unsigned int i;
 
-	w->each = ms_os_alloc(num * sizeof(*w->each));
-	if (w->each == NULL)
+	all->first = ms_os_alloc(num * sizeof(*w));
+	if (all->first == NULL)
 		return -ENOMEM;
 	for (i = 0; i < num; i++) {
-		each = &w->each[i];
-		event_init(&each->own);
-		each->all = &w->all;
-		each->ring = i < port->num_tx ? &port->tx[i]
-					      : &port->rx[i - port->num_tx];
-		each->file = file;
-		ms_os_store_release(&each->ring->waiter, (void *)each);
+		w = &all->first[i];
+		ms_event_init(&w->own);
+		w->own.first = w;
+		w->own.num = 1;
+		w->all = all;
+		w->ring = i < port->num_tx ? &port->tx[i]
+					   : &port->rx[i - port->num_tx];
+		w->file = file;
+		ms_os_store_release(&w->ring->waiter, (void *)w);
 	}
-	ms_os_store_release(&w->num, num);
+	ms_os_store_release(&all->num, num);
 	return 0;
 }
 
 void
-ms_waiters_deinit(struct ms_waiters *w)
+ms_event_end(struct ms_event *all)
 {
 	unsigned int i;
 
-	for (i = 0; i < w->num; i++)
-		event_deinit(&w->each[i].own);
-	ms_os_free(w->each);
-	event_deinit(&w->all);
+	for (i = 0; i < all->num; i++)
+		event_deinit(&all->first[i].own);
+	ms_os_free(all->first);
+	event_deinit(all);
 }
