@@ -549,7 +549,5 @@ ms_file_init(void)
 void
 ms_file_deinit(void)
 {
-	if (file_device != NULL)
-		destroy_dev(file_device);
-	file_device = NULL;
+	destroy_dev(file_device);
 }

@@ -253,11 +253,10 @@ ms_hook_drain(void)
 	quiesce();
 }
 
-int
+void
 ms_hook_init(void)
 {
 	calls = counter_u64_alloc(M_WAITOK);
-	return calls != NULL ? 0 : -ENOMEM;
 }
 
 void

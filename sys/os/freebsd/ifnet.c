@@ -440,14 +440,13 @@ on_arrival(void *arg, if_t ifp)
 
 static eventhandler_tag departure_tag, arrival_tag;
 
-int
+void
 ms_ifnet_init(void)
 {
 	departure_tag = EVENTHANDLER_REGISTER(
 	    ifnet_departure_event, on_departure, NULL, EVENTHANDLER_PRI_FIRST);
 	arrival_tag = EVENTHANDLER_REGISTER(ifnet_arrival_event, on_arrival,
 					    NULL, EVENTHANDLER_PRI_ANY);
-	return 0;
 }
 
 /* Waits for those that are under way. */

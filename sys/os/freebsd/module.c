@@ -67,30 +67,31 @@ sysctls_init(void)
 #undef COUNTER_SYSCTL
 }
 
-/* Waits for those that are being read. */
-static void
-sysctls_deinit(void)
-{
-	(void)sysctl_ctx_free(&sysctls);
-}
-
 /* ---- load and unload -------------------------------------------------------- */
 
 struct taskqueue *ms_tasks;
 
+/* With threads that run no better than those who make work for them. */
 static int
 tasks_init(void)
 {
-	int error;
-
 	ms_tasks = taskqueue_create("multistack", M_WAITOK,
 				    taskqueue_thread_enqueue, &ms_tasks);
-	/* No better than those who make work for it. */
-	error = taskqueue_start_threads(&ms_tasks, mp_ncpus, PUSER,
+	return -taskqueue_start_threads(&ms_tasks, mp_ncpus, PUSER,
 					"multistack");
-	if (error != 0)
-		taskqueue_free(ms_tasks);
-	return -error;
+}
+
+/* When no frame is taken and no descriptor is open. */
+static void
+all_deinit(void)
+{
+	ms_monitor_deinit();
+	ms_ifnet_deinit();
+	ms_vnet_deinit();
+	ms_hook_drain();
+	taskqueue_free(ms_tasks);
+	ms_hook_deinit();
+	ms_read_deinit();
 }
 
 static int
@@ -99,37 +100,20 @@ module_init(void)
 	int err;
 
 	ms_read_init();
-	err = ms_hook_init();
-	if (err)
-		goto out_read;
+	ms_hook_init();
 	err = tasks_init();
-	if (err)
-		goto out_hook;
-	err = ms_ifnet_init();
-	if (err)
-		goto out_tasks;
-	err = ms_monitor_init();
-	if (err)
-		goto out_ifnet;
-	err = ms_file_init();
-	if (err)
-		goto out_monitor;
+	ms_ifnet_init();
+	ms_monitor_init();
+	if (err == 0)
+		err = ms_file_init();
+	if (err) {
+		all_deinit();
+		return err;
+	}
 	sysctls_init();
 	printf("multistack: version %s, ABI %d\n", MS_MODULE_VERSION,
 	       MS_ABI_VERSION);
 	return 0;
-
-out_monitor:
-	ms_monitor_deinit();
-out_ifnet:
-	ms_ifnet_deinit();
-out_tasks:
-	taskqueue_free(ms_tasks);
-out_hook:
-	ms_hook_deinit();
-out_read:
-	ms_read_deinit();
-	return err;
 }
 
 /* What is attached is detached, while its frames still come. */
@@ -138,15 +122,9 @@ module_deinit(void)
 {
 	if (!ms_vnet_close())
 		return -EBUSY;
-	sysctls_deinit();
+	(void)sysctl_ctx_free(&sysctls); /* waits for who reads them */
 	ms_file_deinit();
-	ms_monitor_deinit();
-	ms_ifnet_deinit();
-	ms_vnet_deinit();
-	ms_hook_drain();
-	taskqueue_free(ms_tasks);
-	ms_hook_deinit();
-	ms_read_deinit();
+	all_deinit();
 	return 0;
 }
 

@@ -363,14 +363,13 @@ on_lladdr(void *arg, if_t ifp)
 
 static eventhandler_tag neighbour_tag, lladdr_tag;
 
-int
+void
 ms_monitor_init(void)
 {
 	neighbour_tag = EVENTHANDLER_REGISTER(lle_event, on_neighbour, NULL,
 					      EVENTHANDLER_PRI_ANY);
 	lladdr_tag = EVENTHANDLER_REGISTER(iflladdr_event, on_lladdr, NULL,
 					   EVENTHANDLER_PRI_ANY);
-	return 0;
 }
 
 /* Waits for those that are under way. */

@@ -66,76 +66,19 @@
  */
 #if defined(NET_EPOCH_WAIT)
 #define ms_compat_tracker epoch_tracker
-
-static inline void
-ms_compat_read_enter(struct rmlock *rm, struct epoch_tracker *t)
-{
-	NET_EPOCH_ENTER(*t);
-}
-
-static inline void
-ms_compat_read_exit(struct rmlock *rm, struct epoch_tracker *t)
-{
-	NET_EPOCH_EXIT(*t);
-}
-
-static inline void
-ms_compat_read_sync(struct rmlock *rm)
-{
-	NET_EPOCH_WAIT();
-}
-
+#define ms_compat_read_enter(rm, t) NET_EPOCH_ENTER(*(t))
+#define ms_compat_read_exit(rm, t) NET_EPOCH_EXIT(*(t))
+#define ms_compat_read_sync(rm) NET_EPOCH_WAIT()
 /* Around calls into the stack that are made from elsewhere. */
-struct ms_stack_tracker {
-	struct epoch_tracker t;
-};
-
-static inline void
-ms_stack_enter(struct ms_stack_tracker *s)
-{
-	NET_EPOCH_ENTER(s->t);
-}
-
-static inline void
-ms_stack_exit(struct ms_stack_tracker *s)
-{
-	NET_EPOCH_EXIT(s->t);
-}
+#define ms_stack_enter(t) NET_EPOCH_ENTER(*(t))
+#define ms_stack_exit(t) NET_EPOCH_EXIT(*(t))
 #else
 #define ms_compat_tracker rm_priotracker
-
-static inline void
-ms_compat_read_enter(struct rmlock *rm, struct rm_priotracker *t)
-{
-	rm_rlock(rm, t);
-}
-
-static inline void
-ms_compat_read_exit(struct rmlock *rm, struct rm_priotracker *t)
-{
-	rm_runlock(rm, t);
-}
-
-static inline void
-ms_compat_read_sync(struct rmlock *rm)
-{
-	rm_wlock(rm);
-	rm_wunlock(rm);
-}
-
-struct ms_stack_tracker {
-	int unused;
-};
-
-static inline void
-ms_stack_enter(struct ms_stack_tracker *s)
-{
-}
-
-static inline void
-ms_stack_exit(struct ms_stack_tracker *s)
-{
-}
+#define ms_compat_read_enter(rm, t) rm_rlock((rm), (t))
+#define ms_compat_read_exit(rm, t) rm_runlock((rm), (t))
+#define ms_compat_read_sync(rm) (rm_wlock(rm), rm_wunlock(rm))
+#define ms_stack_enter(t) ((void)(t))
+#define ms_stack_exit(t) ((void)(t))
 #endif
 
 /* ---- memory --------------------------------------------------------------- */

@@ -181,7 +181,7 @@ void ms_resv_addr(struct ms_vnet *vn, const struct ms_addr *a);
 
 /* ---- what the system knows: monitor.c, route.c ------------------------------- */
 
-int ms_monitor_init(void); /* event handlers */
+void ms_monitor_init(void); /* event handlers */
 void ms_monitor_deinit(void);
 /* vn->monitor: the switch learns the vnet's addresses, and follows them until
    the second. The caller is in that vnet, and holds ms_attach_lock. The first:
@@ -235,7 +235,7 @@ void ms_ifnet_detach_all(struct ms_vnet *vn);
 /* MTU and MAC as they are now. ms_attach_lock held; sleeps. */
 void ms_ifnet_refresh(struct ms_vnet *vn);
 /* Follows interfaces that go away, get another name, MAC or vnet. */
-int ms_ifnet_init(void);
+void ms_ifnet_init(void);
 void ms_ifnet_deinit(void);
 
 /* ---- hooks: hook.c ---------------------------------------------------------------- */
@@ -261,7 +261,7 @@ bool ms_hook_none(void);
 void ms_hook_drain(void);
 /* The attachment of an interface, or NULL. Read section. */
 struct ms_ifnet *ms_hook_ifnet(const struct ifnet *ifp);
-int ms_hook_init(void);
+void ms_hook_init(void);
 void ms_hook_deinit(void);
 /* First and last in each routine that stands in such a chain, around all that
    it calls. */

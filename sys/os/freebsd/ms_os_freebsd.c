@@ -132,13 +132,13 @@ static struct rmlock read_lock; /* where there is no epoch */
 void
 ms_os_read_enter(struct ms_read *r)
 {
-	ms_compat_read_enter(&read_lock, (void *)r);
+	ms_compat_read_enter(&read_lock, (struct ms_compat_tracker *)r);
 }
 
 void
 ms_os_read_exit(struct ms_read *r)
 {
-	ms_compat_read_exit(&read_lock, (void *)r);
+	ms_compat_read_exit(&read_lock, (struct ms_compat_tracker *)r);
 }
 
 void

@@ -113,7 +113,7 @@ lists_send(const struct ms_txq *txq, struct ms_mbufs *wire,
 	   struct ms_mbufs *host)
 {
 	if_t ifp = txq->mi->ifp;
-	struct ms_stack_tracker t;
+	struct ms_compat_tracker t;
 	struct mbuf *m;
 	uint32_t lost;
 
