@@ -147,4 +147,9 @@ void mslink__refresh(mslink_t *l);
 /* route_gen moved: the MTU may have. */
 void mslink__routes_moved(mslink_t *l);
 
+/* ---- random_getrandom.c, random_arc4.c ------------------------------------- */
+
+/* Fills up to 256 bytes that nobody can guess. -errno. */
+int mslink__random(void *buf, size_t bytes);
+
 #endif /* MSLINK_INTERNAL_H */

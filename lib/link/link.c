@@ -4,7 +4,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "internal.h"
 
@@ -195,8 +194,7 @@ seed(utcp_config_t *c)
 
 	if (memcmp(c->seed, none, sizeof none) != 0)
 		return 0;
-	return getrandom(c->seed, sizeof c->seed, 0) == sizeof c->seed ? 0
-								       : -errno;
+	return mslink__random(c->seed, sizeof c->seed);
 }
 
 static int

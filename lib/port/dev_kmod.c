@@ -8,24 +8,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-#define DEVICE "/dev/multistack"
-#define NAMESPACE "/proc/thread-self/ns/net"
-
 struct kmod {
 	int fd;
-	int ns_fd; /* of a control connection: its network namespace, or -1 */
+	int place;	    /* of a control connection: its network, or -1 */
 	unsigned int forks; /* of this process, when it was opened */
 	unsigned int num_rings;
 	int rings[2 * MS_RINGS_MAX]; /* owned */
@@ -55,67 +49,11 @@ kmod_free(struct kmod *k)
 {
 	while (k->num_rings)
 		close(k->rings[--k->num_rings]);
-	if (k->ns_fd >= 0)
-		close(k->ns_fd);
+	if (k->place >= 0)
+		close(k->place);
 	if (k->fd >= 0)
 		close(k->fd);
 	free(k);
-}
-
-/* What `daemon:` would be called for the same interface. */
-static const char *
-instead(const msport_t *port)
-{
-	return *port->dev.nic ? port->dev.nic : "eth0";
-}
-
-static int
-no_permission(const msport_t *port, msport_error_t *err)
-{
-	struct stat st;
-	struct group *g;
-
-	if (stat(DEVICE, &st) || st.st_gid == 0 || !(st.st_mode & S_IWGRP))
-		return msport__fail(NULL, err, -EACCES,
-				    "no permission for " DEVICE
-				    ", which no group may use; install "
-				    "the module's udev rule "
-				    "(60-multistack.rules), or be root");
-	g = getgrgid(st.st_gid);
-	return msport__fail(NULL, err, -EACCES,
-			    "no permission for " DEVICE "; become a member of "
-			    "its group%s%s%s, or ask the administrator",
-			    g ? " '" : "", g ? g->gr_name : "", g ? "'" : "");
-}
-
-static int
-no_module(const msport_t *port, msport_error_t *err, int code)
-{
-	switch (code) {
-	case -ENOENT:
-	case -ENXIO:
-	case -ENODEV:
-	case -ENOTTY:
-		return msport__fail(NULL, err, -ENODEV,
-				    "the kernel module is not loaded (%s); "
-				    "`modprobe multistack`, or use daemon:%s",
-				    code == -ENOENT
-					? "there is no " DEVICE
-					: "nobody is behind " DEVICE,
-				    instead(port));
-	case -EACCES:
-	case -EPERM:
-		return no_permission(port, err);
-	case -EMFILE:
-	case -ENFILE:
-		return msport__fail(NULL, err, code,
-				    "out of file descriptors; raise the limit "
-				    "(ulimit -n)");
-	default:
-		return msport__fail(NULL, err, code,
-				    "cannot open " DEVICE ": %s",
-				    strerror(-code));
-	}
 }
 
 /* Is it our module that answers, and of our version? */
@@ -125,7 +63,7 @@ greet(msport_t *port, int fd, msport_error_t *err)
 	struct ms_cmd_info info = { .size = sizeof info };
 
 	if (ioctl(fd, MS_IOCTL(MS_CMD_INFO), &info))
-		return no_module(port, err, -errno);
+		return msport__kmod_missing(port, -errno, err);
 	if (info.abi == MS_ABI_VERSION)
 		return 0;
 	return msport__fail(NULL, err, -EPROTO,
@@ -145,10 +83,11 @@ kmod_open(msport_t *port, msport_error_t *err)
 		return msport__fail(NULL, err, -ENOMEM, "out of memory");
 	pthread_once(&forks_once, watch_forks);
 	k->forks = __atomic_load_n(&forks, __ATOMIC_RELAXED);
-	/* A port must not keep a namespace; this is for attaching in it. */
-	k->ns_fd = port->control ? open(NAMESPACE, O_RDONLY | O_CLOEXEC) : -1;
-	k->fd = open(DEVICE, O_RDWR | O_CLOEXEC);
-	r = k->fd < 0 ? no_module(port, err, -errno) : greet(port, k->fd, err);
+	/* A port must not keep a network; this is for attaching in it. */
+	k->place = port->control ? msport__kmod_place() : -1;
+	k->fd = open(MSPORT__KMOD_DEVICE, O_RDWR | O_CLOEXEC);
+	r = k->fd < 0 ? msport__kmod_missing(port, -errno, err)
+		      : greet(port, k->fd, err);
 	if (r) {
 		kmod_free(k);
 		return r;
@@ -184,9 +123,8 @@ explain(msport_t *port, uint32_t cmd, const void *arg, uint32_t bytes, int code,
 		return msport__fail(port, err, code,
 				    "user %u has as many ports, or as much "
 				    "memory in their rings, as one may have "
-				    "(max_ports and max_memory in "
-				    "/sys/module/multistack/parameters)",
-				    geteuid());
+				    "(%s)",
+				    geteuid(), msport__kmod_limits);
 	memcpy(ask.nic, port->info.nic, sizeof ask.nic);
 	ms_cred_self(&cred);
 	ms_explain(&ask, cmd, arg, bytes, code, &words);
@@ -203,38 +141,14 @@ kmod_ioctl(msport_t *port, uint32_t cmd, void *arg, uint32_t bytes,
 	return r ? explain(port, cmd, arg, bytes, r, err) : 0;
 }
 
-/* Goes into the namespace of the connection; the way back, -1 if the thread is
-   there already. -EPERM. */
-static int
-enter(const struct kmod *k, int *back)
-{
-	struct stat theirs, ours;
-	int r = 0;
-
-	*back = -1;
-	if (k->ns_fd < 0)
-		return 0;
-	*back = open(NAMESPACE, O_RDONLY | O_CLOEXEC);
-	if (*back < 0 || fstat(*back, &ours) || fstat(k->ns_fd, &theirs))
-		r = -errno;
-	else if (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev) {
-		if (setns(k->ns_fd, CLONE_NEWNET) == 0)
-			return 0;
-		r = -errno;
-	}
-	if (*back >= 0)
-		close(*back);
-	*back = -1;
-	return r;
-}
-
-/* What the module does, and what is done for it by netlink, has to be about
-   one interface. */
+/* What the module does, and what is done for it from here, has to be about one
+   interface. */
 static int
 attach_or_detach(msport_t *port, uint32_t cmd, const struct ms_cmd_attach *arg,
 		 msport_error_t *err)
 {
-	int back, r = enter(port->link, &back);
+	const struct kmod *k = port->link;
+	int back, r = msport__kmod_enter(k->place, &back);
 
 	if (r)
 		return msport__fail(port, err, r,
@@ -244,11 +158,7 @@ attach_or_detach(msport_t *port, uint32_t cmd, const struct ms_cmd_attach *arg,
 	r = cmd == MS_CMD_ATTACH
 		? msport__kmod_attach(port, arg, kmod_ioctl, err)
 		: msport__kmod_detach(port, arg, kmod_ioctl, err);
-	if (back >= 0) {
-		/* It came from there. */
-		(void)setns(back, CLONE_NEWNET);
-		close(back);
-	}
+	msport__kmod_leave(back);
 	return r;
 }
 
@@ -308,7 +218,7 @@ kmod_map(msport_t *port, msport_error_t *err)
 	}
 	port->region = p;
 	port->region_bytes = port->info.region_bytes;
-	madvise(p, port->region_bytes, MADV_DONTFORK);
+	msport__kmod_keep(p, port->region_bytes);
 	for (i = 0; i < port->num_tx && r == 0; i++)
 		r = ring_open(port, &port->tx[i], false, i, err);
 	for (i = 0; i < port->num_rx && r == 0; i++)

@@ -34,7 +34,7 @@ static int
 parse_daemon(struct msport__device *dev, const char *rest, bool need_nic,
 	     msport_error_t *err)
 {
-	const char *env = secure_getenv("MULTISTACK_SOCKET");
+	const char *env = msport__getenv("MULTISTACK_SOCKET");
 	const char *path = env && *env ? env : MS_SOCKET_PATH;
 	const char *colon = strrchr(rest, ':');
 	size_t n = strlen(path);

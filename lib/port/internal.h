@@ -23,6 +23,8 @@
 
 #include "ms_user.h"
 
+#define MSPORT__KMOD_DEVICE "/dev/multistack"
+
 /* A device string, taken apart: device.c */
 enum msport__kind {
 	MSPORT__ANY, /* the module if there is one, else the daemon */
@@ -96,7 +98,7 @@ struct msport__ops {
 	 */
 	int (*look)(msport_t *port, struct msport__ring *ring);
 	/* Adds to the epoll descriptor ep what has to wake a sleeper besides
-	   the ring's own wake_fd. */
+	   the ring's own wake_fd: wait_epoll.c asks. */
 	int (*watch)(msport_t *port, int ep);
 	/* What poll() has to watch for a sleeper on this ring: how many of p,
 	   or a negative errno. The second one is of the switch's death. */
@@ -148,9 +150,39 @@ int msport__no_ring(msport_t *port, unsigned int ring);
 int msport__idle(msport_t *port, struct msport__ring *ring);
 /* The ring is broken: -EBADMSG with words. */
 int msport__bad(msport_t *port);
+
+/* ---- what systems do in ways of their own: meson picks the files --------- */
+
 /*
- * kmod_attach.c: MS_CMD_ATTACH and DETACH of the module, with the XDP program
- * that a module cannot load. ioctl_ is the command alone. Errors in words.
+ * wait_epoll.c, wait_kqueue.c: a new descriptor that polls readable when the
+ * ring's wake_fd has its wake_events, or the switch is gone. -errno.
+ */
+int msport__wait_fd(msport_t *port, const struct msport__ring *ring);
+/* The mark of a ring whose wake_level is set has moved: what poll_fd signalled
+   of the one before is void. */
+void msport__wait_settle(const struct msport__ring *ring);
+
+/* kmod_linux.c, kmod_freebsd.c: getenv(), but NULL in a program that has
+   privileges its caller lacks. */
+const char *msport__getenv(const char *name);
+/* The module's region is not to be there in a child of fork(). */
+void msport__kmod_keep(void *region, size_t bytes);
+/* Words for a device that cannot be opened, for the errno that it was; code of
+   the words. */
+int msport__kmod_missing(const msport_t *port, int code, msport_error_t *err);
+/* Where an administrator raises the limits of -EDQUOT. */
+extern const char msport__kmod_limits[];
+/* A descriptor of the network that this thread is in, or -1 where systems have
+   but one for a process; and into that of such a descriptor: *back is the way
+   back, -1 if the thread is there already. -EPERM. */
+int msport__kmod_place(void);
+int msport__kmod_enter(int place, int *back);
+void msport__kmod_leave(int back);
+
+/*
+ * kmod_attach.c, kmod_freebsd.c: MS_CMD_ATTACH and DETACH of the module, with
+ * what a module cannot do by itself. ioctl_ is the command alone. Errors in
+ * words.
  */
 typedef int msport__ioctl(msport_t *port, uint32_t cmd, void *arg,
 			  uint32_t bytes, msport_error_t *err);

@@ -320,7 +320,7 @@ choose(const struct msport__device *dev)
 	case MSPORT__INPROC:
 		return &msport__inproc;
 	case MSPORT__ANY:
-		if (access("/dev/multistack", F_OK) == 0)
+		if (access(MSPORT__KMOD_DEVICE, F_OK) == 0)
 			return &msport__kmod;
 		return &msport__daemon;
 	default:

@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,27 +58,13 @@ int
 msport_fd(msport_t *port, int is_rx, unsigned int ring)
 {
 	struct msport__ring *r = find(port, is_rx, ring);
-	struct epoll_event ev = { 0 };
-	int ep, e;
 
 	if (!r)
 		return msport__no_ring(port, ring);
 	if (r->poll_fd >= 0)
 		return r->poll_fd;
-	ep = epoll_create1(EPOLL_CLOEXEC);
-	if (ep < 0)
-		return -errno;
-	_Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT, "");
-	ev.events = (uint32_t)r->wake_events;
-	e = epoll_ctl(ep, EPOLL_CTL_ADD, r->wake_fd, &ev) ? -errno : 0;
-	if (!e)
-		e = port->ops->watch(port, ep);
-	if (e) {
-		close(ep);
-		return e;
-	}
-	r->poll_fd = ep;
-	return ep;
+	r->poll_fd = msport__wait_fd(port, r);
+	return r->poll_fd;
 }
 
 /* Whether the user owns a slot that it does not know of yet. -EBADMSG. */
@@ -130,6 +115,8 @@ arm(msport_t *port, struct msport__ring *r)
 	wake = r->is_rx ? r->next : r->head + r->mask / 4;
 	__atomic_store_n(&r->shared->wake, wake, __ATOMIC_RELAXED);
 	ms_os_fence(); /* F */
+	if (r->wake_level && r->poll_fd >= 0)
+		msport__wait_settle(r);
 	r->idle = 0;
 	e = __atomic_load_n(&port->dead, __ATOMIC_RELAXED);
 	if (!e)

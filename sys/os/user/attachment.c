@@ -9,8 +9,6 @@
 
 #include "host.h"
 
-#define VLAN_MAX 4094
-
 /* ---- what is asked for ---------------------------------------------- */
 
 static const struct ms_attach_ops *const kinds[] = {
@@ -19,32 +17,6 @@ static const struct ms_attach_ops *const kinds[] = {
 	&ms_attach_tc,
 	&ms_attach_xdp,
 };
-
-static bool
-ended(const char *s, size_t bytes)
-{
-	return memchr(s, '\0', bytes) != NULL;
-}
-
-int
-ms_attach_check(const struct ms_cmd_attach *arg, struct ms_err *err)
-{
-	if (!ended(arg->nic, sizeof(arg->nic)) ||
-	    !ended(arg->kind, sizeof(arg->kind)) ||
-	    !ended(arg->options, sizeof(arg->options)))
-		return ms_err_set(err, -EINVAL, "a name is too long");
-	if (arg->nic[0] == '\0')
-		return ms_err_set(err, -EINVAL,
-				  "which interface? its name is missing");
-	if ((arg->flags & ~(MS_ATTACH_GENERIC | MS_ATTACH_FORCE)) != 0)
-		return ms_err_set(err, -EINVAL, "unknown flags %#x",
-				  arg->flags);
-	if (arg->vlan > VLAN_MAX)
-		return ms_err_set(err, -EINVAL,
-				  "VLAN %u: there are 1 to %d, 0 is none",
-				  arg->vlan, VLAN_MAX);
-	return 0;
-}
 
 /* Which kind, by name; "" looks at the interface. */
 int

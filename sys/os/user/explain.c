@@ -9,7 +9,10 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "host.h"
 
@@ -50,8 +53,22 @@ add(struct text *t, const char *fmt, const char *word)
 	t->bytes = t->used + 1; /* full */
 }
 
+int
+ms_err_set(struct ms_err *err, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (err == NULL)
+		return code;
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	return code;
+}
+
 /* ---- names of things ------------------------------------------------ */
 
+/* Of the protocols that have ports. */
 static const char *
 proto_name(uint8_t proto)
 {
@@ -150,31 +167,6 @@ ms__explain_no_interface(const char *name, struct ms_err *err)
 	return -ENODEV;
 }
 
-int
-ms__explain_errno(const char *what, int code, struct ms_err *err)
-{
-	switch (code) {
-	case -EMFILE:
-	case -ENFILE:
-		return ms_err_set(err, code,
-				  "out of descriptors for %s: raise the limit "
-				  "(ulimit -n, LimitNOFILE= of the unit)",
-				  what);
-	case -ENOMEM:
-		return ms_err_set(err, code, "out of memory for %s", what);
-	case -EPERM:
-	case -EACCES:
-		return ms_err_set(err, code,
-				  "not permitted for %s: it needs "
-				  "CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF: run "
-				  "as root, or give the program these "
-				  "capabilities",
-				  what);
-	default:
-		return ms_err_set(err, code, "%s: %s", what, strerror(-code));
-	}
-}
-
 /* ---- bind ----------------------------------------------------------- */
 
 /* The first of the switch's list behind the cursor. */
@@ -199,8 +191,8 @@ bind_in_use(const struct question *q, const char *name, struct ms_err *err)
 	if (holder == 0)
 		return ms_err_set(err, q->code,
 				  "%s is taken by an application of the host: "
-				  "`ss -anp` shows which",
-				  name);
+				  "`%s` shows which",
+				  name, ms__words.sockets);
 	if (q->ask->port_id == holder)
 		return ms_err_set(err, q->code, "%s is this port's already",
 				  name);
@@ -234,28 +226,6 @@ bind_not_here(const struct question *q, struct ms_err *err)
 	return q->code;
 }
 
-static int
-bind_low_port(const struct question *q, const char *name, struct ms_err *err)
-{
-	unsigned int port = ntohs(q->arg.bind.tuple.port_be);
-
-	if (q->ask->cred->net_bind_service)
-		return ms_err_set(err, q->code,
-				  q->ask->kernel
-				      ? "%s: CAP_NET_BIND_SERVICE is needed in "
-					"the user namespace that owns this "
-					"network"
-				      : "%s: the switch itself has no "
-					"CAP_NET_BIND_SERVICE; start it with "
-					"that",
-				  name);
-	return ms_err_set(err, q->code,
-			  "%s is a low port: it needs CAP_NET_BIND_SERVICE, or "
-			  "sysctl net.ipv4.ip_unprivileged_port_start=%u (it "
-			  "is %u)",
-			  name, port, ms_unprivileged_port_start());
-}
-
 /* Why a tuple cannot be claimed by anybody. */
 static int
 bind_invalid(const struct question *q, const char *name, struct ms_err *err)
@@ -268,22 +238,12 @@ bind_invalid(const struct question *q, const char *name, struct ms_err *err)
 		why = "flags must be 0";
 	else if (t->family != 4 && t->family != 6)
 		why = "the family must be 4 or 6";
-	else if (!ms_proto_has_ports(t->proto) && t->port_be != 0)
+	else if (proto_name(t->proto) == NULL && t->port_be != 0)
 		why = "this protocol has no ports, so port_be must be 0";
-	else if (!ms_proto_has_ports(t->proto))
+	else if (proto_name(t->proto) == NULL)
 		why = "this protocol is the host's, or the address is not "
 		      "unicast";
 	return ms_err_set(err, q->code, "cannot bind %s: %s", name, why);
-}
-
-/* Where the capability is missing that the caller seems to have. */
-static const char *
-raw_where(const struct ms_ask *ask)
-{
-	if (!ask->cred->net_raw)
-		return "";
-	return ask->kernel ? " in the user namespace that owns this network"
-			   : ", which the switch itself lacks";
 }
 
 static int
@@ -298,22 +258,26 @@ explain_bind(const struct question *q, struct ms_err *err)
 	case -EADDRNOTAVAIL:
 		return bind_not_here(q, err);
 	case -EACCES:
-		return bind_low_port(q, name, err);
+		return ms__explain_low_port(q->ask, name,
+					    ntohs(q->arg.bind.tuple.port_be),
+					    q->code, err);
 	case -EINVAL:
 		return bind_invalid(q, name, err);
 	case -EPERM:
-		return ms_err_set(err, q->code,
-				  "%s: a whole protocol needs CAP_NET_RAW%s",
-				  name, raw_where(q->ask));
+		return ms__explain_no_raw(q->ask, name, q->code, err);
 	case -EPROTONOSUPPORT:
 		return ms_err_set(err, q->code,
 				  "%s: this kernel has no such protocol, so "
 				  "the port cannot be reserved on the host; "
-				  "load its module (modprobe sctp, for one)",
-				  name);
+				  "load its module (%s sctp, for one)",
+				  name, ms__words.load);
 	case -EMFILE:
+		return ms_err_set(err, q->code,
+				  "out of descriptors for %s: raise the limit "
+				  "(ulimit -n%s)",
+				  name, ms__words.descriptors);
 	case -ENOMEM:
-		return ms__explain_errno(name, q->code, err);
+		return ms_err_set(err, q->code, "out of memory for %s", name);
 	default:
 		return ms_err_set(err, q->code, "bind %s: %s", name,
 				  strerror(-q->code));
@@ -363,9 +327,8 @@ not_attached(const struct question *q, const char *name, struct ms_err *err)
 	if (info.num_nics == 0 && if_nametoindex(name) == 0)
 		return ms__explain_no_interface(name, err);
 	ms_err_set(err, q->code,
-		   "interface '%.15s' is not attached (multistack attach "
-		   "%.15s); ",
-		   name, name);
+		   "interface '%.15s' is not attached (%s attach %.15s); ",
+		   name, ms__words.command, name);
 	t.to = err->text;
 	t.used = strlen(err->text);
 	t.bytes = sizeof(err->text);
@@ -419,8 +382,8 @@ explain_route(const struct question *q, struct ms_err *err)
 		return ms_err_set(err, q->code, "route to %s: %s", addr,
 				  strerror(-q->code));
 	return ms_err_set(err, q->code,
-			  "no route to %s through %s: see `ip route get %s`",
-			  addr, nic, addr);
+			  "no route to %s through %s: see `%s %s`", addr, nic,
+			  ms__words.route, addr);
 }
 
 static int
@@ -432,16 +395,15 @@ explain_inspect(const struct question *q, uint32_t id, const char *nic,
 		if (id == 0)
 			return ms_err_set(err, q->code,
 					  "a tap on a whole interface needs "
-					  "CAP_NET_ADMIN");
+					  "%s",
+					  ms__words.admin);
 		return ms_err_set(err, q->code,
-				  "port %u is another user's: that needs "
-				  "CAP_NET_ADMIN",
-				  id);
+				  "port %u is another user's: that needs %s",
+				  id, ms__words.admin);
 	case -ENOENT:
 		return ms_err_set(err, q->code,
-				  "there is no port %u (multistack status "
-				  "lists them)",
-				  id);
+				  "there is no port %u (%s lists them)", id,
+				  ms__words.status);
 	case -ENODEV:
 		if (nic[0] != '\0')
 			return not_attached(q, nic, err);
@@ -465,7 +427,8 @@ explain_handover(const struct question *q, struct ms_err *err)
 	case -EPERM:
 		return ms_err_set(err, q->code,
 				  "the offer is of another user's port: that "
-				  "needs CAP_NET_ADMIN");
+				  "needs %s",
+				  ms__words.admin);
 	case -EXDEV:
 		return ms_err_set(err, q->code,
 				  "the offer is of a port on another "
@@ -524,12 +487,7 @@ explain_attach(const struct question *q, struct ms_err *err)
 	const char *nic = q->arg.attach.nic;
 
 	if (q->code == -EPERM)
-		return ms_err_set(err, q->code,
-				  "process %d of user %u has no "
-				  "CAP_NET_ADMIN, which attaching and "
-				  "detaching takes: be root, or have it among "
-				  "the ambient capabilities",
-				  (int)q->ask->cred->pid, q->ask->cred->uid);
+		return ms__explain_no_admin(q->ask, q->code, err);
 	if (q->cmd == MS_CMD_DETACH &&
 	    (q->code == -ENODEV || q->code == -EBUSY))
 		return explain_detach(q, err);
@@ -548,7 +506,8 @@ bad_size(const struct question *q, uint32_t bytes)
 
 	if (bytes < sizeof(size) || size < sizeof(size) || size > bytes)
 		return true;
-	return q->code == -E2BIG && size > ms_ctl_bytes(q->cmd);
+	return q->code == -E2BIG &&
+	       (q->cmd != MS_CMD_PORT_CREATE || size > sizeof(q->arg.create));
 }
 
 void

@@ -12,19 +12,6 @@
 
 #include "host.h"
 
-int
-ms_err_set(struct ms_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (err == NULL)
-		return code;
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return code;
-}
-
 /* ---- attachments: lookups, lock or attach_lock held ----------------- */
 
 static struct ms_attachment *

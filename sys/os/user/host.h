@@ -105,8 +105,27 @@ void ms__host_found_gone(struct ms_worker *w);
 int ms__host_thread(struct ms_host *host, pthread_t *thread,
 		    void *(*run)(void *), void *arg);
 
-/* ---- explain.c ------------------------------------------------------ */
+/* ---- explain.c, words_linux.c, words_freebsd.c ---------------------- */
 
+/* What people here call it. */
+struct ms__words {
+	const char *sockets;	 /* the command that shows them all */
+	const char *load;	 /* ... that loads a kernel module */
+	const char *route;	 /* ... that shows the route to an address */
+	const char *command;	 /* ... of ours that attaches */
+	const char *status;	 /* ... of ours that lists ports */
+	const char *admin;	 /* the administrator's privilege */
+	const char *descriptors; /* more about the limit of them */
+};
+extern const struct ms__words ms__words;
+/* A port number that needs a privilege (-EACCES), a whole protocol, attaching
+   or detaching (-EPERM). Return code. */
+int ms__explain_low_port(const struct ms_ask *ask, const char *name,
+			 unsigned int port, int code, struct ms_err *err);
+int ms__explain_no_raw(const struct ms_ask *ask, const char *name, int code,
+		       struct ms_err *err);
+int ms__explain_no_admin(const struct ms_ask *ask, int code,
+			 struct ms_err *err);
 /* "no interface 'x'; there are: ..." */
 int ms__explain_no_interface(const char *name, struct ms_err *err);
 /* An error that needs the state of the system, not of a command. */

@@ -174,7 +174,7 @@ void ms_host_port_unwatch(struct ms_host *host, struct ms_port *port);
 int ms_host_ring_fd(const struct ms_kring *ring);
 int ms_host_kick_fd(const struct ms_kring *ring);
 
-/* Whether arg can be an attachment's at all. -EINVAL with words. */
+/* Whether arg can be an attachment's at all. -EINVAL with words. spec.c */
 int ms_attach_check(const struct ms_cmd_attach *arg, struct ms_err *err);
 
 /* ---- errors in words: explain.c ----------------------------------------- */

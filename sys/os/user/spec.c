@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* spec.c: "[KIND:]IF[,option...]", what to attach in one word. */
+/* spec.c: what to attach: "[KIND:]IF[,option...]", and the struct of it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ms_user.h"
+
+#define VLAN_MAX 4094
 
 static const char *const kinds[] = { "xdp", "tc", "tap", "pair", "rx_handler" };
 
@@ -54,7 +56,8 @@ add_option(struct ms_cmd_attach *arg, const char *opt, size_t n,
 		return 0;
 	}
 	if (n >= 5 && !memcmp(opt, "vlan=", 5))
-		return number("vlan=", opt + 5, n - 5, 4094, &arg->vlan, err);
+		return number("vlan=", opt + 5, n - 5, VLAN_MAX, &arg->vlan,
+			      err);
 	if (n >= 7 && !memcmp(opt, "queues=", 7))
 		return number("queues=", opt + 7, n - 7, 1024, &arg->queues,
 			      err);
@@ -98,5 +101,31 @@ ms_attach_spec(const char *spec, struct ms_cmd_attach *arg, struct ms_err *err)
 		if (r)
 			return r;
 	}
+	return 0;
+}
+
+static bool
+ended(const char *s, size_t bytes)
+{
+	return memchr(s, '\0', bytes) != NULL;
+}
+
+int
+ms_attach_check(const struct ms_cmd_attach *arg, struct ms_err *err)
+{
+	if (!ended(arg->nic, sizeof(arg->nic)) ||
+	    !ended(arg->kind, sizeof(arg->kind)) ||
+	    !ended(arg->options, sizeof(arg->options)))
+		return ms_err_set(err, -EINVAL, "a name is too long");
+	if (arg->nic[0] == '\0')
+		return ms_err_set(err, -EINVAL,
+				  "which interface? its name is missing");
+	if ((arg->flags & ~(MS_ATTACH_GENERIC | MS_ATTACH_FORCE)) != 0)
+		return ms_err_set(err, -EINVAL, "unknown flags %#x",
+				  arg->flags);
+	if (arg->vlan > VLAN_MAX)
+		return ms_err_set(err, -EINVAL,
+				  "VLAN %u: there are 1 to %d, 0 is none",
+				  arg->vlan, VLAN_MAX);
 	return 0;
 }
