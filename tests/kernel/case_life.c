@@ -93,7 +93,7 @@ owners_killed_at_any_instant(void)
 	pid_t pid[4];
 	unsigned int i;
 
-	if (!os_fork_is_true())
+	if (!os_has(OS_FORKS_TRULY))
 		kt_skip("this kernel gives children more than it should");
 	kt_port_open(&p);
 	kt_must_bind(&p, NUMBER);
@@ -417,6 +417,8 @@ hosts_have_namespaces_of_their_own(void)
 	struct kt_port p;
 	pid_t pid;
 
+	if (!os_has(OS_TWO_HOSTS))
+		kt_skip("this kernel has one network for all");
 	CHECK(pipe(there) == 0 && pipe(go) == 0);
 	pid = kt_fork();
 	if (pid == 0)
@@ -446,6 +448,8 @@ a_host_goes_with_all_it_has(void)
 	int sock[2], fd, r;
 	pid_t pid;
 
+	if (!os_has(OS_TWO_HOSTS) || !os_has(OS_HOSTS_END))
+		kt_skip("here a descriptor keeps its network");
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sock) == 0);
 	pid = kt_fork();
 	if (pid == 0) {

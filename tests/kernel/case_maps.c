@@ -52,6 +52,8 @@ the_region_is_never_code(void)
 {
 	struct kt_port p;
 
+	if (!os_has(OS_MAPS_ARE_DATA))
+		kt_skip("this kernel lets its users decide");
 	kt_port_open(&p);
 	CHECK(mprotect(p.region, p.geo.bytes,
 		       PROT_READ | PROT_WRITE | PROT_EXEC) == -1);
@@ -84,7 +86,7 @@ a_forked_child_has_no_region(void)
 	int status;
 	pid_t pid;
 
-	if (!os_fork_is_true())
+	if (!os_has(OS_FORKS_TRULY))
 		kt_skip("this kernel gives children more than it should");
 	kt_port_open(&p);
 	pid = kt_fork();

@@ -45,6 +45,15 @@ int os_raw_open(void);
 void os_raw_send(int fd, const void *frame, size_t bytes);
 size_t os_raw_recv(int fd, void *frame, size_t room, int timeout_ms);
 
+/* What systems differ in. */
+enum os_trait {
+	OS_TWO_HOSTS,	  /* the far one has a network of its own */
+	OS_HOSTS_END,	  /* ... which ends although a descriptor is of there */
+	OS_FORKS_TRULY,	  /* children lack the mappings not to be inherited */
+	OS_MAPS_ARE_DATA, /* no mapping of a device can be made executable */
+};
+bool os_has(enum os_trait trait);
+
 /* Tries to unload the module, without waiting: 0 or a negative errno. */
 int os_unload(void);
 
@@ -65,8 +74,9 @@ int os_fail_allocations(unsigned int one_in);
 /* A line in the kernel's own log. */
 void os_log(const char *text);
 
-/* Whether a child is without the mappings that it is not to inherit. */
-bool os_fork_is_true(void);
+/* This mapping of a port is not for children: said by who maps it, where the
+   kernel's module cannot. */
+void os_private(void *region, size_t bytes);
 
 /* The calling process stays on the processor that it runs on: what it sends
    over a wire in memory keeps its order only then. */

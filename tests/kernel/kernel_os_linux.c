@@ -25,9 +25,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernel_os.h"
+#include "kt.h"
 
-#define DEVICE "/dev/multistack"
 #define NOBODY 65534
 #define MODULE "multistack"
 
@@ -73,10 +72,10 @@ os_unable(void)
 {
 	if (geteuid() != 0)
 		return "needs root";
-	if (access(DEVICE, F_OK) != 0)
-		return "no " DEVICE ": the module is not loaded";
-	if (chmod(DEVICE, 0666) != 0) /* for nobody */
-		return "cannot change " DEVICE;
+	if (access(KT_DEVICE, F_OK) != 0)
+		return "no " KT_DEVICE ": the module is not loaded";
+	if (chmod(KT_DEVICE, 0666) != 0) /* for nobody */
+		return "cannot change " KT_DEVICE;
 	return NULL;
 }
 
@@ -361,8 +360,8 @@ os_stay(void)
 }
 
 /* User Mode Linux gives a child all that its parent's process has mapped. */
-bool
-os_fork_is_true(void)
+static bool
+is_uml(void)
 {
 	char text[256] = "";
 	int fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
@@ -371,7 +370,19 @@ os_fork_is_true(void)
 		(void)!read(fd, text, sizeof(text) - 1);
 		close(fd);
 	}
-	return strstr(text, "User Mode Linux") == NULL;
+	return strstr(text, "User Mode Linux") != NULL;
+}
+
+bool
+os_has(enum os_trait trait)
+{
+	return trait != OS_FORKS_TRULY || !is_uml();
+}
+
+void
+os_private(void *region, size_t bytes)
+{
+	/* The module said so. */
 }
 
 unsigned int
@@ -387,3 +398,6 @@ os_fds(void)
 	closedir(dir);
 	return n;
 }
+
+/* tests/kernel/test_rounds.py and others have what is Linux's alone. */
+const struct kt_case os_cases[] = { { 0 } };

@@ -18,8 +18,9 @@
 #define CASE_S 120 /* a case that takes longer hangs */
 
 static const struct kt_case *const suites[] = {
-	kt_cases_commands, kt_cases_maps, kt_cases_names, kt_cases_frames,
-	kt_cases_rules,	   kt_cases_life, kt_cases_admin, kt_cases_hostile,
+	kt_cases_commands, kt_cases_maps,    kt_cases_names,
+	kt_cases_frames,   kt_cases_rules,   kt_cases_life,
+	kt_cases_admin,	   kt_cases_hostile, os_cases,
 };
 
 static const struct kt_case *cases[256];

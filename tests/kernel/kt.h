@@ -41,6 +41,8 @@ struct kt_case {
 extern const struct kt_case kt_cases_commands[], kt_cases_maps[],
     kt_cases_names[], kt_cases_frames[], kt_cases_rules[], kt_cases_life[],
     kt_cases_admin[], kt_cases_hostile[];
+/* Those of this system alone. */
+extern const struct kt_case os_cases[];
 
 /* ---- checks ------------------------------------------------------------- */
 

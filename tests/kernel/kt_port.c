@@ -11,6 +11,7 @@ map(struct kt_port *p)
 			 MAP_SHARED, p->fd, 0);
 	if (p->region == MAP_FAILED)
 		kt_fail(__FILE__, __LINE__, "mmap: %s", strerror(errno));
+	os_private(p->region, p->info.region_bytes);
 	p->geo = *p->region;
 	CHECK_EQ(p->geo.magic, MS_REGION_MAGIC);
 	CHECK_EQ(p->geo.bytes, p->info.region_bytes);
