@@ -11,7 +11,7 @@ from pathlib import Path
 
 from invoke import Context, Exit, task
 
-from ci import checks, inguest, kobj
+from ci import checks, freebsd, inguest, kobj
 from ci.steps import (
     BUILD,
     ROOT,
@@ -57,14 +57,29 @@ def _compile(step: Step) -> Count:
     return Count(passed=1)
 
 
-@task(help={"modules": "the kernel module, too, for every guest's kernel"})
+@task(
+    help={
+        "modules": "the kernel module, too, for every guest's kernel",
+        "os": "for another system: freebsd, into build/freebsd",
+        "sysroot": "with --os: a folder with the files of a release",
+        "release": "with --os: a release whose files are fetched, as 10.4",
+    }
+)
 def build(
     c: Context,
     kernel_objects: bool = False,
     modules: bool = False,
+    os: str = "",
+    sysroot: str = "",
+    release: str = "",
     verbose: bool = False,
 ) -> None:
     """Compile the C into build/plain (and what kernels take)."""
+    if os:
+        if os != "freebsd":
+            raise Exit(f"--os {os}: there is freebsd", code=2)
+        _run(freebsd.plan(sysroot, release), verbose)
+        return
     plan: list[tuple[str, StepFunction]] = [("build", _compile)]
     if kernel_objects:
         plan += kobj.STEPS

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ci import includes, inguest, kobj
+from ci import freebsd, includes, inguest, kobj
 from ci.steps import (
     BUILD,
     LOGS,
@@ -321,6 +321,7 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
         *LINT,
         *selected,
         *kobj.STEPS,
+        *freebsd.STEPS,
         ("demo", demo_check),
         *inguest.plan(inguest.TESTED, share=True, beside=[python]),
     ]

@@ -125,6 +125,12 @@ ROOMS = (
         "the server includes what every application can, and its own headers",
     ),
     Room(
+        ("lib/msctl/*",),
+        ANY,
+        (PUBLIC,),
+        "the command includes what every application can",
+    ),
+    Room(
         ("lib/mu/*",),
         ANY,
         (PUBLIC, "lib/mu/*.h"),
