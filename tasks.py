@@ -12,6 +12,7 @@ from pathlib import Path
 from invoke import Context, Exit, task
 
 from ci import checks, freebsd, inguest, kobj
+from ci.freebsd import guests as freebsd_guests
 from ci.steps import (
     BUILD,
     ROOT,
@@ -131,7 +132,7 @@ def vm(
         "k": "only tests whose name contains this",
         "fast": "no sanitizers, no guests",
         "seeds": "simulate TCP in so many times the usual worlds",
-        "guest": "only tests/kernel, in this guest, or in all",
+        "guest": "only tests/kernel, in this guest, or in all; freebsd, freebsd-10.4",
         "long": "with --guest: hostile cases for minutes, not seconds",
     }
 )
@@ -145,6 +146,9 @@ def test(
     verbose: bool = False,
 ) -> None:
     """Run every check there is; the last line counts them."""
+    if guest.startswith("freebsd"):
+        _run(freebsd_guests.plan(k, long, guest), verbose)
+        return
     if guest:
         names = inguest.select(guest)
         plan: Plan = [("build", _compile), *inguest.plan(names, k, long)]

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ci import freebsd, includes, inguest, kobj
+from ci.freebsd import guests as freebsd_guests
+from ci.freebsd import standin
 from ci.steps import (
     BUILD,
     LOGS,
@@ -37,6 +39,11 @@ EXPECTED_SKIPS: tuple[str, ...] = (
     "this kernel cannot make allocations fail",  # only debug kernels can
     "this kernel gives children more than it should",  # UML, of its process
     "a veth with a program of XDP takes no jumbo frames",
+    # FreeBSD's: the reason says what has them run.
+    "no image or no headers",
+    "this kernel has one network for all",  # 10.4 without VIMAGE
+    "here a descriptor keeps its network",
+    "this kernel lets its users decide",
 )
 
 # Build directories: what they are configured with, beyond -Dwerror=true.
@@ -324,4 +331,6 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
         *freebsd.STEPS,
         ("demo", demo_check),
         *inguest.plan(inguest.TESTED, share=True, beside=[python]),
+        ("FreeBSD's driver, on a stand-in", standin.check),
+        *freebsd_guests.plan(),
     ]

@@ -3,7 +3,7 @@
 
 All is checked against the checksums that the release itself publishes, and
 kept in the cache. MULTISTACK_FREEBSD_MIRROR names another mirror, laid out as
-download.freebsd.org.
+download.freebsd.org; "none": nobody is asked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import re
 import subprocess
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +33,7 @@ SETS = {
     "src.txz": ("./usr/src/sys",),
     "kernel.txz": ("./boot/kernel/kernel",),
 }
+ASK_S = 15.0  # a mirror that does not answer is none
 TIMEOUT_S = 60.0
 CHUNK = 1 << 20
 
@@ -44,6 +44,8 @@ class Unreachable(Exception):
 
 def mirrors() -> tuple[str, ...]:
     named = os.environ.get("MULTISTACK_FREEBSD_MIRROR")
+    if named == "none":
+        return ()
     return (named.rstrip("/"),) if named else MIRRORS
 
 
@@ -63,23 +65,22 @@ def _places(release: str, kind: str) -> Iterator[str]:
 def _open(url: str) -> bytes | None:
     """A small file's content; None if it is not there."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(url, timeout=ASK_S) as answer:
             return bytes(answer.read())
-    except (urllib.error.URLError, OSError):
+    except OSError:  # URLError and HTTPError are such
         return None
 
 
 def _find(release: str, kind: str, index: str) -> tuple[str, str]:
     """The place that has a release, and its file of checksums."""
-    tried = []
     for place in _places(release, kind):
         text = _open(f"{place}/{index}")
         if text is not None:
             return place, text.decode()
-        tried.append(place)
+    asked = ", ".join(mirrors()) or "none was to be asked"
     raise Unreachable(
-        f"no mirror has FreeBSD {release}, or there is no network "
-        f"(tried {', '.join(tried)}); MULTISTACK_FREEBSD_MIRROR names another"
+        f"no mirror has FreeBSD {release}, or there is no network ({asked}); "
+        "MULTISTACK_FREEBSD_MIRROR names another"
     )
 
 

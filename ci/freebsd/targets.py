@@ -13,6 +13,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,61 +91,59 @@ class Target:
 
 @dataclass(frozen=True)
 class Packaged:
-    ziglang: str  # version of the package
+    ziglang: str  # version of the package whose kernel headers these are
     version: int  # of the release: the headers are of the branch after it
-    libc: str  # what zig calls the oldest libc that its programs run with
+    libc: str  # the oldest that its programs run with
 
 
 PACKAGED = {
     "15.0": Packaged("0.17.1", 1500068, "15.0"),
     "14.2": Packaged("0.15.2", 1402000, "14.0"),
 }
+INCLUDE = "lib/libc/include"
+KERNEL = ("x86_64-freebsd-none", "generic-freebsd")
 
 
-def _installed(version: str) -> Path | None:
-    """The package as ci/requirements.txt has it, if that is this version."""
+def zig() -> Path:
+    """The package of ci/requirements.txt, which compiles and links programs."""
     spec = importlib.util.find_spec("ziglang")
     if spec is None or spec.origin is None:
-        return None
-    top = Path(spec.origin).parent
-    mine = next(top.parent.glob("ziglang-*.dist-info"), None)
-    return top if mine and mine.name == f"ziglang-{version}.dist-info" else None
+        raise StepFailed("the Python package ziglang is missing (./inv gets it)")
+    return Path(spec.origin).parent
 
 
-def ziglang(version: str, step: Step) -> Path:
-    """The package of this version, from the index into the cache if need be."""
-    found = _installed(version)
-    if found:
-        return found
-    tree = cache() / "ziglang" / version
+def _headers(version: str, step: Step) -> Path:
+    """The headers of a version of the package, from the cache or the index."""
+    here = zig()
+    if (here.parent / f"ziglang-{version}.dist-info").is_dir():
+        return here / INCLUDE
+    tree = cache() / "freebsd" / f"ziglang-{version}"
     with locked(f"ziglang-{version}"):
         if not tree.exists():
             step.say(f"fetching ziglang {version}")
-            with arriving(tree) as work:
-                step.run(
-                    [
-                        *(sys.executable, "-m", "pip", "install", "--quiet"),
-                        *("--disable-pip-version-check", "--no-deps"),
-                        *("--target", work, f"ziglang=={version}"),
-                    ]
-                )
-    return tree / "ziglang"
+            with arriving(tree) as work, tempfile.TemporaryDirectory() as tmp:
+                argv = [sys.executable, "-m", "pip", "download", "--quiet"]
+                argv += ["--disable-pip-version-check", "--no-deps", "--dest", tmp]
+                step.run([*argv, f"ziglang=={version}"])
+                with zipfile.ZipFile(next(Path(tmp).glob("*.whl"))) as wheel:
+                    rooms = tuple(f"ziglang/{INCLUDE}/{d}/" for d in KERNEL)
+                    names = [n for n in wheel.namelist() if n.startswith(rooms)]
+                    wheel.extractall(work, names)
+    return tree / "ziglang" / INCLUDE
 
 
 def packaged(name: str, step: Step) -> Target:
     """A release by the headers of its ziglang."""
     it = PACKAGED[name]
-    top = ziglang(it.ziglang, step)
-    include = top / "lib" / "libc" / "include"
-    kernel = tuple(include / d for d in ("x86_64-freebsd-none", "generic-freebsd"))
-    for folder in kernel:
-        if not folder.is_dir():
-            raise StepFailed(f"ziglang {it.ziglang} has no {folder.name}")
+    include = _headers(it.ziglang, step)
+    for folder in KERNEL:
+        if not (include / folder).is_dir():
+            raise StepFailed(f"ziglang {it.ziglang} has no {folder}")
     return Target(
         name,
         it.version,
-        kernel,
-        (str(top / "zig"), "cc", "-target", f"x86_64-freebsd.{it.libc}"),
+        tuple(include / folder for folder in KERNEL),
+        (str(zig() / "zig"), "cc", "-target", f"x86_64-freebsd.{it.libc}"),
         f"ziglang {it.ziglang}",
         define_version=True,
     )

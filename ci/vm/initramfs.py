@@ -87,18 +87,24 @@ def busybox() -> Path:
 
 def write(path: Path, kernel: Kernel, job: str) -> None:
     """Writes an initramfs that runs the shell script `job` in the real root."""
+    write_own(path, kernel, NEEDED, {"init": INIT, "job": job})
+
+
+def write_own(
+    path: Path, kernel: Kernel, modules: tuple[str, ...], scripts: dict[str, str]
+) -> None:
+    """Writes one with busybox, modules (/modules/order has the order) and scripts."""
     parts = [_entry(d, 0o40755) for d in ("bin", "proc", "sys", "dev", "modules")]
     parts += [_entry(d, 0o40755) for d in ("lower", "rw", "r")]
     order = []
-    for module in _modules(kernel, NEEDED):
+    for module in _modules(kernel, modules):
         name = module.name.split(".ko")[0] + ".ko"
         parts.append(_entry(f"modules/{name}", 0o100644, _plain(module)))
         order.append(name)
     parts += [
         _entry("modules/order", 0o100644, " ".join(order).encode()),
         _entry("bin/busybox", 0o100755, busybox().read_bytes()),
-        _entry("init", 0o100755, INIT.encode()),
-        _entry("job", 0o100755, job.encode()),
+        *(_entry(n, 0o100755, text.encode()) for n, text in scripts.items()),
         _entry("TRAILER!!!", 0),
     ]
     with path.open("wb") as f:

@@ -109,7 +109,7 @@ def run(
             mem_mib=mem,
             append=append,
             nics=nics,
-            accel=KVM if kvm.works(_kvm_boots) else tcg,
+            accel=KVM if kvm.works(kvm_boots) else tcg,
         )
 
     for boot in range(1, BOOTS + 1):
@@ -125,7 +125,7 @@ def run(
     return _outcome(results, time.monotonic() - started)
 
 
-def _kvm_boots() -> bool:
+def kvm_boots() -> bool:
     """Tries a stock kernel under KVM; leaves nothing behind."""
     which = kernel(KVM_GUEST)
     row = GUESTS[KVM_GUEST]

@@ -51,6 +51,19 @@ def nic(number: int, text: str) -> list[str]:
     return ["-netdev", f"hubport,id=net{number},hubid={hub}", "-device", device]
 
 
+def inject_nmi(monitor: Path) -> None:
+    """By QEMU's monitor, at this Unix socket; nothing if it does not answer."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(2.0)
+        s.connect(str(monitor))
+        with s.makefile("rw") as lines:
+            lines.readline()  # its greeting
+            for command in ("qmp_capabilities", "inject-nmi"):
+                lines.write(json.dumps({"execute": command}) + "\n")
+                lines.flush()
+                lines.readline()
+
+
 class Qemu:
     """One boot; the same methods as Uml has."""
 
@@ -106,15 +119,7 @@ class Qemu:
 
     def interrupt(self) -> None:
         """Makes a guest that hangs say where, and die of it."""
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(2.0)
-            s.connect(str(self._monitor))
-            with s.makefile("rw") as lines:
-                lines.readline()  # its greeting
-                for command in ("qmp_capabilities", "inject-nmi"):
-                    lines.write(json.dumps({"execute": command}) + "\n")
-                    lines.flush()
-                    lines.readline()
+        inject_nmi(self._monitor)
 
     def close(self) -> None:
         if self.process.poll() is None:
