@@ -25,11 +25,12 @@ def build(step: Step, target: Target) -> Count:
     count = Count(note=f"{target.version}, {target.about}")
     for variant in target.variants:
         objects = module.compile_all(step, target, variant)
-        proofs.only_the_seam(objects)
-        for obj in objects:
+        proofs.only_the_seam(objects.files)
+        for obj in objects.files:
             proofs.vector_registers(step, obj)
         ko = module.link(step, target, variant, objects)
-        count.passed += len(objects) + proofs.module(step, target, ko)
+        count.passed += len(objects.files)
+        count.passed += proofs.module(step, target, ko, objects.declarations)
     folder = programs.payload(target, programs.build(step, target))
     count.passed += programs.prove(target, folder)
     return count

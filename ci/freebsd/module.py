@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from ci.freebsd import elf
@@ -58,30 +59,44 @@ def sources() -> list[Path]:
     return sorted([*SYS.glob("core/*.c"), *SYS.glob("os/freebsd/*.c")])
 
 
-def compile_all(step: Step, target: Target, variant: str) -> list[Path]:
+@dataclass(frozen=True)
+class Objects:
+    """The module before it is linked."""
+
+    stage: Path
+    files: list[Path]  # named ROOM-SOURCE.o
+    declarations: str  # all that its sources see, preprocessed
+
+
+def compile_all(step: Step, target: Target, variant: str) -> Objects:
     """An object of each source; warnings are errors."""
     stage = target.build / f"objects-{variant or 'generic'}"
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)
-    includes = _includes(target, variant, stage)
-    flags = [f"--target={target.triple}", *FLAGS]
-    flags.append(f'-DMS_MODULE_VERSION="{_version()}"')
+    flags = stage / "flags"
+    words = [f"--target={target.triple}", *FLAGS]
+    words.append(f'-DMS_MODULE_VERSION=\\"{_version()}\\"')
     if target.define_version:
-        flags.append(f"-D__FreeBSD_version={target.version}")
+        words.append(f"-D__FreeBSD_version={target.version}")
+    flags.write_text("\n".join([*words, *_includes(target, variant, stage)]))
     objects = []
     for source in sources():
         obj = stage / f"{source.parent.name}-{source.stem}.o"
-        step.run(["clang-16", *flags, *includes, "-c", source, "-o", obj])
+        step.run(["clang-16", f"@{flags}", "-c", source, "-o", obj])
         objects.append(obj)
-    return objects
+    every = stage / "every.c"
+    every.write_text("".join(f'#include "{s}"\n' for s in sources()))
+    seen = step.ask(["clang-16", f"@{flags}", "-w", "-E", every])
+    return Objects(stage, objects, seen)
 
 
-def link(step: Step, target: Target, variant: str, objects: list[Path]) -> Path:
+def link(step: Step, target: Target, variant: str, objects: Objects) -> Path:
     """One relocatable object, whose names are its own."""
     ko = target.build / "payload" / variant / "multistack.ko"
     ko.parent.mkdir(parents=True, exist_ok=True)
-    whole = objects[0].parent / "multistack.o"
-    step.run(["ld.lld-16", "-m", "elf_x86_64_fbsd", "-r", "-o", whole, *objects])
+    whole = objects.stage / "multistack.o"
+    into: list[str | Path] = ["-m", "elf_x86_64_fbsd", "-r", "-o", whole]
+    step.run(["ld.lld-16", *into, *objects.files])
     # As bsd.kmod.mk does for a module that exports nothing.
     step.run(["llvm-objcopy-16", "--keep-global-symbol=", whole, ko])
     if target.major < PLT32_SINCE:

@@ -29,11 +29,10 @@ SEAM = (
     *("memcpy", "memset", "memcmp", "memmove"),
     *("bzero", "__mtx_*", "_mtx_*", "_sx_*", "sx_*", "cpu_spinwait", "panic"),
     *("__start_set_pcpu", "__stop_set_pcpu"),
+    "atomic_*",  # of 10.4's modules functions
 )
-# Rooms of the headers whose declarations count.
-ROOMS = ("sys", "machine", "x86", "net", "netinet", "netinet6", "vm", "security")
-# References that the kernel's linker makes good by itself, from its sections.
-OF_THE_LINKER = re.compile(r"^__(start|stop)_set_(pcpu|vnet)$")
+# Ends of sets, which a header may name although nothing asks for them.
+SET_ENDS = re.compile(r"^__(start|stop)_set_\w+$")
 
 
 def _require(fact: bool, words: str) -> None:
@@ -41,17 +40,17 @@ def _require(fact: bool, words: str) -> None:
         raise StepFailed(words)
 
 
-def module(step: Step, target: Target, ko: Path) -> int:
+def module(step: Step, target: Target, ko: Path, preprocessed: str) -> int:
     """Raises StepFailed for what a kernel of the target would not take.
 
-    Returns how many proofs there were.
+    preprocessed: what its sources see. Returns how many proofs there were.
     """
     it = elf.Elf(ko)
     _header(it)
     _metadata(it, target)
     _relocations(it, target)
     vector_registers(step, ko)
-    undefined(it, target)
+    undefined(it, target, preprocessed)
     return 5
 
 
@@ -110,17 +109,19 @@ def open_names(it: elf.Elf) -> list[str]:
     )
 
 
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+_MARKER = re.compile(r'^# \d+ "([^"]+)"')
 
 
-def declared(target: Target) -> set[str]:
-    """Every word of the kernel's headers that is in no comment."""
+def declared(preprocessed: str) -> set[str]:
+    """Every word that came from a header which is not ours."""
     words: set[str] = set()
-    for folder in target.kernel:
-        for room in ROOMS:
-            for header in (folder / room).rglob("*.h"):
-                text = _COMMENT.sub(" ", header.read_text(errors="replace"))
-                words.update(re.findall(r"\w+", text))
+    ours = True
+    for line in preprocessed.splitlines():
+        marker = _MARKER.match(line)
+        if marker:
+            ours = marker[1].startswith((str(SYS), "<"))
+        elif not ours:
+            words.update(re.findall(r"\w+", line))
     return words
 
 
@@ -133,16 +134,16 @@ def exported(image: Path) -> set[str]:
     }
 
 
-def undefined(it: elf.Elf, target: Target) -> None:
+def undefined(it: elf.Elf, target: Target, preprocessed: str) -> None:
     """Raises for a symbol that the target's kernel does not have."""
-    words = declared(target)
+    words = declared(preprocessed)
     names = exported(target.image) if target.image else set()
+    symbols = it.symbols()
+    wanted = {symbols[r.symbol].name for r in it.relocations()}
     for name in open_names(it):
-        if OF_THE_LINKER.match(name):
+        if SET_ENDS.match(name) and name not in wanted:
             continue
-        # VNET_DECLARE(int, x) makes it, and others their like.
-        plain = re.sub(r"^(vnet_entry_|pcpu_entry_)", "", name)
-        _require(plain in words, f"{name} is declared in no header of {target.about}")
+        _require(name in words, f"{name} is declared in no header of {target.about}")
         if names:
             _require(name in names, f"{name} is not in the kernel {target.image}")
 
