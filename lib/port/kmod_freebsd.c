@@ -13,7 +13,8 @@
 
 #define DEVICE MSPORT__KMOD_DEVICE
 
-const char msport__kmod_limits[] = "sysctl net.multistack";
+const char msport__kmod_limits[] =
+    "sysctl net.multistack.max_ports and net.multistack.max_memory";
 
 const char *
 msport__getenv(const char *name)

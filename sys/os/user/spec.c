@@ -8,7 +8,8 @@
 
 #define VLAN_MAX 4094
 
-static const char *const kinds[] = { "xdp", "tc", "tap", "pair", "rx_handler" };
+static const char *const kinds[] = { "xdp",  "tc",	   "tap",
+				     "pair", "rx_handler", "if_input" };
 
 static int
 set_kind(struct ms_cmd_attach *arg, const char *kind, size_t n,
@@ -22,7 +23,8 @@ set_kind(struct ms_cmd_attach *arg, const char *kind, size_t n,
 	}
 	return ms_err_set(err, -EINVAL,
 			  "'%.*s' is no kind of attachment; there are xdp, tc, "
-			  "tap and pair, and of the kernel module rx_handler",
+			  "tap and pair, and of the kernel module rx_handler "
+			  "(FreeBSD: if_input)",
 			  (int)(n < 64 ? n : 64), kind);
 }
 
