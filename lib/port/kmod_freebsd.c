@@ -108,12 +108,14 @@ refused(msport_t *port, const struct ms_cmd_attach *a, int code,
 {
 	switch (code) {
 	case -EBUSY:
-		return msport__fail(port, err, code,
-				    "'%s' gives its packets to somebody else "
-				    "already (a bridge, lagg or netmap); take "
-				    "it from there, or attach what stands "
-				    "above it",
-				    a->nic);
+		return msport__fail(
+		    port, err, code,
+		    "'%s' was attached before, and somebody has "
+		    "put an input routine of his own over ours "
+		    "since (netmap without the driver's help "
+		    "does); end that, or make the interface "
+		    "anew",
+		    a->nic);
 	case -EINVAL:
 		return msport__fail(port, err, code,
 				    "%s: kind '%s', options '%s' or queues %u "
@@ -121,8 +123,9 @@ refused(msport_t *port, const struct ms_cmd_attach *a, int code,
 				    a->nic, a->kind, a->options, a->queues);
 	case -EOPNOTSUPP:
 		return msport__fail(port, err, code,
-				    "'%s' has no Ethernet header; the kernel "
-				    "module needs one",
+				    "'%s' has no Ethernet frames at its input; "
+				    "of a bridge, or a lagg of 10.4, attach "
+				    "the ports",
 				    a->nic);
 	default:
 		return code;

@@ -51,6 +51,7 @@ enum os_trait {
 	OS_HOSTS_END,	  /* ... which ends although a descriptor is of there */
 	OS_FORKS_TRULY,	  /* children lack the mappings not to be inherited */
 	OS_MAPS_ARE_DATA, /* no mapping of a device can be made executable */
+	OS_MAPS_KEEP,	  /* a port is there as long as somebody maps it */
 };
 bool os_has(enum os_trait trait);
 

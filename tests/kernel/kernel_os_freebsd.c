@@ -76,6 +76,7 @@ os_has(enum os_trait trait)
 	case OS_FORKS_TRULY:
 		return true;
 	case OS_MAPS_ARE_DATA: /* only where /dev is mounted noexec */
+	case OS_MAPS_KEEP:     /* an object of memory knows nothing of ports */
 	case OS_HOSTS_END:     /* a descriptor keeps the network it is of */
 		return false;
 	}
