@@ -31,6 +31,9 @@ def build(step: Step, target: Target) -> Count:
         ko = module.link(step, target, variant, objects)
         count.passed += len(objects.files)
         count.passed += proofs.module(step, target, ko, objects.declarations)
+    if not target.links:
+        count.skipped.append(f"no programs: {target.about} has no usr/lib/crt1.o")
+        return count
     folder = programs.payload(target, programs.build(step, target))
     count.passed += programs.prove(target, folder)
     return count

@@ -57,6 +57,8 @@ def disc(step: Step, name: str, chosen: list[Target]) -> Path:
     folder = BUILDS / "disc" / (name or "any")
     shutil.rmtree(folder, ignore_errors=True)
     for it in chosen:
+        if not it.links:
+            raise StepFailed(f"{it.about} is headers only: no kernel-test for guests")
         build(step, it)
         shutil.copytree(it.build / "payload", folder / it.name, symlinks=False)
     return folder

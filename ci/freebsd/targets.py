@@ -58,6 +58,11 @@ class Target:
         """Whether programs can be."""
         return self._has("usr/lib/libc.a") is not None
 
+    @property
+    def links(self) -> bool:
+        """Whether programs can be linked at all: some sysroots are headers."""
+        return self.root is None or self._has("usr/lib/crt1.o") is not None
+
     def _has(self, name: str) -> Path | None:
         path = self.root / name if self.root else None
         return path if path and path.exists() else None
