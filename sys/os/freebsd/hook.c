@@ -215,7 +215,7 @@ ms_hook_none(void)
 /*
  * Threads that were about to run, or were interrupted, have run: of each
  * processor, its idle thread has; or, where there is no rest, all the others
- * have had a second for it.
+ * have had some time slices for it.
  */
 static void
 quiesce(void)
@@ -231,7 +231,8 @@ quiesce(void)
 		thread_unlock(curthread);
 		idle = pcpu_find(cpu)->pc_idlethread;
 		gen = idle->td_generation;
-		for (left = hz; left > 0 && gen == idle->td_generation; left--)
+		left = MAX(1, hz / 4);
+		for (; left > 0 && gen == idle->td_generation; left--)
 			pause("msquiet", 1);
 	}
 	thread_lock(curthread);

@@ -234,7 +234,10 @@ ms_resv_addr(struct ms_vnet *vn, const struct ms_addr *a)
 {
 	struct ms_resv *r;
 
-	LIST_FOREACH(r, &vn->resvs, list)(void) resv_add_addr(r, a);
+	LIST_FOREACH(r, &vn->resvs, list)
+	{
+		(void)resv_add_addr(r, a);
+	}
 }
 
 /* The wildcard's own, and one for each address; those that have just left do
