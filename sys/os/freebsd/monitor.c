@@ -29,22 +29,28 @@ struct ms_monitor {
 	struct socket *so;  /* (c) owned */
 	struct timeout_task work;
 	u_int todo;	       /* atomic: TODO_* */
-	u_int armed;	       /* atomic: the work has been asked for */
+	u_int armed;	       /* atomic: 1: the work will be done; 2: soon */
 	bool stopping;	       /* once() */
 	struct ms_addr *addrs; /* ctl_lock: sorted, none twice; what the
 				     table has been told */
 	size_t num;	       /* ctl_lock */
 };
 
-/* Any context that does not sleep. */
+/* Any context that does not sleep. What is wanted soon does not wait for what
+   may take longer. */
 static void
 monitor_want(struct ms_monitor *m, u_int what, int ms)
 {
+	u_int haste = ms <= GATHER_MS ? 2 : 1, old;
+
 	atomic_set_int(&m->todo, what);
-	if (!ms_os_load_acquire(&m->stopping) &&
-	    atomic_cmpset_int(&m->armed, 0, 1))
-		(void)taskqueue_enqueue_timeout(ms_tasks, &m->work,
-						MAX(1, ms * hz / 1000));
+	do {
+		old = ms_os_load_once(&m->armed);
+		if (old >= haste || ms_os_load_acquire(&m->stopping))
+			return;
+	} while (!atomic_cmpset_int(&m->armed, old, haste));
+	(void)taskqueue_enqueue_timeout(ms_tasks, &m->work,
+					MAX(1, ms * hz / 1000));
 }
 
 /* ---- addresses ------------------------------------------------------------ */
