@@ -92,16 +92,23 @@ lists_take(struct ms_txq *txq, struct ms_mbufs *wire, struct ms_mbufs *host)
 /* No read section. Returns how many were lost; what is left in the list has to
    wait. */
 static uint32_t
-wire_send(if_t ifp, struct ms_mbufs *wire)
+wire_send(const struct ms_txq *txq, struct ms_mbufs *wire)
 {
+	if_t ifp = txq->mi->ifp;
 	uint32_t lost = 0;
+	struct mbuf *m;
 
 	if (!is_running(ifp)) {
 		lost = wire->num;
 		ms_mbufs_free(wire);
 	}
 	while (wire->first != NULL && lost == 0 && !ms_if_full(ifp)) {
-		if (if_transmit(ifp, ms_mbufs_pop(wire)) != 0)
+		m = ms_mbufs_pop(wire);
+		/* One of its queues for one of ours, so that frames stay in
+		   order whoever sends them. */
+		m->m_pkthdr.flowid = txq->q;
+		M_HASHTYPE_SET(m, M_HASHTYPE_OPAQUE);
+		if (if_transmit(ifp, m) != 0)
 			lost = 1;
 	}
 	return lost;
@@ -121,7 +128,7 @@ lists_send(const struct ms_txq *txq, struct ms_mbufs *wire,
 	ms_stack_enter(&t);
 	while ((m = ms_mbufs_pop(host)) != NULL)
 		ms_local_input(ifp, m);
-	lost = wire_send(ifp, wire);
+	lost = wire_send(txq, wire);
 	ms_stack_exit(&t);
 	CURVNET_RESTORE();
 	return lost;
