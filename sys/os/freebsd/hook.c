@@ -10,6 +10,10 @@
  *   it is what we saved  who came before us has left, and has taken us out
  *   else                 somebody stands before us and calls us: we stay, and
  *                        hand on all, until one of the above is so
+ *
+ * And vlan(4) gives a new interface the routine that its parent has just then:
+ * so ours may stand in interfaces that we never put it into. Those get what was
+ * there when we came.
  */
 #include "ms_freebsd.h"
 
@@ -31,6 +35,7 @@ struct ms_hook {
 
 static struct ms_hook *hooks[HASH]; /* (n) */
 static counter_u64_t calls;	    /* under way */
+static if_input_fn_t base;	    /* (n) what our first hook saved */
 
 void
 ms_hook_enter(void)
@@ -109,13 +114,14 @@ hook_input(struct ifnet *ifp, struct mbuf *m)
 		m = ms_rx_list(mi, m, &taken);
 	ms_os_read_exit(&r);
 	taken_done(ifp, &taken);
-	/* Called by who read the pointer just before we left. */
+	/* Called by who read the pointer just before we left, or whose parent
+	   we stand in. */
 	if (next == NULL)
 		next = if_getinputfn(ifp);
-	if (m != NULL && next != hook_input)
+	if (next == hook_input)
+		next = ms_os_load_once(&base);
+	if (m != NULL)
 		next(ifp, m);
-	else if (m != NULL)
-		m_freem(m);
 	ms_hook_exit();
 }
 
@@ -138,6 +144,29 @@ hook_free(struct ms_hook *h)
 	free(h, M_MULTISTACK);
 }
 
+static void
+heir_clean(if_t ifp, void *arg)
+{
+	if (if_getinputfn(ifp) == hook_input && hook_find(ifp) == NULL)
+		if_setinputfn(ifp, base);
+}
+
+/* No interface has our routine from another, in any vnet. */
+static void
+heirs_clean(void)
+{
+	VNET_ITERATOR_DECL(vnet);
+
+	VNET_LIST_RLOCK();
+	VNET_FOREACH(vnet)
+	{
+		CURVNET_SET_QUIET(vnet);
+		ms_if_foreach(heir_clean, NULL);
+		CURVNET_RESTORE();
+	}
+	VNET_LIST_RUNLOCK();
+}
+
 /* Out of the chain, if that can be. */
 static bool
 hook_leave(struct ms_hook *h)
@@ -149,6 +178,7 @@ hook_leave(struct ms_hook *h)
 	else if (now != h->next && !ms_if_dead(h->ifp))
 		return false;
 	hook_unlink(h);
+	heirs_clean();
 	return true;
 }
 
@@ -165,6 +195,10 @@ ms_hook_set(if_t ifp, struct ms_ifnet *mi)
 		if_setinputfn(ifp, hook_input);
 		return 0;
 	}
+	if (now == hook_input)
+		now = base;
+	else if (base == NULL)
+		ms_os_store_once(&base, now);
 	h = malloc(sizeof(*h), M_MULTISTACK, M_WAITOK | M_ZERO);
 	if_ref(ifp);
 	h->ifp = ifp;
@@ -249,6 +283,7 @@ void
 ms_hook_drain(void)
 {
 	quiesce();
+	heirs_clean(); /* who was about to inherit has done so */
 	while (counter_u64_fetch(calls) != 0)
 		pause("msdrain", 1);
 	quiesce();

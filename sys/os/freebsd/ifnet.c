@@ -52,25 +52,14 @@ is_loopback(if_t ifp)
 	return (if_getflags(ifp) & IFF_LOOPBACK) != 0;
 }
 
-/* Whether frames with an Ethernet header pass by its input routine: those of a
-   bridge's own address do not. */
-static bool
-is_ethernet(if_t ifp)
-{
-	int type = if_gettype(ifp);
-
-	return (type == IFT_ETHER || type == IFT_L2VLAN ||
-		type == IFT_IEEE8023ADLAG) &&
-	       if_getaddrlen(ifp) == ETHER_ADDR_LEN;
-}
-
 /* Whether the interface can be attached like that. */
 static int
 device_check(if_t ifp, const struct ms_cmd_attach *arg)
 {
 	if ((if_getflags(ifp) & IFF_UP) == 0)
 		return -ENETDOWN;
-	if (!is_loopback(ifp) && !is_ethernet(ifp))
+	if (!is_loopback(ifp) &&
+	    (!ms_if_hears(ifp) || if_getaddrlen(ifp) != ETHER_ADDR_LEN))
 		return -EOPNOTSUPP;
 	if ((is_loopback(ifp) && arg->vlan != 0) || arg->options[0] != '\0' ||
 	    arg->queues > MS_RINGS_MAX)

@@ -240,11 +240,12 @@ message_todo(uint8_t type)
 	}
 }
 
-/* Reads what has come. When some of it was lost, all may have changed. */
+/* Reads what has come. When some of it was lost, all may have changed; it is
+   not always said, but before it is the buffer is full. */
 static u_int
 messages_read(struct ms_monitor *m)
 {
-	unsigned int left = MESSAGES_MAX;
+	unsigned int left = MESSAGES_MAX, bytes = 0;
 	struct message msg;
 	struct mbuf *data;
 	struct uio uio;
@@ -260,12 +261,14 @@ messages_read(struct ms_monitor *m)
 		data = NULL;
 		error = soreceive(m->so, NULL, &uio, &data, NULL, &flags);
 		if (error == EWOULDBLOCK || (error == 0 && data == NULL))
-			return todo;
+			return bytes > m->so->so_rcv.sb_hiwat / 2 ? TODO_ALL
+								  : todo;
 		if (error != 0 || m_length(data, NULL) < sizeof(msg)) {
 			todo |= TODO_ALL;
 		} else {
 			m_copydata(data, 0, sizeof(msg), (caddr_t)&msg);
 			todo |= message_todo(msg.type);
+			bytes += m_length(data, NULL);
 		}
 		m_freem(data);
 	}

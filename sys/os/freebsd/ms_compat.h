@@ -153,7 +153,6 @@ typedef int (*if_output_fn_t)(struct ifnet *, struct mbuf *,
 #define if_gethwassist(ifp) ((ifp)->if_hwassist)
 #define if_gethwtsomax(ifp) ((ifp)->if_hw_tsomax)
 #define if_getmtu(ifp) ((ifp)->if_mtu)
-#define if_gettype(ifp) ((ifp)->if_type)
 #define if_getaddrlen(ifp) ((ifp)->if_addrlen)
 #define if_getindex(ifp) ((ifp)->if_index)
 #if defined(VIMAGE)
@@ -177,6 +176,23 @@ ms_if_full(const struct ifnet *ifp)
 	int max = ifp->if_snd.ifq_maxlen;
 
 	return max > 0 && ifp->if_snd.ifq_len >= max;
+}
+
+/*
+ * Whether frames with an Ethernet header pass by its own input routine. Not those
+ * of a bridge's or a lagg's own address, nor, before 12, a vlan's: these come by
+ * its parent's.
+ */
+static inline bool
+ms_if_hears(const struct ifnet *ifp)
+{
+	if (ifp->if_dname != NULL && strcmp(ifp->if_dname, "lagg") == 0)
+		return false;
+#if __FreeBSD_version >= 1200000
+	if (ifp->if_type == IFT_L2VLAN)
+		return true;
+#endif
+	return ifp->if_type == IFT_ETHER || ifp->if_type == IFT_IEEE8023ADLAG;
 }
 
 /* It has been detached, and all its routines replaced. */
