@@ -28,14 +28,16 @@ _RULES: tuple[tuple[Kind, str, re.Pattern[str]], ...] = tuple(
         ("warn", "UMA", r"^(Duplicate free of|Memory modified after free)"),
         ("warn", "kernel", r"^multistack: .*: not so: "),
         ("leak", "malloc", r"^Warning: memory type \S+ leaked memory on destroy"),
-        ("leak", "UMA", r"^(Freed UMA keg|UMA: keg) .*(not empty|Lost)"),
+        # Others' are the kernel's: 10.4 says it of each vnet that ends.
+        ("leak", "UMA", r"^Freed UMA keg \((ms_|multistack)"),
         ("leak", "kernel", r"^(interface|vnet) .* (leaked|still has) "),
     )
 )
 # Complaints that stock kernels have of themselves too; ours name us.
 _OWN_ONLY = ("lock order reversal",)
-_NEAR = 40  # lines of a complaint, with its backtrace
-_OURS = re.compile(r"\bmultistack\b|\bms_\w+\+0x")
+_NEAR = 40  # lines of a complaint, with its backtrace, up to the next result
+_RESULT = re.compile(r"^(not ok|ok|#) ")
+_OURS = re.compile(r"\bmultistack\b(?!: version)|\bms_\w+\+0x")
 
 PANIC = re.compile(r"(?m)^(panic: |Fatal (double fault|trap \d+)|db> )")
 
@@ -64,7 +66,12 @@ def reports(console: str) -> list[Report]:
 
 
 def _is_ours(lines: Sequence[str]) -> bool:
-    return any(_OURS.search(line) for line in lines)
+    for line in lines:
+        if _RESULT.match(line):
+            return False
+        if _OURS.search(line):
+            return True
+    return False
 
 
 def judge(status: int | None, found: Sequence[Report]) -> Kind:

@@ -52,6 +52,7 @@ enum os_trait {
 	OS_FORKS_TRULY,	  /* children lack the mappings not to be inherited */
 	OS_MAPS_ARE_DATA, /* no mapping of a device can be made executable */
 	OS_MAPS_KEEP,	  /* a port is there as long as somebody maps it */
+	OS_LONG_FRAMES,	  /* os_raw_send() takes more than a page */
 };
 bool os_has(enum os_trait trait);
 

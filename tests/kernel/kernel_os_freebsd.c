@@ -76,6 +76,7 @@ os_has(enum os_trait trait)
 	case OS_FORKS_TRULY:
 		return true;
 	case OS_MAPS_ARE_DATA: /* only where /dev is mounted noexec */
+	case OS_LONG_FRAMES:   /* BPF of 10.4 does not */
 	case OS_MAPS_KEEP:     /* an object of memory knows nothing of ports */
 	case OS_HOSTS_END:     /* a descriptor keeps the network it is of */
 		return false;
@@ -133,9 +134,11 @@ on_far(void (*body)(void))
 	kt_join(pid);
 }
 
+/* Without any address in it a network binds nothing, wildcards included. */
 static void
 far_begin(void)
 {
+	net_loopback();
 	net_set_mac(nics[OS_FAR], rig_peer_mac);
 	net_silent(nics[OS_FAR]);
 	net_set_up(nics[OS_FAR], true);
@@ -187,7 +190,8 @@ os_world_create(void)
 	if (far_jail > 0)
 		net_move(nics[OS_FAR], far_jail);
 	on_far(far_begin);
-	net_loopback();
+	if (far_jail > 0)
+		net_loopback();
 	net_set_mac(nics[OS_NEAR], rig_mac);
 	net_set_up(nics[OS_NEAR], true);
 	net_add_addr(nics[OS_NEAR], rig_tuple4(rig_ip, 0, 0), 24);

@@ -291,6 +291,9 @@ def test_a_complaint_is_recognised(line: str, kind: str, tool: str) -> None:
 def test_others_lock_orders_are_others_affair() -> None:
     lor = "lock order reversal:\n 1st 0x1 {} @ /usr/src/x.c:1\n 2nd 0x2 ufs\n"
     assert not reports(f"{BEGIN}\n{lor.format('bufwait')}")
+    later = "ok 1 - x\nmultistack: version 0.1.0\n#1 ms_rx+0x1\n"
+    assert not reports(f"{BEGIN}\n{lor.format('bufwait')}{later}")
+    assert not reports("Freed UMA keg (udp_inpcb) was not empty (30 items).\n")
     assert reports(f"{BEGIN}\n{lor.format('multistack ctl_lock')}")
     assert reports(f"{BEGIN}\n{lor.format('x')}#3 0xf at ms_port_bind+0x7f\n")
 
