@@ -306,7 +306,7 @@ def test_others_lock_orders_are_others_affair() -> None:
         (None, "", "hang"),
         (None, "panic: x", "panic"),
         (None, "Fatal trap 12: page fault", "oops"),
-        (0, "Freed UMA keg (ms) was not empty", "leak"),
+        (0, "Freed UMA keg (ms_bind) was not empty", "leak"),
     ],
 )
 def test_the_worst_is_told(status: int | None, line: str, kind: str) -> None:
