@@ -200,7 +200,7 @@ bind_to(utcp_t *u, utcp_addr_t *a, uint8_t proto, bool v6only, bool reuse,
 	struct utcp__port *p;
 	int r;
 
-	if (taken(u, a, proto, v6only, reuse && proto == PROTO_TCP))
+	if (taken(u, a, proto, v6only, reuse))
 		return -EADDRINUSE;
 	p = find_exact(u, a, proto);
 	if (p) {

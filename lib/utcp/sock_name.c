@@ -107,7 +107,7 @@ static int
 source_addr(const utcp_sock_t *s, struct utcp__key *k)
 {
 	if (!s->port || utcp__is_any(&s->port->addr))
-		return utcp__source(s->u, k->family, k->laddr);
+		return utcp__source(s->u, k->family, k->raddr, k->laddr);
 	memcpy(k->laddr, s->port->addr.addr, 16);
 	return 0;
 }

@@ -72,9 +72,11 @@ struct utcp_s {
 #define COUNT(u, NAME) ((u)->ctr[UTCP_CTR_##NAME]++)
 #define COUNT_N(u, NAME, n) ((u)->ctr[UTCP_CTR_##NAME] += (n))
 
-/* The first address of this family (utcp_address), for who is not bound to one.
-   -EADDRNOTAVAIL. */
-int utcp__source(const utcp_t *u, uint8_t family, uint8_t *addr);
+/* The address from which to speak to peer, for who is not bound to one: to a
+   loopback address from a loopback address, else the first of this family
+   (utcp_address). -EADDRNOTAVAIL. */
+int utcp__source(const utcp_t *u, uint8_t family, const uint8_t *peer,
+		 uint8_t *addr);
 
 /* The timestamp clock in milliseconds. */
 static inline uint32_t

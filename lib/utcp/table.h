@@ -26,6 +26,15 @@ utcp__is_many(const uint8_t *addr, uint8_t family)
 	return family == 4 ? addr[0] >= 224 : addr[0] == 0xff;
 }
 
+/* This host's, on no wire: 127.0.0.0/8, ::1. */
+static inline bool
+utcp__is_loopback(const uint8_t *addr, uint8_t family)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	return family == 4 ? addr[0] == 127 : memcmp(addr, one, 16) == 0;
+}
+
 enum utcp__kind { UTCP__CONN, UTCP__SYN, UTCP__TIMEWAIT };
 
 /* Local and remote end. IPv4 in the first four bytes. */

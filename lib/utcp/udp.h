@@ -65,7 +65,9 @@ struct utcp_udp_s {
 	uint8_t pmtud; /* 0: no DF; 1: what is too long goes in fragments;
 			  2: and is refused */
 	bool v6only;
+	bool reuse;	  /* others that say so, too, may have its address */
 	bool soft_errors; /* told of these too */
+	bool orphan;	  /* closed: it sends what is queued, and goes */
 	bool was_full;	  /* a send was refused: tell when there is room */
 };
 
@@ -79,6 +81,8 @@ utcp__udp_take_error(utcp_udp_t *s)
 	return -err;
 }
 
+/* Its end, and what it has queued. */
+void utcp__udp_free(utcp_udp_t *s);
 /* Readiness may have changed. */
 void utcp__udp_wake(utcp_udp_t *s);
 /* Whether so many more bytes are too many for the whole stack. */

@@ -239,6 +239,8 @@ utcp__udp_flush(utcp_t *u, struct utcp__out *o)
 		link_remove(&s->out);
 		if (r != EMPTY)
 			link_append(&u->udp_outq, &s->out);
+		else if (s->orphan)
+			utcp__udp_free(s);
 		if (r == FULL)
 			return;
 	}

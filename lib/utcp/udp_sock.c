@@ -36,24 +36,47 @@ utcp_udp_open(utcp_t *u, int family, utcp_udp_t **out)
 	return 0;
 }
 
+static utcp_udp_t *sharer(const utcp_udp_t *s, const utcp_addr_t *local);
+
+/* What comes is another's, or nobody's. */
+static void
+port_leave(utcp_udp_t *s)
+{
+	if (s->port == NULL || s->port->udp != s)
+		return;
+	s->port->udp = sharer(s, &s->local);
+	s->port->bound_alone = s->port->udp != NULL;
+}
+
 void
 utcp_udp_close(utcp_udp_t *s)
 {
-	utcp_t *u;
-
 	if (s == NULL)
 		return;
-	u = s->u;
+	utcp__udp_drop_rx(s);
+	link_remove(&s->ready);
+	s->was_full = false;
+	s->orphan = true;
+	port_leave(s);
+	if (s->tx_first == NULL)
+		utcp__udp_free(s);
+}
+
+void
+utcp__udp_free(utcp_udp_t *s)
+{
+	utcp_t *u = s->u;
+
 	utcp__udp_drop_rx(s);
 	utcp__udp_drop_tx(s);
+	s->orphan = true;
+	port_leave(s);
 	link_remove(&s->all);
 	link_remove(&s->ready);
 	link_remove(&s->out);
 	link_remove(&s->held);
-	if (s->port != NULL) {
-		s->port->udp = NULL;
+	if (s->port != NULL)
 		utcp__port_put(s->port);
-	}
 	utcp__free(u, s, sizeof(*s));
 }
 
@@ -61,7 +84,7 @@ void
 utcp__udp_destroy_all(utcp_t *u)
 {
 	while (!link_empty(&u->udps))
-		utcp_udp_close(CONTAINER(u->udps.next, utcp_udp_t, all));
+		utcp__udp_free(CONTAINER(u->udps.next, utcp_udp_t, all));
 }
 
 /* An address as others compare it: IPv4 with zeros behind. */
@@ -76,12 +99,36 @@ canon(const utcp_addr_t *a)
 	return c;
 }
 
+/* Another socket with that address, if both let others have theirs. */
+static utcp_udp_t *
+sharer(const utcp_udp_t *s, const utcp_addr_t *local)
+{
+	struct utcp__link *l = s->u->udps.prev;
+
+	for (; s->reuse && l != &s->u->udps; l = l->prev) {
+		utcp_udp_t *o = CONTAINER(l, utcp_udp_t, all);
+
+		if (o != s && o->reuse && !o->orphan && o->port != NULL &&
+		    memcmp(&o->local, local, sizeof(*local)) == 0)
+			return o;
+	}
+	return NULL;
+}
+
 static int
 take_port(utcp_udp_t *s, utcp_addr_t *local)
 {
+	utcp_udp_t *o = local->port_be != 0 ? sharer(s, local) : NULL;
 	int r;
 
-	r = utcp__port_take(s->u, local, PROTO_UDP, s->v6only, false, &s->port);
+	if (o != NULL) {
+		s->port = utcp__port_get(o->port);
+		s->port->udp = s; /* the newest gets what comes */
+		s->local = *local;
+		return 0;
+	}
+	/* Who is closed and has still something to send shares it. */
+	r = utcp__port_take(s->u, local, PROTO_UDP, s->v6only, true, &s->port);
 	if (r != 0)
 		return r;
 	s->port->udp = s;
@@ -121,15 +168,15 @@ speaks(const utcp_udp_t *s, uint8_t family)
 	       utcp__is_any(&s->local);
 }
 
-/* The source of what goes to `family`. -EADDRNOTAVAIL: there is none. */
+/* The source of what goes to peer. -EADDRNOTAVAIL: there is none. */
 static int
-source(const utcp_udp_t *s, uint8_t family, const utcp_addr_t *wish,
+source(const utcp_udp_t *s, const utcp_addr_t *peer, const utcp_addr_t *wish,
        uint8_t *addr)
 {
 	if (wish != NULL && wish->family != 0 && !utcp__is_any(wish)) {
 		utcp_addr_t w = canon(wish);
 
-		if (w.family != family ||
+		if (w.family != peer->family ||
 		    (w.port_be != 0 && w.port_be != s->local.port_be) ||
 		    (!utcp__is_any(&s->local) &&
 		     memcmp(w.addr, s->local.addr, 16) != 0))
@@ -138,7 +185,7 @@ source(const utcp_udp_t *s, uint8_t family, const utcp_addr_t *wish,
 		return 0;
 	}
 	if (utcp__is_any(&s->local))
-		return utcp__source(s->u, family, addr);
+		return utcp__source(s->u, peer->family, peer->addr, addr);
 	memcpy(addr, s->local.addr, 16);
 	return 0;
 }
@@ -159,7 +206,7 @@ utcp_udp_connect(utcp_udp_t *s, const utcp_addr_t *peer)
 		return -EAFNOSUPPORT;
 	if (peer->port_be == 0 || utcp__is_any(peer))
 		return -EINVAL;
-	r = source(s, peer->family, NULL, src);
+	r = source(s, peer, NULL, src);
 	if (r == 0)
 		r = autobind(s);
 	if (r == 0)
@@ -204,7 +251,7 @@ prepare(utcp_udp_t *s, const utcp_dgram_t *d, struct utcp__key *k)
 	k->proto = PROTO_UDP;
 	memcpy(k->raddr, to.addr, 16);
 	k->rport_be = to.port_be;
-	r = source(s, to.family, &d->local, k->laddr);
+	r = source(s, &to, &d->local, k->laddr);
 	if (r == 0)
 		r = autobind(s);
 	k->lport_be = s->local.port_be;
@@ -281,7 +328,7 @@ utcp_udp_getsockname(const utcp_udp_t *s, utcp_addr_t *addr)
 		return -EINVAL;
 	*addr = s->local;
 	if (s->peer.family != 0 && utcp__is_any(addr)) {
-		if (source(s, s->peer.family, NULL, addr->addr) != 0)
+		if (source(s, &s->peer, NULL, addr->addr) != 0)
 			return -EADDRNOTAVAIL;
 		addr->family = s->peer.family;
 	}
@@ -340,6 +387,11 @@ utcp_udp_set(utcp_udp_t *s, int opt, int64_t value)
 			return -EISCONN;
 		s->v6only = value != 0;
 		return 0;
+	case UTCP_OPT_REUSEADDR:
+		if (s->port != NULL)
+			return -EISCONN;
+		s->reuse = value != 0;
+		return 0;
 	case UTCP_OPT_PMTUD:
 		s->pmtud = (uint8_t)value;
 		return 0;
@@ -371,6 +423,9 @@ utcp_udp_get(utcp_udp_t *s, int opt, int64_t *value)
 		return 0;
 	case UTCP_OPT_V6ONLY:
 		*value = s->v6only;
+		return 0;
+	case UTCP_OPT_REUSEADDR:
+		*value = s->reuse;
 		return 0;
 	case UTCP_OPT_PMTUD:
 		*value = s->pmtud;

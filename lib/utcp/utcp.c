@@ -188,10 +188,17 @@ utcp_destroy(utcp_t *u)
 }
 
 int
-utcp__source(const utcp_t *u, uint8_t family, uint8_t *addr)
+utcp__source(const utcp_t *u, uint8_t family, const uint8_t *peer,
+	     uint8_t *addr)
 {
 	unsigned int i;
 
+	if (utcp__is_loopback(peer, family)) {
+		memset(addr, 0, 16);
+		addr[0] = family == 4 ? 127 : 0;
+		addr[family == 4 ? 3 : 15] = 1;
+		return 0;
+	}
 	for (i = 0; i < u->num_addrs; i++) {
 		if (u->addrs[i].family == family) {
 			memcpy(addr, u->addrs[i].addr, 16);

@@ -557,6 +557,8 @@ UTCP_EXTERN int utcp_udp_send(utcp_udp_t *s, const utcp_dgram_t *dgrams,
 /* Up to n datagrams; returns how many; they are consumed. -EAGAIN. */
 UTCP_EXTERN int utcp_udp_recv(utcp_udp_t *s, utcp_dgram_t *dgrams,
 			      unsigned int n);
+/* The handle is gone with this call; what was queued still leaves. NULL is
+   fine. */
 UTCP_EXTERN void utcp_udp_close(utcp_udp_t *s);
 UTCP_EXTERN uint32_t utcp_udp_poll(const utcp_udp_t *s);
 /* -EINVAL (not bound), -EADDRNOTAVAIL; -ENOTCONN. */
@@ -566,7 +568,8 @@ UTCP_EXTERN void utcp_udp_set_user(utcp_udp_t *s, void *user);
 UTCP_EXTERN void *utcp_udp_user(const utcp_udp_t *s);
 /* UTCP_OPT_SNDBUF, RCVBUF (0: 1 MiB; both hold one datagram, however small they
    are), DSCP (where dgram.tos has none), TTL,
-   V6ONLY, ERROR, and PMTUD, which is 1 at first: 0: IPv4 without DF; 1: what is
+   V6ONLY, REUSEADDR (0 at first: sockets that all set it before they bind share
+   an address; the last one bound receives), ERROR, and PMTUD, which is 1 at first: 0: IPv4 without DF; 1: what is
    longer than the path takes goes in fragments; 2: it is refused, -EMSGSIZE,
    and a connected socket is told so by UTCP_ERR when the path gets narrower.
    SOFT_ERRORS, 0 at first: a connected socket is told also of ICMP errors that
