@@ -79,37 +79,46 @@ unbind_both(struct mslink__group *g, struct mslink__claim *c)
 
 /* ---- idle ones ------------------------------------------------------------- */
 
-static void
-idle_add(struct mslink__group *g, struct mslink__claim *c)
+void
+mslink__claims_init(struct mslink__group *g)
 {
-	c->idle_ns = mslink_now_ns();
-	c->later = NULL;
-	c->at = g->idle_end;
-	*g->idle_end = c;
-	g->idle_end = &c->later;
+	g->idle.end = &g->idle.first;
+	g->ending.end = &g->ending.first;
 }
 
 static void
-idle_remove(struct mslink__group *g, struct mslink__claim *c)
+list_add(struct mslink__claims *list, struct mslink__claim *c)
 {
-	*c->at = c->later;
+	c->idle_ns = mslink_now_ns();
+	c->in = list;
+	c->later = NULL;
+	c->at = list->end;
+	__atomic_store_n(list->end, c, __ATOMIC_RELAXED);
+	list->end = &c->later;
+}
+
+static void
+list_remove(struct mslink__claim *c)
+{
+	__atomic_store_n(c->at, c->later, __ATOMIC_RELAXED);
 	if (c->later)
 		c->later->at = c->at;
 	else
-		g->idle_end = c->at;
+		c->in->end = c->at;
+	c->in = NULL;
 }
 
 /* One for this address, of the oldest; NULL. */
 static struct mslink__claim *
 idle_take(struct mslink__group *g, const struct ms_tuple *t)
 {
-	struct mslink__claim *c = g->idle;
+	struct mslink__claim *c = g->idle.first;
 
 	for (int i = 0; c && i < 8; i++, c = c->later)
 		if (c->tuple.proto == t->proto &&
 		    c->tuple.family == t->family &&
 		    memcmp(c->tuple.addr, t->addr, sizeof t->addr) == 0) {
-			idle_remove(g, c);
+			list_remove(c);
 			return c;
 		}
 	return NULL;
@@ -128,12 +137,25 @@ drop(struct mslink__group *g, struct mslink__claim *c)
 void
 mslink__claims_expire(struct mslink__group *g, uint64_t now_ns)
 {
-	pthread_mutex_lock(&g->lock);
-	while (g->idle && now_ns - g->idle->idle_ns > IDLE_NS &&
-	       now_ns > g->idle->idle_ns) {
-		struct mslink__claim *c = g->idle;
+	struct mslink__claim *c;
 
-		idle_remove(g, c);
+	pthread_mutex_lock(&g->lock);
+	while ((c = g->idle.first) && now_ns - c->idle_ns > IDLE_NS &&
+	       now_ns > c->idle_ns) {
+		list_remove(c);
+		drop(g, c);
+	}
+	pthread_mutex_unlock(&g->lock);
+}
+
+void
+mslink__claims_end(struct mslink__group *g)
+{
+	struct mslink__claim *c;
+
+	pthread_mutex_lock(&g->lock);
+	while ((c = g->ending.first)) {
+		list_remove(c);
 		drop(g, c);
 	}
 	pthread_mutex_unlock(&g->lock);
@@ -182,8 +204,8 @@ mslink__claim(void *arg, utcp_addr_t *local, uint8_t proto)
 		c = idle_take(g, &t);
 	} else {
 		c = *find(g, &t);
-		if (c && c->refs == 0)
-			idle_remove(g, c);
+		if (c && c->in)
+			list_remove(c);
 	}
 	if (!c)
 		c = claim_new(g, &t, &r);
@@ -193,6 +215,14 @@ mslink__claim(void *arg, utcp_addr_t *local, uint8_t proto)
 	}
 	pthread_mutex_unlock(&g->lock);
 	return r;
+}
+
+/* Something, maybe from this port: the switch would refuse it unbound. */
+static bool
+has_to_send(const mslink_t *l)
+{
+	return l->sending || mslink__under_way(l) != 0 ||
+	       utcp_next_ns(l->u) <= utcp_now_ns(l->u);
 }
 
 void
@@ -209,7 +239,9 @@ mslink__unclaim(void *arg, const utcp_addr_t *local, uint8_t proto)
 	c = *find(g, &t);
 	if (c && --c->refs == 0) {
 		if (c->ephemeral)
-			idle_add(g, c);
+			list_add(&g->idle, c);
+		else if (has_to_send(l))
+			list_add(&g->ending, c);
 		else
 			drop(g, c);
 	}

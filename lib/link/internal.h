@@ -6,6 +6,7 @@
  *	claim.c	    ports that the stack takes, in the switch's namespace
  *	io.c	    batches between rings and stack, and sleeping
  *	neigh.c	    who is where on the Ethernet
+ *	loop.c	    what the stack says to itself
  *
  * Several threads' links share a port. Each has a ring for itself; commands
  * (bind, route) are made under the group's lock.
@@ -24,15 +25,23 @@
 #define MSLINK__NEIGHS 1024u	       /* a power of two */
 #define MSLINK__HOLD_MAX 64u /* frames that wait for their neighbour */
 
+struct mslink__claim;
+
+/* Claims that nobody has, the oldest first. */
+struct mslink__claims {
+	struct mslink__claim *first, **end;
+};
+
 /* A tuple bound by links of this port. */
 struct mslink__claim {
 	struct mslink__claim *next;	   /* in its bucket */
-	struct mslink__claim *later, **at; /* among the idle ones */
+	struct mslink__claim *later, **at; /* among the idle ones, or ending */
 	struct ms_tuple tuple;
-	unsigned int refs; /* 0: idle */
-	bool both;	   /* IPv6 wildcard: the IPv4 one is bound beside it */
-	bool ephemeral;	   /* the switch chose the port */
-	uint64_t idle_ns;  /* since */
+	struct mslink__claims *in; /* NULL: somebody has it */
+	unsigned int refs;
+	bool both;	  /* IPv6 wildcard: the IPv4 one is bound beside it */
+	bool ephemeral;	  /* the switch chose the port */
+	uint64_t idle_ns; /* since */
 };
 
 #define MSLINK__CLAIM_BUCKETS 16384u
@@ -47,7 +56,9 @@ struct mslink__group {
 	bool inproc;	    /* the switch is in this process */
 	/* Ephemeral ports that nobody has any more are kept for a moment: who
 	   opens many connections takes the next one from here. */
-	struct mslink__claim *idle, **idle_end;
+	struct mslink__claims idle;
+	/* Others are let go when what was sent from them has left. */
+	struct mslink__claims ending;
 	struct mslink__claim *claims[MSLINK__CLAIM_BUCKETS];
 };
 
@@ -56,6 +67,7 @@ enum mslink__neigh_state {
 	NEIGH_LEARNT, /* by a frame from there */
 	NEIGH_ROUTED, /* the switch's routes say so */
 	NEIGH_PENDING,
+	NEIGH_SELF, /* a loopback address, and the interface is not lo */
 };
 
 struct mslink__neigh {
@@ -91,6 +103,7 @@ struct mslink_s {
 	unsigned int unreleased; /* views that the stack may still refer to */
 	unsigned int last_out;	 /* views of the last flush */
 	bool want_room;		 /* the transmit ring was full */
+	bool sending;		 /* frames are being made, or none ever again */
 	const struct ms_ring *tx_ring;
 	uint8_t *hot[MSLINK__HOT]; /* in turn; num_hot 0: the slots' own */
 	unsigned int num_hot, next_hot;
@@ -104,21 +117,33 @@ struct mslink_s {
 	unsigned int num_held;
 	uint64_t held_next_ns;
 
+	struct mslink__looped *loop, **loop_end;
+	struct mslink__looped *loop_lent; /* the stack may refer to them */
+	size_t loop_bytes;
+
 	uint64_t ctr[MSLINK_CTR_MAX];
 };
 
 #define COUNT(l, NAME) ((l)->ctr[MSLINK_CTR_##NAME]++)
 #define COUNT_N(l, NAME, n) ((l)->ctr[MSLINK_CTR_##NAME] += (n))
 
-/* ---- claim.c: config.claim, config.unclaim; arg is the link ------------- */
+/* ---- claim.c: config.claim, config.unclaim; arg is the link -------------- */
 
 int mslink__claim(void *arg, utcp_addr_t *local, uint8_t proto);
 void mslink__unclaim(void *arg, const utcp_addr_t *local, uint8_t proto);
+void mslink__claims_init(struct mslink__group *g);
 /* Lets go of what was idle for a while. */
 void mslink__claims_expire(struct mslink__group *g, uint64_t now_ns);
+/* And of what has ended, as the switch has all that this link has sent. */
+void mslink__claims_end(struct mslink__group *g);
+static inline bool
+mslink__claims_wait(const struct mslink__group *g)
+{
+	return __atomic_load_n(&g->ending.first, __ATOMIC_RELAXED) != NULL;
+}
 void mslink__claims_free(struct mslink__group *g);
 
-/* ---- neigh.c --------------------------------------------------------------- */
+/* ---- neigh.c ------------------------------------------------------------- */
 
 int mslink__neigh_init(mslink_t *l);
 void mslink__neigh_deinit(mslink_t *l);
@@ -126,7 +151,7 @@ void mslink__neigh_deinit(mslink_t *l);
 void mslink__learn(mslink_t *l, const msport_view_t *v);
 /*
  * Fills the Ethernet header of the frame that starts at v. 0; -EAGAIN: its
- * neighbour is being asked for; -EHOSTUNREACH.
+ * neighbour is being asked for; -EHOSTUNREACH; -ELOOP: it is for this stack.
  */
 int mslink__address(mslink_t *l, msport_view_t *v, uint64_t now_ns);
 /* Asks the switch, under the group's lock. */
@@ -140,7 +165,24 @@ void mslink__hold(mslink_t *l, const msport_view_t *v, unsigned int n,
 unsigned int mslink__unhold(mslink_t *l, msport_view_t *v, unsigned int n,
 			    uint64_t now_ns);
 
-/* ---- link.c ---------------------------------------------------------------- */
+/* ---- loop.c -------------------------------------------------------------- */
+
+bool mslink__is_loopback(const uint8_t *addr, uint8_t family);
+void mslink__loop_init(mslink_t *l);
+void mslink__loop_deinit(mslink_t *l);
+/* Copies a frame of n views; it comes in with the next batch. */
+void mslink__loop_put(mslink_t *l, const msport_view_t *v, unsigned int n);
+/* Gives the stack a batch of them; returns how many. */
+unsigned int mslink__loop_input(mslink_t *l);
+/* The stack does not refer to them any more. */
+void mslink__loop_release(mslink_t *l);
+
+/* ---- io.c ---------------------------------------------------------------- */
+
+/* Transmit slots that the switch has not taken yet. */
+uint32_t mslink__under_way(const mslink_t *l);
+
+/* ---- link.c -------------------------------------------------------------- */
 
 /* What the port says of itself, after open and reopen. */
 void mslink__refresh(mslink_t *l);

@@ -36,6 +36,7 @@ _Static_assert((int)UTCP_GSO_TCP6 == (int)MS_GSO_TCP6, "");
 _Static_assert((int)UTCP_GSO_UDP == (int)MS_GSO_UDP, "");
 
 #define ROOM_NS 1000000u /* between looks for room to transmit */
+#define END_NS 1000000u	 /* and whether the last of a port has left */
 
 uint64_t
 mslink_now_ns(void)
@@ -52,16 +53,19 @@ mslink_now_ns(void)
 static void
 release(mslink_t *l)
 {
-	if (l->unreleased == 0)
+	if (l->unreleased == 0 && !l->loop_lent)
 		return;
 	utcp_retain(l->u);
-	msport_rx_release(l->port, l->ring, l->unreleased);
+	mslink__loop_release(l);
+	if (l->unreleased)
+		msport_rx_release(l->port, l->ring, l->unreleased);
 	l->unreleased = 0;
 }
 
 int
 mslink_poll(mslink_t *l)
 {
+	unsigned int looped;
 	bool first = true;
 	int n;
 
@@ -70,13 +74,14 @@ mslink_poll(mslink_t *l)
 	release(l);
 	COUNT(l, POLLS);
 	utcp_advance(l->u, mslink_now_ns());
-	if (l->group->idle)
+	if (__atomic_load_n(&l->group->idle.first, __ATOMIC_RELAXED))
 		mslink__claims_expire(l->group, utcp_now_ns(l->u));
 	if (__atomic_load_n(l->route_gen, __ATOMIC_RELAXED) != l->gen)
 		mslink__routes_moved(l);
+	looped = mslink__loop_input(l);
 	n = msport_rx(l->port, l->ring, l->rx, MSLINK__BATCH);
 	if (n <= 0)
-		return n;
+		return n < 0 ? n : (int)looped;
 	for (int i = 0; i < n; i++) {
 		if (first)
 			mslink__learn(l, &l->rx[i]);
@@ -85,7 +90,7 @@ mslink_poll(mslink_t *l)
 	l->unreleased = (unsigned int)n;
 	COUNT_N(l, VIEWS_IN, (unsigned int)n);
 	(void)utcp_input(l->u, (const utcp_pkt_t *)l->rx, (unsigned int)n);
-	return n;
+	return n + (int)looped;
 }
 
 /* ---- out ------------------------------------------------------------------------ */
@@ -133,6 +138,8 @@ address_all(mslink_t *l, msport_view_t *v, unsigned int n)
 			if (kept != at)
 				move_down(&v[kept], &v[at], k);
 			kept += k;
+		} else if (e == -ELOOP) {
+			mslink__loop_put(l, &v[at], k);
 		} else if (e == -EAGAIN) {
 			mslink__hold(l, &v[at], k, now_ns);
 		} else {
@@ -140,6 +147,15 @@ address_all(mslink_t *l, msport_view_t *v, unsigned int n)
 		}
 	}
 	return kept;
+}
+
+uint32_t
+mslink__under_way(const mslink_t *l)
+{
+	uint32_t head = __atomic_load_n(&l->tx_ring->head, __ATOMIC_RELAXED);
+	uint32_t tail = __atomic_load_n(&l->tx_ring->tail, __ATOMIC_ACQUIRE);
+
+	return l->tx_ring->num_slots - (tail - head);
 }
 
 /*
@@ -150,14 +166,12 @@ address_all(mslink_t *l, msport_view_t *v, unsigned int n)
 static int
 reserve(mslink_t *l, unsigned int want)
 {
-	uint32_t head, tail, left;
+	uint32_t left;
 	int n;
 
 	if (l->num_hot == 0)
 		return msport_tx(l->port, l->ring, l->tx, want);
-	head = __atomic_load_n(&l->tx_ring->head, __ATOMIC_RELAXED);
-	tail = __atomic_load_n(&l->tx_ring->tail, __ATOMIC_RELAXED);
-	left = l->tx_ring->num_slots - (tail - head); /* under way */
+	left = mslink__under_way(l);
 	left = left < l->num_hot ? l->num_hot - left : 0;
 	n = msport_tx(l->port, l->ring, l->tx, want < left ? want : left);
 	for (int i = 0; i < n; i++)
@@ -179,15 +193,14 @@ room(mslink_t *l, unsigned int want)
 	return n ? n : reserve(l, want);
 }
 
-int
-mslink_flush(mslink_t *l)
+/* Fills and commits slots; how many, or an error. */
+static int
+send_all(mslink_t *l)
 {
 	unsigned int sent = 0, want;
 	int n, out, made;
 	bool held;
 
-	if (!l)
-		return -EINVAL;
 	want = l->last_out + l->frame_views;
 	held = l->num_held && utcp_now_ns(l->u) >= l->held_next_ns;
 	release(l);
@@ -222,11 +235,30 @@ mslink_flush(mslink_t *l)
 		COUNT(l, NO_ROOM);
 	}
 	l->last_out = sent;
-	if (sent == 0)
-		return 0;
-	COUNT_N(l, VIEWS_OUT, sent);
-	n = msport_sync(l->port, l->ring);
-	return n ? n : (int)sent;
+	return (int)sent;
+}
+
+int
+mslink_flush(mslink_t *l)
+{
+	int sent, r;
+
+	if (!l)
+		return -EINVAL;
+	l->sending = true;
+	sent = send_all(l);
+	l->sending = false;
+	if (sent < 0)
+		return sent;
+	if (sent > 0) {
+		COUNT_N(l, VIEWS_OUT, (unsigned int)sent);
+		r = msport_sync(l->port, l->ring);
+		if (r)
+			return r;
+	}
+	if (mslink__claims_wait(l->group) && mslink__under_way(l) == 0)
+		mslink__claims_end(l->group);
+	return sent;
 }
 
 /* ---- sleeping ---------------------------------------------------------------------- */
@@ -238,7 +270,11 @@ mslink_timeout_ns(const mslink_t *l)
 
 	if (!l)
 		return UTCP_NEVER;
+	if (l->loop)
+		return 0;
 	at = utcp_next_ns(l->u);
+	if (mslink__claims_wait(l->group) && at > utcp_now_ns(l->u) + END_NS)
+		at = utcp_now_ns(l->u) + END_NS;
 	if (l->num_held && l->held_next_ns < at)
 		at = l->held_next_ns;
 	if (at == UTCP_NEVER)
@@ -264,6 +300,8 @@ mslink_arm(mslink_t *l)
 
 	if (!l)
 		return -EINVAL;
+	if (l->loop)
+		return 1;
 	r = msport_arm(l->port, 1, l->ring);
 	if (r == 0 && l->want_room)
 		r = msport_arm(l->port, 0, l->ring);

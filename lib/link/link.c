@@ -102,7 +102,7 @@ group_new(struct mslink__group **out, const char *device,
 	g->rings = g->opt.rings ? g->opt.rings : 1;
 	g->refs = 1;
 	g->ring_used = 1;
-	g->idle_end = &g->idle;
+	mslink__claims_init(g);
 	p.tx_rings = p.rx_rings = (uint16_t)g->rings;
 	g->inproc = is_inproc(device);
 	p.slots = g->opt.slots ? g->opt.slots
@@ -271,6 +271,7 @@ link_new(mslink_t **out, struct mslink__group *g, unsigned int ring)
 	l->port = g->port;
 	l->ring = ring;
 	l->last_out = MSLINK__BATCH / 4;
+	mslink__loop_init(l);
 	mslink__refresh(l);
 	r = mslink__neigh_init(l);
 	if (r == 0)
@@ -339,8 +340,11 @@ mslink_close(mslink_t *l)
 	ring = l->ring;
 	if (l->u)
 		(void)mslink_flush(l);
+	l->sending = true;
 	utcp_destroy(l->u);
+	mslink__claims_end(g);
 	mslink__neigh_deinit(l);
+	mslink__loop_deinit(l);
 	free(l);
 	group_put(g, ring);
 }
@@ -361,6 +365,7 @@ mslink_reopen(mslink_t *l)
 	if (shared)
 		return -EBUSY;
 	utcp_retain(l->u);
+	mslink__loop_release(l);
 	l->unreleased = 0;
 	l->want_room = false;
 	r = msport_reopen(l->port);

@@ -103,14 +103,21 @@ ask(mslink_t *l, struct mslink__neigh *n, uint64_t now_ns)
 {
 	struct ms_cmd_route r;
 	uint32_t gen = __atomic_load_n(l->route_gen, __ATOMIC_ACQUIRE);
+	int e;
 
 	n->asked_ns = now_ns;
-	if (mslink__route(l, n->addr, n->family, &r)) {
+	n->gen = gen;
+	e = mslink__route(l, n->addr, n->family, &r);
+	if ((e || r.state != MS_ROUTE_LOCAL) &&
+	    mslink__is_loopback(n->addr, n->family)) {
+		n->state = NEIGH_SELF;
+		return;
+	}
+	if (e) {
 		if (n->state != NEIGH_LEARNT)
 			n->state = NEIGH_NONE;
 		return;
 	}
-	n->gen = gen;
 	if (r.state == MS_ROUTE_PENDING) {
 		if (n->state != NEIGH_LEARNT)
 			n->state = NEIGH_PENDING;
@@ -141,6 +148,8 @@ mslink__learn(mslink_t *l, const msport_view_t *v)
 	}
 	n = entry(l, src, family);
 	if (n->state != NEIGH_NONE && memcmp(n->mac, f + 6, 6) == 0)
+		return;
+	if (n->state == NEIGH_SELF)
 		return;
 	if (n->state == NEIGH_NONE || n->state == NEIGH_PENDING) {
 		memcpy(n->mac, f + 6, 6);
@@ -191,12 +200,15 @@ mslink__address(mslink_t *l, msport_view_t *v, uint64_t now_ns)
 	/* What was learnt stays good until the peer is silent or contradicts
 	   itself; what the routes said, until they move. */
 	if (n->state == NEIGH_NONE ||
-	    (n->state == NEIGH_ROUTED && n->gen != gen) ||
+	    ((n->state == NEIGH_ROUTED || n->state == NEIGH_SELF) &&
+	     n->gen != gen) ||
 	    (n->state == NEIGH_PENDING &&
 	     (n->gen != gen || now_ns - n->asked_ns > PENDING_NS)))
 		ask(l, n, now_ns);
 	if (n->state == NEIGH_NONE)
 		return -EHOSTUNREACH;
+	if (n->state == NEIGH_SELF)
+		return -ELOOP;
 	if (n->state == NEIGH_PENDING)
 		return -EAGAIN;
 	header_write(l, v->data, n->mac, family);

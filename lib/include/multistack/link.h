@@ -140,7 +140,9 @@ MSLINK_EXTERN int mslink_connect(mslink_t *l, utcp_sock_t *s,
 	X(NO_ROOM, "no_room", "times that the transmit ring was full")         \
 	X(DROP_NO_ROUTE, "drop_no_route", "there is no way to the peer")       \
 	X(DROP_HELD, "drop_held", "neighbour did not answer in time")          \
-	X(DROP_HOLD_FULL, "drop_hold_full", "too many frames wait for one")
+	X(DROP_HOLD_FULL, "drop_hold_full", "too many frames wait for one")    \
+	X(LOOPED, "looped", "frames to a loopback address, for this stack")    \
+	X(DROP_LOOP_FULL, "drop_loop_full", "too many of those")
 
 enum mslink_counter {
 #define MSLINK_COUNTER_ENUM(NAME, name, meaning) MSLINK_CTR_##NAME,
