@@ -30,6 +30,16 @@ msport__gone(msport_t *port, const struct msport__ring *r)
 	}
 }
 
+/* A step of one's own: who takes it is awake, and need not be rung for. */
+static int
+step(msport_t *port, struct msport__ring *r)
+{
+	if (r->is_rx)
+		__atomic_store_n(&r->shared->wake, r->next - 1,
+				 __ATOMIC_RELAXED);
+	return port->ops->look(port, r);
+}
+
 int
 msport__idle(msport_t *port, struct msport__ring *r)
 {
@@ -38,8 +48,10 @@ msport__idle(msport_t *port, struct msport__ring *r)
 	if (dead)
 		return dead;
 	dead = msport__gone(port, r);
-	if (dead || r->steps)
-		return dead ? dead : port->ops->look(port, r);
+	if (dead)
+		return dead;
+	if (r->steps)
+		return step(port, r);
 	if (++r->idle < IDLE_LOOKS)
 		return 0;
 	r->idle = 0;
@@ -97,7 +109,7 @@ static int
 arm(msport_t *port, struct msport__ring *r)
 {
 	uint32_t wake;
-	int e;
+	int e, yes;
 
 	e = ready(port, r);
 	if (e)
@@ -108,6 +120,14 @@ arm(msport_t *port, struct msport__ring *r)
 			return e;
 	}
 	drain(r);
+	/* What comes to the switch from here on makes its descriptors readable,
+	   which are among those that are slept on. */
+	if (r->steps && r->is_rx) {
+		e = step(port, r);
+		yes = ready(port, r);
+		if (yes || e)
+			return yes ? yes : e;
+	}
 	/*
 	 * A transmit ring is empty of room here: all its slots are with the
 	 * switch, which will give back each one. So wait for a quarter of them.
@@ -121,15 +141,10 @@ arm(msport_t *port, struct msport__ring *r)
 	e = __atomic_load_n(&port->dead, __ATOMIC_RELAXED);
 	if (!e)
 		e = msport__gone(port, r);
-	if (!e && r->steps)
+	if (!e && r->steps && !r->is_rx)
 		e = port->ops->look(port, r);
-	if (r->is_rx || !e) {
-		int yes = ready(port, r);
-
-		if (yes)
-			return yes;
-	}
-	return e;
+	yes = r->is_rx || !e ? ready(port, r) : 0;
+	return yes ? yes : e;
 }
 
 int
