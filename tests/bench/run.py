@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from demo.world import WorldError
-from tests.bench import http, machine, over, plot, plot6, switch, utcp, wires
+from tests.bench import http, machine, mu, over, plot, plot6, switch, utcp, wires
 from tests.bench.programs import BenchError, Programs
 from tests.bench.rows import Row, show, write
 
@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[[Programs, bool], list[Row]]] = {
     "daemon": wires.daemon,
     "veth": wires.veth,
     "http": http.bench,
+    "mu": mu.bench,
     "bulk": utcp.bulk,
     "connections": utcp.connections,
 }
