@@ -83,15 +83,18 @@
 
 /* ---- memory --------------------------------------------------------------- */
 
-/* Pages that nobody has wired. */
+/* Pages that may be wired yet, if a third of all is to stay for others. */
 static inline u_long
-ms_pages_unwired(void)
+ms_pages_spare(void)
 {
 #if __FreeBSD_version >= 1200000
-	return vm_cnt.v_page_count - vm_wire_count();
+	u_long all = vm_cnt.v_page_count, wired = vm_wire_count();
 #else
-	return cnt.v_page_count - cnt.v_wire_count;
+	u_long all = cnt.v_page_count, wired = cnt.v_wire_count;
 #endif
+	u_long most = all - all / 3;
+
+	return wired < most ? most - wired : 0;
 }
 
 /* ---- mbufs ---------------------------------------------------------------- */

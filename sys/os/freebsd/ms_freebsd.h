@@ -252,8 +252,6 @@ void ms_ifnet_deinit(void);
 int ms_hook_set(if_t ifp, struct ms_ifnet *mi);
 /* No more. Nobody who has mi from here uses it, on return. Held as above. */
 void ms_hook_clear(if_t ifp);
-/* ifp is as good as gone, with its chain. Held as above. */
-void ms_hook_forget(if_t ifp);
 /* Whether no chain has a place of ours any more. Held as above. */
 bool ms_hook_none(void);
 /* Afterwards no processor is in a call that a hook made, nor will one be: all

@@ -72,7 +72,7 @@ ms_os_shm_create(size_t bytes, struct ms_shm **shm)
 	int rv;
 
 	/* The machine must not be driven out of memory. */
-	if (atop(round_page(bytes)) > ms_pages_unwired() / 2)
+	if (atop(round_page(bytes)) > ms_pages_spare())
 		return NULL;
 	s = malloc(sizeof(*s), M_MULTISTACK, M_WAITOK | M_ZERO);
 	s->bytes = round_page(bytes);
