@@ -82,7 +82,7 @@ memory_of_attachments_comes_back(void)
 
 /* ---- the module ------------------------------------------------------------------- */
 
-/* Frames for a port and for nobody, as fast as they go. */
+/* Frames for a port and for nobody, with time for others in between. */
 static pid_t
 traffic(void)
 {
@@ -93,8 +93,11 @@ traffic(void)
 		close(raw);
 		return pid;
 	}
-	for (uint32_t n = 0;; n++)
+	for (uint32_t n = 0;; n++) {
 		kt_far_udp(raw, (uint16_t)(NUMBER + n % 2), &n, sizeof(n));
+		if (n % 32 == 0)
+			kt_nap_us(1000);
+	}
 }
 
 static void
