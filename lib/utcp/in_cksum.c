@@ -200,7 +200,7 @@ copy_vec(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 	return copy_words(to, p, len, add64(sum, join(&a, &b)));
 }
 
-#if defined(__x86_64__)
+#if defined(UTCP_AVX2)
 
 #define ALIGN_MIN 2048
 #define TARGET_AVX2 __attribute__((target("avx2")))
@@ -270,7 +270,7 @@ copy_avx2(uint8_t *to, const uint8_t *p, size_t len, uint64_t sum)
 	return copy_words(to, p, len, add64(sum, join32(&a, &b)));
 }
 
-#endif /* __x86_64__ */
+#endif /* UTCP_AVX2 */
 
 /* Below so many bytes the scalar loop is as fast. */
 #define VECTOR_MIN 128
@@ -282,7 +282,7 @@ uint64_t
 utcp__sum(const void *p, size_t len, uint64_t sum)
 {
 	if (len >= VECTOR_MIN) {
-#if defined(__x86_64__)
+#if defined(UTCP_AVX2)
 		if (__builtin_cpu_supports("avx2"))
 			return sum_avx2(p, len, sum);
 #endif
@@ -295,7 +295,7 @@ uint64_t
 utcp__sum_copy(void *to, const void *from, size_t len, uint64_t sum)
 {
 	if (len >= VECTOR_MIN) {
-#if defined(__x86_64__)
+#if defined(UTCP_AVX2)
 		/* Below, narrow stores win: fewer cross cache lines. */
 		if (len >= ALIGN_MIN && __builtin_cpu_supports("avx2"))
 			return copy_avx2(to, from, len, sum);
