@@ -15,7 +15,18 @@ from pathlib import Path
 from rich.console import Console
 
 from demo.world import WorldError
-from tests.bench import http, machine, mu, over, plot, plot6, switch, utcp, wires
+from tests.bench import (
+    http,
+    kernel,
+    machine,
+    mu,
+    over,
+    plot,
+    plot6,
+    switch,
+    utcp,
+    wires,
+)
 from tests.bench.programs import BenchError, Programs
 from tests.bench.rows import Row, show, write
 
@@ -29,6 +40,7 @@ BENCHES: dict[str, Callable[[Programs, bool], list[Row]]] = {
     "mu": mu.bench,
     "bulk": utcp.bulk,
     "connections": utcp.connections,
+    "kernel": kernel.bench,
 }
 
 
