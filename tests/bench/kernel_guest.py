@@ -103,6 +103,8 @@ _PKTGEN = re.compile(r"Result: OK: (\d+)\(")
 
 def pktgen(space: str, name: str, count: int, size: int, mac: str, dst: str) -> float:
     """Has the kernel send `count` UDP frames of `size` bytes; seconds it took."""
+    if not Path("/proc/net/pktgen").exists():
+        subprocess.run(["modprobe", "pktgen"], check=True)
     script = "; ".join(
         f"echo '{line}' > /proc/net/pktgen/{file}"
         for file, line in [
