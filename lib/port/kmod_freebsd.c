@@ -124,8 +124,8 @@ refused(msport_t *port, const struct ms_cmd_attach *a, int code,
 	case -EOPNOTSUPP:
 		return msport__fail(port, err, code,
 				    "'%s' has no Ethernet frames at its input; "
-				    "of a bridge, or a lagg of 10.4, attach "
-				    "the ports",
+				    "of a bridge or lagg attach the members, "
+				    "of a vlan on 10.4 the parent",
 				    a->nic);
 	default:
 		return code;
