@@ -37,8 +37,8 @@ SCALE = (
 )
 HOST = (
     "pktgen, veth, and a UDP socket of the host that nobody reads; frames of 60 B that "
-    "arrived a second, with the receiving end attached and without. Interleaved, "
-    "median of rounds. "
+    "arrived a second, with the receiving end attached and without; and with a program "
+    "of XDP that looks at nothing. Interleaved, median of rounds. "
 )
 XDP = (
     "As over User Mode Linux, by XDP frames and kfunc against the skb way, in a guest "
@@ -114,10 +114,12 @@ def _host(guest: str, where: str, rounds: int, seconds: float) -> Iterator[Row]:
     base = found.pop("host, without")
     for name, value in found.items():
         how = name.removeprefix("host, ")
+        ours = how in ("rx_handler", "xdp")
+        case = f"unclaimed, attached by {how}" if ours else f"unclaimed, beside {how}"
         yield row(
-            *("kernel", f"unclaimed, attached by {how}", value, "Mpps", HOST + where),
+            *("kernel", case, value, "Mpps", HOST + where),
             baseline=base,
-            goal=0.97 * base,
+            goal=0.97 * base if ours else None,
         )
 
 

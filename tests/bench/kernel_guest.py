@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from demo.world import IFNAME, SERVER, sh
@@ -88,6 +88,18 @@ def attached(*ends: tuple[str, str], options: tuple[str, ...] = ()) -> Iterator[
     finally:
         for space, name in done:
             multistack(space, "detach", "--force", name)
+
+
+@contextmanager
+def programmed(space: str, name: str) -> Iterator[None]:
+    """With a program of XDP that passes everything, in the driver."""
+    program = BUILD / "tests" / "bench" / "bench_pass.bpf.o"
+    xdp = ("link", "set", "dev", name, "xdpdrv")
+    ip("-n", space, *xdp, "obj", str(program), "sec", "xdp.frags")
+    try:
+        yield
+    finally:
+        ip("-n", space, *xdp, "off")
 
 
 # ---- generators and counters -----------------------------------------------------
@@ -247,12 +259,14 @@ def xdp(rounds: int, seconds: float) -> None:
 
 def host(rounds: int, seconds: float) -> None:
     """Frames that nobody claimed, to a socket of the host that nobody reads."""
-    modes: dict[str, tuple[str, ...] | None] = {
-        "without": None,
-        "rx_handler": ("--no-xdp",),
+    end = ("msb", "msb0")
+    modes: dict[str, Callable[[], AbstractContextManager[None]]] = {
+        "without": nullcontext,
+        "rx_handler": lambda: attached(end, options=("--no-xdp",)),
     }
     if os.environ.get("MULTISTACK_GUEST") != "uml":
-        modes["xdp"] = ("--xdp",)
+        modes["a program that passes all"] = lambda: programmed(*end)
+        modes["xdp"] = lambda: attached(end, options=("--xdp",))
     with netns("msa", "msb"):
         cable(("msa", "msa0"), ("msb", "msb0"))
         address("msb", "msb0", TO)
@@ -269,11 +283,8 @@ def host(rounds: int, seconds: float) -> None:
                 ("msa", "msa0"), ("msb", "msb0"), 60, mac_of("msb", "msb0"), TO, seconds
             )
             for _ in range(rounds):
-                for name, options in modes.items():
-                    if options is None:
-                        say(f"host, {name}", gen())
-                        continue
-                    with attached(("msb", "msb0"), options=options):
+                for name, mode in modes.items():
+                    with mode():
                         say(f"host, {name}", gen())
         finally:
             sink.kill()
