@@ -124,7 +124,7 @@ explain(msport_t *port, uint32_t cmd, const void *arg, uint32_t bytes, int code,
 				    "user %u has as many ports, or as much "
 				    "memory in their rings, as one may have "
 				    "(%s)",
-				    geteuid(), msport__kmod_limits);
+				    geteuid(), msport__kmod_words.limits);
 	memcpy(ask.nic, port->info.nic, sizeof ask.nic);
 	ms_cred_self(&cred);
 	ms_explain(&ask, cmd, arg, bytes, code, &words);

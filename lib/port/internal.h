@@ -167,11 +167,17 @@ void msport__wait_settle(const struct msport__ring *ring);
 const char *msport__getenv(const char *name);
 /* The module's region is not to be there in a child of fork(). */
 void msport__kmod_keep(void *region, size_t bytes);
-/* Words for a device that cannot be opened, for the errno that it was; code of
-   the words. */
+/* What an administrator does there. */
+extern const struct msport__kmod_words {
+	const char *load;      /* has the module loaded */
+	bool load_ends_in_nic; /* an interface's name is to follow it */
+	const char *grant;     /* gives the device to a group */
+	const char *files;     /* raises the limit of descriptors */
+	const char *limits;    /* ... those of -EDQUOT */
+} msport__kmod_words;
+/* kmod_missing.c: words for a device that cannot be opened, for the errno that
+   it was; code of the words. */
 int msport__kmod_missing(const msport_t *port, int code, msport_error_t *err);
-/* Where an administrator raises the limits of -EDQUOT. */
-extern const char msport__kmod_limits[];
 /* A descriptor of the network that this thread is in, or -1 where systems have
    but one for a process; and into that of such a descriptor: *back is the way
    back, -1 if the thread is there already. -EPERM. */
