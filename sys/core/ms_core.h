@@ -243,6 +243,10 @@ int ms_kring_init(struct ms_kring *ring, struct ms_port *port,
 		  uint16_t index, uint32_t first_buf);
 /* Bytes of a ring in the region: header and slots, whole cache lines. */
 size_t ms_kring_shared_bytes(uint32_t slots);
+/* Of a ring whose owner has slept until tail passes the mark that it set with
+   `wake` (one that is not in the ring was never set): the slots that it has to
+   do with now; 0: it goes on sleeping. Any context. */
+uint32_t ms_kring_ready(const struct ms_kring *ring);
 /* From now on no new frame goes in or out; after the next ms_os_read_sync()
    nobody uses the ring. ctl_lock held. On zeroed memory, or twice: nothing. */
 void ms_kring_stop(struct ms_kring *ring);
@@ -251,6 +255,9 @@ void ms_kring_deinit(struct ms_kring *ring);
 /* Whether the user has moved head of this transmit ring since the switch last
    looked; a hint for those who poll, without locks. Read section. */
 bool ms_kring_tx_pending(const struct ms_kring *ring);
+/* Whether frames of this transmit ring are not sent yet, and can be: for who
+   closes and wants to lose none. Its owner may fill it for ever. */
+bool ms_kring_tx_unsent(const struct ms_kring *ring);
 
 /* ---- frames sent from the sender's slots: ms_hold.c --------------------- */
 
@@ -306,9 +313,18 @@ struct ms_port {
  */
 int ms_port_create(struct ms_nic *nic, const struct ms_cred *cred,
 		   struct ms_cmd_port_create *arg, struct ms_port **out);
+/* Bytes of the region that such a port has, at most; 0: ms_port_create would
+   refuse it. */
+uint64_t ms_port_region_bytes(const struct ms_cmd_port_create *arg);
+/* NULL: it has no such ring. */
+struct ms_kring *ms_port_ring(const struct ms_port *port, unsigned int is_rx,
+			      unsigned int index);
 /* Unbinds all, waits for readers, frees all. NULL is fine. Takes ctl_lock;
    sleeps. From any state, at any time: the owner may have died. */
 void ms_port_destroy(struct ms_port *port);
+
+/* ---- the tuples of ports: ms_bind.c ------------------------------------- */
+
 /*
  * Claims arg->tuple for port: host reservation, table, interfaces. Two ports
  * of one uid may hold the wildcard and an exact address of one port number,
@@ -323,6 +339,23 @@ int ms_port_unbind(struct ms_port *port, struct ms_cmd_bind *arg);
 /* All tuples of `from` become those of `to`, each atomically. Returns how
    many. ctl_lock held. */
 uint32_t ms_port_move_binds(struct ms_port *from, struct ms_port *to);
+/* The reservation of t's wildcard, if a port of uid has claimed that: it holds
+   the port number on every address of the host already. NULL: nobody has, or t
+   is one, or has no port number. ctl_lock held. */
+struct ms_resv *ms_port_wildcard_resv(const struct ms_switch *sw,
+				      const struct ms_tuple *t, uint32_t uid);
+/* Of a tuple to be claimed, where what follows an IPv4 address is 0. */
+static inline bool
+ms_tuple_is_wildcard(const struct ms_tuple *t)
+{
+	static const uint8_t none[16];
+
+	return memcmp(t->addr, none, sizeof(none)) == 0;
+}
+/* For ms_port_destroy: out of sight of the packet path after the next grace
+   period; and after that. ctl_lock held; sleep. */
+void ms_port_withdraw_binds(struct ms_port *port);
+void ms_port_free_binds(struct ms_port *port);
 /* TCP, UDP, SCTP, UDP-Lite, DCCP: the protocols whose first four bytes are two
    port numbers. */
 bool ms_proto_has_ports(uint8_t proto);
@@ -332,9 +365,6 @@ bool ms_proto_has_ports(uint8_t proto);
  * ctl_lock; sleeps. What claim returned.
  */
 int ms_nic_claim_all(struct ms_nic *nic);
-/* For ms_nic_destroy, with the interface already taken from its ports and from
-   the switch: waits for route look-ups under way. Takes ctl_lock; sleeps. */
-void ms_nic_quiesce(struct ms_nic *nic);
 
 /* ---- interfaces and the switch: ms_switch.c --------------------------- */
 
@@ -411,7 +441,7 @@ struct ms_nic {
 	uint32_t num_ports;	      /* (b) */
 	uint32_t route_gen;	      /* (b) */
 	uint32_t route_calls;	      /* (b) ops->route under way, unlocked;
-					 ms_nic_quiesce waits for them */
+					 ms_nic_destroy waits for them */
 	struct ms_nic *next;	      /* (b) */
 };
 
@@ -523,6 +553,23 @@ void ms_tap_end(struct ms_port *target);
 
 /* ---- control: ms_ctl.c ------------------------------------------------ */
 
+#define MS_VLAN_MAX 4094 /* the last id there is */
+
+union ms_args { /* the struct of any command */
+	uint32_t size;
+	struct ms_cmd_info info;
+	struct ms_cmd_port_create create;
+	struct ms_cmd_queue_attach queue;
+	struct ms_cmd_bind bind;
+	struct ms_cmd_route route;
+	struct ms_cmd_sync sync;
+	struct ms_cmd_stats stats;
+	struct ms_cmd_tap tap;
+	struct ms_cmd_handover handover;
+	struct ms_cmd_attach attach;
+	struct ms_cmd_list list;
+};
+
 /*
  * One command from one caller: `arg` is a kernel-side copy of the command's
  * struct, `bytes` long as the caller gave it; *port is the caller's port
@@ -534,5 +581,8 @@ int ms_ctl(struct ms_switch *sw, const struct ms_cred *cred,
 	   struct ms_port **port, uint32_t cmd, void *arg, uint32_t bytes);
 /* Bytes of a command's struct in this version, 0 if there is no such. */
 uint32_t ms_ctl_bytes(uint32_t cmd);
+/* What no OS can attach to: names without an end, flags and VLANs that there are
+   not. 0, -EINVAL. */
+int ms_ctl_attach_check(const struct ms_cmd_attach *arg);
 
 #endif /* MS_CORE_H */

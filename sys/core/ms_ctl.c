@@ -4,18 +4,6 @@
  */
 #include "ms_core.h"
 
-union ms_args {
-	uint32_t size;
-	struct ms_cmd_info info;
-	struct ms_cmd_port_create create;
-	struct ms_cmd_bind bind;
-	struct ms_cmd_route route;
-	struct ms_cmd_stats stats;
-	struct ms_cmd_tap tap;
-	struct ms_cmd_handover handover;
-	struct ms_cmd_list list;
-};
-
 uint32_t
 ms_ctl_bytes(uint32_t cmd)
 {
@@ -52,12 +40,12 @@ ms_ctl_bytes(uint32_t cmd)
 /* ---- look-ups, all with ctl_lock held ------------------------------- */
 
 static bool
-name_ended(const char name[MS_IFNAME_BYTES])
+ended(const char *s, size_t bytes)
 {
-	unsigned int i;
+	size_t i;
 
-	for (i = 0; i < MS_IFNAME_BYTES; i++)
-		if (name[i] == '\0')
+	for (i = 0; i < bytes; i++)
+		if (s[i] == '\0')
 			return true;
 	return false;
 }
@@ -71,6 +59,19 @@ name_equal(const char a[MS_IFNAME_BYTES], const char b[MS_IFNAME_BYTES])
 		if (a[i] == '\0')
 			return true;
 	return i == MS_IFNAME_BYTES;
+}
+
+int
+ms_ctl_attach_check(const struct ms_cmd_attach *arg)
+{
+	if (!ended(arg->nic, sizeof(arg->nic)) ||
+	    !ended(arg->kind, sizeof(arg->kind)) ||
+	    !ended(arg->options, sizeof(arg->options)) || arg->nic[0] == '\0')
+		return -EINVAL;
+	if ((arg->flags & ~(MS_ATTACH_GENERIC | MS_ATTACH_FORCE)) != 0 ||
+	    arg->vlan > MS_VLAN_MAX)
+		return -EINVAL;
+	return 0;
 }
 
 static struct ms_nic *
@@ -128,7 +129,7 @@ ctl_port_create(struct ms_switch *sw, const struct ms_cred *cred,
 
 	if (*port != NULL)
 		return -EBUSY;
-	if (!name_ended(arg->nic))
+	if (!ended(arg->nic, sizeof(arg->nic)))
 		return -EINVAL;
 	nic = find_nic(sw, arg->nic);
 	if (nic == NULL)
@@ -142,7 +143,7 @@ ctl_stats(struct ms_switch *sw, const struct ms_cred *cred,
 {
 	struct ms_nic *nic;
 
-	if (!name_ended(arg->nic))
+	if (!ended(arg->nic, sizeof(arg->nic)))
 		return -EINVAL;
 	arg->num = MS_CTR_MAX;
 	if (arg->nic[0] != '\0') {

@@ -224,6 +224,29 @@ ms_ring_wake(struct ms_kring *ring, uint32_t old, uint32_t now)
 	return true;
 }
 
+uint32_t
+ms_kring_ready(const struct ms_kring *ring)
+{
+	uint32_t head = MS_USER_READ(ring->shared->head);
+	uint32_t mark = MS_USER_READ(ring->shared->wake) - head;
+	uint32_t own = ms_os_load_acquire(&ring->tail) - head;
+	uint32_t slots = ring->mask + 1;
+
+	if (own == 0 || own > slots)
+		return 0;
+	return mark > slots || mark < own ? own : 0;
+}
+
+bool
+ms_kring_tx_unsent(const struct ms_kring *ring)
+{
+	uint32_t head = MS_USER_READ(ring->shared->head);
+	uint32_t left = head - ms_os_load_once(&ring->pos);
+
+	return ms_os_load_acquire(&ring->sched) != NULL && left != 0 &&
+	       left <= ring->mask + 1;
+}
+
 /* ---- counting ----------------------------------------------------------- */
 
 static void

@@ -209,6 +209,20 @@ port_orphan(struct ms_port *port)
 					    : &port->rx[i - port->num_tx]);
 }
 
+/* Waits for look-ups of routes under way, with the interface already taken from
+   its ports and from the switch. */
+static void
+quiesce(struct ms_nic *nic)
+{
+	ms_mutex_lock(&nic->sw->ctl_lock);
+	while (nic->route_calls > 0) {
+		ms_mutex_unlock(&nic->sw->ctl_lock);
+		ms_os_sleep_us(500);
+		ms_mutex_lock(&nic->sw->ctl_lock);
+	}
+	ms_mutex_unlock(&nic->sw->ctl_lock);
+}
+
 void
 ms_nic_destroy(struct ms_nic *nic)
 {
@@ -233,7 +247,7 @@ ms_nic_destroy(struct ms_nic *nic)
 		}
 	}
 	ms_mutex_unlock(&sw->ctl_lock);
-	ms_nic_quiesce(nic);
+	quiesce(nic);
 	ms_os_read_sync();
 	nic_free(nic);
 }

@@ -35,21 +35,6 @@ struct ms_file {
 	uint64_t charged_bytes;
 };
 
-union file_args {
-	uint32_t size;
-	struct ms_cmd_info info;
-	struct ms_cmd_port_create create;
-	struct ms_cmd_queue_attach queue;
-	struct ms_cmd_bind bind;
-	struct ms_cmd_route route;
-	struct ms_cmd_sync sync;
-	struct ms_cmd_stats stats;
-	struct ms_cmd_tap tap;
-	struct ms_cmd_handover handover;
-	struct ms_cmd_attach attach;
-	struct ms_cmd_list list;
-};
-
 static struct ms_port *
 port_of(const struct ms_file *f)
 {
@@ -81,7 +66,7 @@ check_zero(const char *from, uint32_t n)
  * *size is that, a->size what the core may look at. -EFAULT, -EINVAL, -E2BIG.
  */
 static int
-args_get(union file_args *a, uint32_t known, const void *arg, uint32_t *size)
+args_get(union ms_args *a, uint32_t known, const void *arg, uint32_t *size)
 {
 	if (copyin(arg, size, sizeof(*size)) != 0)
 		return -EFAULT;
@@ -99,40 +84,13 @@ args_get(union file_args *a, uint32_t known, const void *arg, uint32_t *size)
 }
 
 static int
-args_put(union file_args *a, uint32_t known, void *arg, uint32_t size)
+args_put(union ms_args *a, uint32_t known, void *arg, uint32_t size)
 {
 	a->size = size;
 	return copyout(a, arg, MIN(size, known)) != 0 ? -EFAULT : 0;
 }
 
 /* ---- ports ---------------------------------------------------------------- */
-
-static struct ms_kring *
-ring_of(const struct ms_port *port, unsigned int is_rx, unsigned int index)
-{
-	if (is_rx > 1 || index >= (is_rx ? port->num_rx : port->num_tx))
-		return NULL;
-	return is_rx ? &port->rx[index] : &port->tx[index];
-}
-
-/* Bytes that are enough for such a port; 0 where a value is out of range, which
-   is the core's to refuse. */
-static uint64_t
-region_bytes(const struct ms_cmd_port_create *a)
-{
-	uint64_t rings = MAX(a->tx_rings, 1) + MAX(a->rx_rings, 1);
-	uint64_t buf_bytes = a->buf_bytes ? a->buf_bytes : MS_BUF_BYTES_MIN;
-	uint32_t want = a->slots ? a->slots : 512;
-	uint32_t slots = MS_SLOTS_MIN;
-
-	if (rings > 2 * MS_RINGS_MAX || want > MS_SLOTS_MAX ||
-	    buf_bytes > MS_BUF_BYTES_MAX)
-		return 0;
-	while (slots < want)
-		slots *= 2;
-	return 2 * PAGE_SIZE + rings * ms_kring_shared_bytes(slots) +
-	       (rings * slots + a->extra_bufs) * buf_bytes;
-}
 
 /* f->lock held. */
 static int
@@ -159,7 +117,7 @@ static int
 port_create(struct ms_file *f, const struct ms_cred *cred,
 	    struct ms_cmd_port_create *arg)
 {
-	uint64_t bytes = region_bytes(arg);
+	uint64_t bytes = ms_port_region_bytes(arg);
 	int err;
 
 	sx_xlock(&f->lock);
@@ -179,17 +137,6 @@ out:
 	return err;
 }
 
-/* Whether frames of this ring are not sent yet, and can be. */
-static bool
-is_pending(const struct ms_kring *ring)
-{
-	uint32_t head = MS_USER_READ(ring->shared->head);
-	uint32_t left = head - ms_os_load_once(&ring->pos);
-
-	return ms_os_load_acquire(&ring->sched) != NULL && left != 0 &&
-	       left <= ring->mask + 1;
-}
-
 /* Whoever sends and closes loses nothing. He may have kept a mapping and fill
    the ring for ever, but for so long only. */
 static void
@@ -201,10 +148,10 @@ port_linger(struct ms_port *port)
 	for (us = 0; us <= LINGER_US; us += LINGER_LOOK_US) {
 		pending = false;
 		for (i = 0; i < port->num_tx; i++) {
-			if (!is_pending(&port->tx[i]))
+			if (!ms_kring_tx_unsent(&port->tx[i]))
 				continue;
 			(void)ms_tx_sync(&port->tx[i]);
-			pending |= is_pending(&port->tx[i]);
+			pending |= ms_kring_tx_unsent(&port->tx[i]);
 		}
 		if (!pending)
 			return;
@@ -276,7 +223,7 @@ file_sync(const struct ms_port *port, const struct ms_kring *only,
 {
 	struct ms_kring *ring;
 	struct ms_cmd_sync a;
-	union file_args u;
+	union ms_args u;
 	uint32_t size;
 	int err;
 
@@ -288,7 +235,7 @@ file_sync(const struct ms_port *port, const struct ms_kring *only,
 	}
 	if (port == NULL)
 		return -ENOTCONN;
-	ring = ring_of(port, a.is_rx, a.index);
+	ring = ms_port_ring(port, a.is_rx, a.index);
 	if (ring == NULL || (only != NULL && ring != only))
 		return -EINVAL;
 	return ring_sync(ring);
@@ -302,7 +249,7 @@ file_queue_attach(struct ms_file *f, const void *arg, struct thread *td)
 {
 	struct ms_port *port = port_of(f);
 	struct ms_kring *ring;
-	union file_args a;
+	union ms_args a;
 	struct file *fp;
 	uint32_t size;
 	int err, fd;
@@ -312,7 +259,7 @@ file_queue_attach(struct ms_file *f, const void *arg, struct thread *td)
 		return err;
 	if (port == NULL)
 		return -ENOTCONN;
-	ring = ring_of(port, a.queue.is_rx, a.queue.index);
+	ring = ms_port_ring(port, a.queue.is_rx, a.queue.index);
 	if (ring == NULL)
 		return -EINVAL;
 	err = -falloc(td, &fp, &fd, O_CLOEXEC);
@@ -341,7 +288,7 @@ file_command(struct ms_file *f, uint32_t cmd, void *arg, struct thread *td)
 	struct ms_cred cred = { .td = td, .vnet = f->vn->vnet };
 	struct ms_port *port = port_of(f);
 	uint32_t known = ms_ctl_bytes(cmd);
-	union file_args a;
+	union ms_args a;
 	uint32_t size;
 	int err, fault;
 

@@ -180,14 +180,6 @@ socket_bind(struct socket *so, struct ms_tuple *t, uint32_t zone)
 
 /* ---- reservations; ctl_lock held ----------------------------------------- */
 
-static bool
-is_wildcard(const struct ms_tuple *t)
-{
-	static const uint8_t none[16];
-
-	return memcmp(t->addr, none, sizeof(none)) == 0;
-}
-
 /* One more socket behind r, bound to t; under: to an address below r's own
    wildcard, which nobody else may have either. */
 static int
@@ -222,7 +214,7 @@ resv_add_addr(struct ms_resv *r, const struct ms_addr *a)
 {
 	struct ms_tuple t = r->tuple;
 
-	if (a->family != t.family || !is_wildcard(&t) ||
+	if (a->family != t.family || !ms_tuple_is_wildcard(&t) ||
 	    !ms_proto_has_ports(t.proto))
 		return 0;
 	memcpy(t.addr, a->addr, sizeof(t.addr));
@@ -283,33 +275,12 @@ check_address(const struct ms_nic *nic, const struct ms_tuple *t)
 	struct ms_read r;
 	bool ok;
 
-	if (is_wildcard(t))
+	if (ms_tuple_is_wildcard(t))
 		return 0;
 	ms_os_read_enter(&r);
 	ok = ms_table_addr_local(nic->sw->table, t->addr, t->family);
 	ms_os_read_exit(&r);
 	return ok ? 0 : -EADDRNOTAVAIL;
-}
-
-/*
- * A wildcard of the same user already holds this port number on every address
- * of the host. Both share its sockets, which stay until the last of them goes.
- */
-static struct ms_resv *
-resv_share(const struct ms_nic *nic, const struct ms_cred *cred,
-	   const struct ms_tuple *t)
-{
-	struct ms_tuple w = *t;
-	struct ms_bind *b;
-
-	if (is_wildcard(t) || t->port_be == 0)
-		return NULL;
-	memset(w.addr, 0, sizeof(w.addr));
-	b = ms_table_find(nic->sw->table, &w);
-	if (b == NULL || b->resv == NULL ||
-	    b->port->uid != ms_os_cred_uid(cred))
-		return NULL;
-	return b->resv;
 }
 
 int
@@ -325,7 +296,8 @@ ms_os_resv_create(struct ms_nic *nic, const struct ms_cred *cred,
 	err = check_address(nic, tuple);
 	if (err)
 		return err;
-	r = resv_share(nic, cred, tuple);
+	/* The sockets stay until the last of both goes. */
+	r = ms_port_wildcard_resv(nic->sw, tuple, ms_os_cred_uid(cred));
 	if (r != NULL) {
 		r->refs++;
 		*out = r;

@@ -63,24 +63,6 @@ is_gone(const struct ms_kring *ring)
 	return ms_os_load_acquire(&ring->port->nic) == NULL;
 }
 
-/*
- * The slots that a ring's owner has to do with, or 0. It sleeps until tail
- * passes the mark that it set with `wake`; a mark that is not in the ring was
- * never set.
- */
-static uint32_t
-ring_ready(const struct ms_kring *ring)
-{
-	uint32_t head = MS_USER_READ(ring->shared->head);
-	uint32_t mark = MS_USER_READ(ring->shared->wake) - head;
-	uint32_t own = ms_os_load_acquire(&ring->tail) - head;
-	uint32_t slots = ring->mask + 1;
-
-	if (own == 0 || own > slots)
-		return 0;
-	return mark > slots || mark < own ? own : 0;
-}
-
 static int
 ring_events(const struct ms_kring *ring)
 {
@@ -88,7 +70,7 @@ ring_events(const struct ms_kring *ring)
 
 	if (is_gone(ring))
 		return events | GONE;
-	return ring_ready(ring) != 0 ? events : 0;
+	return ms_kring_ready(ring) != 0 ? events : 0;
 }
 
 static int
@@ -132,7 +114,7 @@ note_event(struct knote *kn, long hint)
 		ring = e->first[i].ring;
 		if (ring->is_rx != (kn->kn_filter == EVFILT_READ))
 			continue;
-		kn->kn_data += ring_ready(ring);
+		kn->kn_data += ms_kring_ready(ring);
 		if (is_gone(ring))
 			kn->kn_flags |= EV_EOF;
 	}

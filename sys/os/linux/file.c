@@ -12,7 +12,6 @@
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/log2.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -37,21 +36,6 @@ struct ms_file {
 	uint64_t charged_bytes;
 };
 
-union file_args {
-	uint32_t size;
-	struct ms_cmd_info info;
-	struct ms_cmd_port_create create;
-	struct ms_cmd_queue_attach queue;
-	struct ms_cmd_bind bind;
-	struct ms_cmd_route route;
-	struct ms_cmd_sync sync;
-	struct ms_cmd_stats stats;
-	struct ms_cmd_tap tap;
-	struct ms_cmd_handover handover;
-	struct ms_cmd_attach attach;
-	struct ms_cmd_list list;
-};
-
 static struct ms_port *
 port_of(const struct ms_file *f)
 {
@@ -65,7 +49,7 @@ port_of(const struct ms_file *f)
  * *size is that, a->size what the core may look at. -EFAULT, -EINVAL, -E2BIG.
  */
 static int
-args_get(union file_args *a, uint32_t known, const void __user *arg,
+args_get(union ms_args *a, uint32_t known, const void __user *arg,
 	 uint32_t *size)
 {
 	int err;
@@ -82,21 +66,13 @@ args_get(union file_args *a, uint32_t known, const void __user *arg,
 }
 
 static int
-args_put(union file_args *a, uint32_t known, void __user *arg, uint32_t size)
+args_put(union ms_args *a, uint32_t known, void __user *arg, uint32_t size)
 {
 	a->size = size;
 	return copy_to_user(arg, a, min(size, known)) ? -EFAULT : 0;
 }
 
 /* ---- ports ---------------------------------------------------------------- */
-
-static struct ms_kring *
-ring_of(const struct ms_port *port, unsigned int is_rx, unsigned int index)
-{
-	if (is_rx > 1 || index >= (is_rx ? port->num_rx : port->num_tx))
-		return NULL;
-	return is_rx ? &port->rx[index] : &port->tx[index];
-}
 
 static struct ms_kring *
 ring_at(const struct ms_port *port, unsigned int i)
@@ -108,24 +84,6 @@ static unsigned int
 num_rings(const struct ms_port *port)
 {
 	return (unsigned int)port->num_tx + port->num_rx;
-}
-
-/* Bytes that are enough for such a port; 0 where a value is out of range, which
-   is the core's to refuse. */
-static uint64_t
-region_bytes(const struct ms_cmd_port_create *a)
-{
-	uint64_t rings = max_t(uint32_t, a->tx_rings, 1) +
-			 max_t(uint32_t, a->rx_rings, 1);
-	uint64_t buf_bytes = a->buf_bytes ? a->buf_bytes : MS_BUF_BYTES_MIN;
-	uint32_t slots = a->slots ? a->slots : 512;
-
-	if (rings > 2 * MS_RINGS_MAX || slots > MS_SLOTS_MAX ||
-	    buf_bytes > MS_BUF_BYTES_MAX)
-		return 0;
-	slots = roundup_pow_of_two(max_t(uint32_t, slots, MS_SLOTS_MIN));
-	return 2 * PAGE_SIZE + rings * ms_kring_shared_bytes(slots) +
-	       (rings * slots + a->extra_bufs) * buf_bytes;
 }
 
 /* Rings that are not waited for have waked nobody yet: whoever polls later
@@ -180,7 +138,7 @@ static int
 port_create(struct ms_file *f, const struct ms_cred *cred,
 	    struct ms_cmd_port_create *arg)
 {
-	uint64_t bytes = region_bytes(arg);
+	uint64_t bytes = ms_port_region_bytes(arg);
 	int err;
 
 	mutex_lock(&f->lock);
@@ -201,29 +159,12 @@ out:
 
 /* ---- waiting -------------------------------------------------------------- */
 
-/*
- * Whether a ring's owner has something to do. It sleeps until tail passes the
- * mark that it set with `wake`; a mark that is not in the ring was never set.
- */
-static bool
-ring_ready(const struct ms_kring *ring)
-{
-	uint32_t head = MS_USER_READ(ring->shared->head);
-	uint32_t mark = MS_USER_READ(ring->shared->wake) - head;
-	uint32_t own = ms_os_load_acquire(&ring->tail) - head;
-	uint32_t slots = ring->mask + 1;
-
-	if (own == 0 || own > slots)
-		return false;
-	return mark > slots || mark < own;
-}
-
 static __poll_t
 ring_events(const struct ms_waiter *w)
 {
 	if (ms_os_load_acquire(&w->ring->port->nic) == NULL)
 		return w->events | EPOLLERR | EPOLLHUP;
-	return ring_ready(w->ring) ? w->events : 0;
+	return ms_kring_ready(w->ring) != 0 ? w->events : 0;
 }
 
 static __poll_t
@@ -262,7 +203,7 @@ file_sync(const struct ms_port *port, const struct ms_kring *only,
 {
 	struct ms_kring *ring;
 	struct ms_cmd_sync a;
-	union file_args u;
+	union ms_args u;
 	uint32_t size;
 	int err;
 
@@ -274,7 +215,7 @@ file_sync(const struct ms_port *port, const struct ms_kring *only,
 	}
 	if (port == NULL)
 		return -ENOTCONN;
-	ring = ring_of(port, a.is_rx, a.index);
+	ring = ms_port_ring(port, a.is_rx, a.index);
 	if (ring == NULL || (only != NULL && ring != only))
 		return -EINVAL;
 	return ring_sync(ring);
@@ -287,7 +228,7 @@ file_queue_attach(struct ms_file *f, const void __user *arg)
 {
 	struct ms_port *port = port_of(f);
 	struct ms_kring *ring;
-	union file_args a;
+	union ms_args a;
 	uint32_t size;
 	int err, fd;
 
@@ -296,7 +237,7 @@ file_queue_attach(struct ms_file *f, const void __user *arg)
 		return err;
 	if (port == NULL)
 		return -ENOTCONN;
-	ring = ring_of(port, a.queue.is_rx, a.queue.index);
+	ring = ms_port_ring(port, a.queue.is_rx, a.queue.index);
 	if (ring == NULL)
 		return -EINVAL;
 	get_file(f->file);
@@ -319,7 +260,7 @@ file_attach(struct ms_file *f, const struct ms_cred *cred, uint32_t cmd,
 
 static int
 file_core(struct ms_file *f, struct ms_cred *cred, uint32_t cmd,
-	  union file_args *a, uint32_t known)
+	  union ms_args *a, uint32_t known)
 {
 	struct ms_port *port = port_of(f);
 	int err;
@@ -340,7 +281,7 @@ file_command(struct ms_file *f, uint32_t cmd, void __user *arg)
 {
 	uint32_t known = ms_ctl_bytes(cmd);
 	struct ms_cred cred;
-	union file_args a;
+	union ms_args a;
 	struct net *net;
 	uint32_t size;
 	int err, fault;
@@ -426,17 +367,6 @@ file_open(struct inode *inode, struct file *file)
 	return stream_open(inode, file);
 }
 
-/* Whether frames of this ring are not sent yet, and can be. */
-static bool
-is_pending(const struct ms_kring *ring)
-{
-	uint32_t head = MS_USER_READ(ring->shared->head);
-	uint32_t left = head - ms_os_load_once(&ring->pos);
-
-	return ms_os_load_acquire(&ring->sched) != NULL && left != 0 &&
-	       left <= ring->mask + 1;
-}
-
 /* Whoever sends and closes loses nothing. Nobody has the region mapped any
    more, so what is left gets less. */
 static void
@@ -448,10 +378,10 @@ port_linger(struct ms_port *port)
 	for (us = 0; us <= LINGER_US; us += LINGER_LOOK_US) {
 		pending = false;
 		for (i = 0; i < port->num_tx; i++) {
-			if (!is_pending(&port->tx[i]))
+			if (!ms_kring_tx_unsent(&port->tx[i]))
 				continue;
 			(void)ms_tx_sync(&port->tx[i]);
-			pending |= is_pending(&port->tx[i]);
+			pending |= ms_kring_tx_unsent(&port->tx[i]);
 		}
 		if (!pending)
 			return;

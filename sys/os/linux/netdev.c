@@ -14,33 +14,12 @@
 
 #include "ms_txq.h"
 
-#define VLAN_ID_MAX 4094
 #define MTU_MAX 65535 /* that IP can say; lo has 65536 */
 #define FEATURES                                                               \
 	(MS_FEATURE_GSO_TCP | MS_FEATURE_GSO_UDP | MS_FEATURE_CSUM_TX |        \
 	 MS_FEATURE_CSUM_RX | MS_FEATURE_HOST)
 
 /* ---- what is asked for ------------------------------------------------------ */
-
-static bool
-ended(const char *s, size_t bytes)
-{
-	return strnlen(s, bytes) < bytes;
-}
-
-/* In the order in which the user-space host finds them. */
-static int
-attach_check(const struct ms_cmd_attach *arg)
-{
-	if (!ended(arg->nic, sizeof(arg->nic)) ||
-	    !ended(arg->kind, sizeof(arg->kind)) ||
-	    !ended(arg->options, sizeof(arg->options)) || arg->nic[0] == '\0')
-		return -EINVAL;
-	if ((arg->flags & ~(MS_ATTACH_GENERIC | MS_ATTACH_FORCE)) != 0 ||
-	    arg->vlan > VLAN_ID_MAX)
-		return -EINVAL;
-	return 0;
-}
 
 static bool
 is_xdp(const struct ms_cmd_attach *arg)
@@ -389,7 +368,7 @@ ms_netdev_attach(struct ms_netns *ns, const struct ms_cred *cred,
 
 	if (!ms_os_cred_has(cred, MS_PRIV_ADMIN))
 		return -EPERM;
-	err = attach_check(arg);
+	err = ms_ctl_attach_check(arg);
 	if (err)
 		return err;
 	net = ms_netns_net(ns);

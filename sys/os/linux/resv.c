@@ -271,14 +271,6 @@ socket_bind(struct socket *sock, const struct net_device *dev,
 
 /* ---- what the host would say ------------------------------------------ */
 
-static bool
-is_wildcard(const struct ms_tuple *t)
-{
-	static const uint8_t none[16];
-
-	return memcmp(t->addr, none, sizeof(none)) == 0;
-}
-
 static __be32
 addr4(const struct ms_tuple *t)
 {
@@ -318,7 +310,7 @@ check_address(struct net *net, const struct net_device *dev,
 	unsigned int type;
 	bool ok;
 
-	if (is_wildcard(t))
+	if (ms_tuple_is_wildcard(t))
 		return 0;
 	if (t->family == 4) {
 		type = inet_addr_type(net, addr4(t));
@@ -341,7 +333,7 @@ raw_overlaps(const struct sock *sk, const struct ms_tuple *t)
 	struct in6_addr a6;
 	__be32 a4;
 
-	if (is_wildcard(t))
+	if (ms_tuple_is_wildcard(t))
 		return true;
 	if (t->family == 4) {
 		a4 = READ_ONCE(inet_sk(sk)->inet_rcv_saddr);
@@ -404,28 +396,6 @@ host_bind(const struct ms_netdev *md, const struct ms_cred *cred,
 	return 0;
 }
 
-/*
- * A wildcard of the same user already holds this port number on every address
- * of the host, against which the exact address could not be bound. Both share
- * its socket, which stays until the last of them goes.
- */
-static struct ms_resv *
-resv_share(const struct ms_nic *nic, const struct ms_cred *cred,
-	   const struct ms_tuple *t)
-{
-	struct ms_tuple w = *t;
-	struct ms_bind *b;
-
-	if (is_wildcard(t) || t->port_be == 0)
-		return NULL;
-	memset(w.addr, 0, sizeof(w.addr));
-	b = ms_table_find(nic->sw->table, &w);
-	if (b == NULL || b->resv == NULL ||
-	    b->port->uid != ms_os_cred_uid(cred))
-		return NULL;
-	return b->resv;
-}
-
 int
 ms_os_resv_create(struct ms_nic *nic, const struct ms_cred *cred,
 		  struct ms_tuple *tuple, struct ms_resv **out)
@@ -439,7 +409,9 @@ ms_os_resv_create(struct ms_nic *nic, const struct ms_cred *cred,
 	err = check_privilege(cred, tuple);
 	if (err)
 		return err;
-	resv = resv_share(nic, cred, tuple);
+	/* What a wildcard of the same user holds would be in the way of another
+	   socket; this one stays until the last of both goes. */
+	resv = ms_port_wildcard_resv(nic->sw, tuple, ms_os_cred_uid(cred));
 	if (resv != NULL) {
 		err = check_address(cred->net, md->dev, tuple);
 		if (err)

@@ -380,23 +380,15 @@ host_bind(const struct ms_nic *nic, struct ms_tuple *t)
 /*
  * A wildcard of the same user already holds this port number on every address
  * of the host, against which the exact address could not be bound. Both share
- * its socket, which stays until the last of them goes.
+ * its socket, which stays until the last of them goes, if it has one.
  */
 static struct ms_resv *
 resv_share(const struct ms_nic *nic, const struct ms_cred *cred,
 	   const struct ms_tuple *t)
 {
-	struct ms_tuple w = *t;
-	struct ms_bind *b;
+	struct ms_resv *r = ms_port_wildcard_resv(nic->sw, t, cred->uid);
 
-	if (is_wildcard(t->addr) || t->port_be == 0)
-		return NULL;
-	memset(w.addr, 0, sizeof(w.addr));
-	b = ms_table_find(nic->sw->table, &w);
-	if (b == NULL || b->resv == NULL || b->resv->fd < 0 ||
-	    b->port->uid != cred->uid)
-		return NULL;
-	return b->resv;
+	return r != NULL && r->fd >= 0 ? r : NULL;
 }
 
 /* Is it an address of this host? */

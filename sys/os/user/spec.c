@@ -6,8 +6,6 @@
 
 #include "ms_user.h"
 
-#define VLAN_MAX 4094
-
 static const char *const kinds[] = { "xdp",  "tc",	   "tap",
 				     "pair", "rx_handler", "if_input" };
 
@@ -58,7 +56,7 @@ add_option(struct ms_cmd_attach *arg, const char *opt, size_t n,
 		return 0;
 	}
 	if (n >= 5 && !memcmp(opt, "vlan=", 5))
-		return number("vlan=", opt + 5, n - 5, VLAN_MAX, &arg->vlan,
+		return number("vlan=", opt + 5, n - 5, MS_VLAN_MAX, &arg->vlan,
 			      err);
 	if (n >= 7 && !memcmp(opt, "queues=", 7))
 		return number("queues=", opt + 7, n - 7, 1024, &arg->queues,
@@ -125,9 +123,9 @@ ms_attach_check(const struct ms_cmd_attach *arg, struct ms_err *err)
 	if ((arg->flags & ~(MS_ATTACH_GENERIC | MS_ATTACH_FORCE)) != 0)
 		return ms_err_set(err, -EINVAL, "unknown flags %#x",
 				  arg->flags);
-	if (arg->vlan > VLAN_MAX)
+	if (arg->vlan > MS_VLAN_MAX)
 		return ms_err_set(err, -EINVAL,
 				  "VLAN %u: there are 1 to %d, 0 is none",
-				  arg->vlan, VLAN_MAX);
+				  arg->vlan, MS_VLAN_MAX);
 	return 0;
 }
