@@ -208,7 +208,7 @@ def demo(
 
 @task(
     help={
-        "name": "switch, daemon, veth, http, mu, bulk, connections, kernel or all",
+        "name": "switch, daemon, veth, http, mu, load, bulk, connections, kernel or all",
         "quick": "short and rough",
         "json": "write the rows to this file",
         "plot": "draw the paper's Figure 4 (of http: Figure 6) into this file",

@@ -338,7 +338,8 @@ static size_t
 feed_known(struct response *r, const struct head_cache *cache, const char *p,
 	   size_t len)
 {
-	if (cache->len == 0 || len < cache->len || r->line_len ||
+	if (cache->len == 0 || len < cache->len ||
+	    cache->len > HEAD_MAX_BYTES - r->head_bytes ||
 	    memcmp(p, cache->text, cache->len) != 0)
 		return 0;
 	r->head = cache->head;

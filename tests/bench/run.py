@@ -18,6 +18,7 @@ from demo.world import WorldError
 from tests.bench import (
     http,
     kernel,
+    load,
     machine,
     mu,
     over,
@@ -38,6 +39,7 @@ BENCHES: dict[str, Callable[[Programs, bool], list[Row]]] = {
     "veth": wires.veth,
     "http": http.bench,
     "mu": mu.bench,
+    "load": load.bench,
     "bulk": utcp.bulk,
     "connections": utcp.connections,
     "kernel": kernel.bench,

@@ -477,6 +477,55 @@ def httpd_programs() -> dict[str, bytes]:
     return {name: bytes([3, 17, 40, 90]) + text for name, text in found.items()}
 
 
+def load_programs() -> dict[str, bytes]:
+    """Responses for fuzz_load.c, after what was asked and the pieces' sizes."""
+
+    def say(status: str, *fields: str, body: bytes = b"", version: int = 1) -> bytes:
+        lines = [f"HTTP/1.{version} {status}", *fields, "", ""]
+        return "\r\n".join(lines).encode() + body
+
+    def length(n: int | str) -> str:
+        return f"Content-Length: {n}"
+
+    chunked = "Transfer-Encoding: chunked"
+    page = say("200 OK", length(5), "Date: now", body=b"hello")
+    found = {
+        "page": page,
+        "again": page + page + page,
+        "empty": say("200", length(0)) + say("204 No Content") + say("304 x"),
+        "chunks": say("200 OK", chunked, body=b"5;a=b\r\nhello\r\n0\r\n\r\n") + page,
+        "trailer": say("200 OK", chunked, body=b"1\r\nx\r\n0\r\nA: b\r\n\r\n"),
+        "chunk-long": say("200 OK", chunked, body=b"fffffffffffffff\r\nx"),
+        "chunk-bad": say("200 OK", chunked, body=b"1\r\nxy\r\n0\r\n\r\n"),
+        "to-end": say("200 OK", body=b"until it ends"),
+        "close": say("200 OK", length(2), "Connection: x, close", body=b"ok"),
+        "old": say("200 OK", length(2), body=b"ok", version=0),
+        "old-keep": say("200 OK", length(0), "Connection: Keep-Alive", version=0),
+        "interim": say("100 Continue") + say("103 Early", "Link: <a>") + page,
+        "interims": say("100 x") * 20 + page,
+        "switched": say("101 Switching"),
+        "both": say("200 OK", length(5), chunked, body=b"hello"),
+        "lengths": say("200 OK", length(5), length(5), body=b"hello"),
+        "lengths-differ": say("200 OK", length(5), length(6), body=b"hello!"),
+        "length-bad": say("200 OK", length("5, 5"), body=b"hello"),
+        "length-long": say("200 OK", length("9" * 19)),
+        "coding": say("200 OK", "Transfer-Encoding: gzip, chunked"),
+        "bare": b"HTTP/1.1 200 OK\n\n",
+        "fold": say("200 OK", "A: b", " c", length(0)),
+        "name": say("200 OK", "A b: c"),
+        "control": say("200 OK", "A: \x01"),
+        "status": say("2000 OK"),
+        "version": b"HTTP/2 200\r\n\r\n",
+        "line": say("200 OK", "A: " + "x" * 8300),
+        "fields": say("200 OK", *["A: " + "x" * 1000] * 70),
+        "brim": say("100 x", *["A: " + "x" * 1000] * 65) + page,
+    }
+    return {
+        name: bytes([name == "empty", 3, 9, 1, 40, 2, 30]) + text
+        for name, text in found.items()
+    }
+
+
 def main() -> None:
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
     for name, frame in frames().items():
@@ -489,6 +538,7 @@ def main() -> None:
         ("tcp", tcp_programs()),
         ("ip", ip_programs()),
         ("httpd", httpd_programs()),
+        ("load", load_programs()),
     ):
         for name, program in programs.items():
             write(root / target / name, program)
