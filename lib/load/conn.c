@@ -27,6 +27,7 @@ conn_create_all(struct worker *w)
 		c->w = w;
 		c->fd = -1;
 		list_init(&c->wait);
+		response_reset(&c->resp, w->opt->head);
 		if (w->opt->num_sources)
 			c->source = (uint16_t)(i % w->opt->num_sources);
 	}
