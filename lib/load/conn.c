@@ -13,6 +13,33 @@
 
 #include "load.h"
 
+/* ---- all of them, and lists ----------------------------------------------------------- */
+
+static void
+leave(struct conn *c)
+{
+	if (c->waits) {
+		list_remove(&c->wait);
+		c->waits = false;
+	}
+}
+
+static void
+join(struct conn *c, struct list *list)
+{
+	leave(c);
+	list_append(list, &c->wait);
+	c->waits = true;
+}
+
+static void
+set_state(struct conn *c, enum conn_state state)
+{
+	c->w->opening += state == CONN_OPENING;
+	c->w->opening -= c->state == CONN_OPENING;
+	c->state = (uint8_t)state;
+}
+
 int
 conn_create_all(struct worker *w)
 {
@@ -30,6 +57,7 @@ conn_create_all(struct worker *w)
 		response_reset(&c->resp, w->opt->head);
 		if (w->opt->num_sources)
 			c->source = (uint16_t)(i % w->opt->num_sources);
+		join(c, &w->retry);
 	}
 	return 0;
 }
@@ -47,25 +75,6 @@ conn_destroy_all(struct worker *w)
 		response_deinit(&conn_at(w, i)->resp);
 	free(w->conns);
 	w->conns = NULL;
-}
-
-/* ---- lists ------------------------------------------------------------------------- */
-
-static void
-leave(struct conn *c)
-{
-	if (c->waits) {
-		list_remove(&c->wait);
-		c->waits = false;
-	}
-}
-
-static void
-join(struct conn *c, struct list *list)
-{
-	leave(c);
-	list_append(list, &c->wait);
-	c->waits = true;
 }
 
 static void
@@ -110,7 +119,7 @@ static void
 shut(struct conn *c, bool reset)
 {
 	leave(c);
-	c->state = CONN_SHUT;
+	set_state(c, CONN_SHUT);
 	c->closing = false;
 	c->out = 0;
 	response_reset(&c->resp, c->w->opt->head);
@@ -191,7 +200,7 @@ conn_start(struct conn *c)
 	c->unsent = c->num;
 	c->since_ns = w->now_ns;
 	c->served = false;
-	c->state = CONN_OPENING;
+	set_state(c, CONN_OPENING);
 	r = w->carrier->open(c);
 	if (r)
 		conn_failed(c, r);
@@ -253,7 +262,7 @@ conn_opened(struct conn *c)
 		w->stats.connects++;
 		hist_record(w->stats.connect, w->now_ns - c->since_ns);
 	}
-	c->state = CONN_OPEN;
+	set_state(c, CONN_OPEN);
 	go_on(c);
 }
 

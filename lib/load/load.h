@@ -39,6 +39,7 @@
 #define PIPELINE_MAX 256
 #define SOURCES_MAX 256
 #define RETRY_NS 10000000u /* after an attempt to connect that failed */
+#define OPENING_MAX 256u   /* at a time of a thread, at the beginning */
 
 struct conn;
 struct worker;
@@ -158,9 +159,9 @@ uint64_t stats_errors(const struct stats *s);
 
 /* ---- response.c --------------------------------------------------------------- */
 
-#define LINE_MAX_BYTES 8192u /* of a head or a chunk's size; more: bad */
+#define LINE_MAX_BYTES 8192u  /* of a head or a chunk's size; more: bad */
 #define HEAD_MAX_BYTES 65536u /* of a response's head, and of its trailer */
-#define INTERIM_MAX 16	     /* 1xx before a response */
+#define INTERIM_MAX 16	      /* 1xx before a response */
 
 enum response_state {
 	RESPONSE_STATUS, /* lines of the head */
@@ -261,7 +262,7 @@ struct carrier {
 	void (*close)(struct conn *c, bool reset);
 };
 
-/* Connections that the worker has, all shut. -ENOMEM. */
+/* Connections that the worker has, all shut and to be opened. -ENOMEM. */
 int conn_create_all(struct worker *w);
 void conn_destroy_all(struct worker *w);
 /* i < w->num_conns */
@@ -301,7 +302,8 @@ struct worker {
 	unsigned int num_conns;
 	size_t conn_bytes;
 	struct list idle;  /* with a rate: those that can take a request */
-	struct list retry; /* to be opened again, the first first */
+	struct list retry; /* to be opened, the first first */
+	unsigned int opening;
 
 	uint64_t now_ns;
 	uint64_t begin_ns; /* the warm-up is over: what is due is counted */
@@ -327,7 +329,7 @@ int worker_init(struct worker *w, const struct options *opt,
 		const struct carrier *carrier, struct live *live,
 		unsigned int index);
 void worker_deinit(struct worker *w);
-/* Time runs from now on, and connections open. */
+/* Time runs from now on. */
 void worker_start(struct worker *w);
 /* What is due. False: it is over, and what was under way is counted. */
 bool worker_step(struct worker *w);

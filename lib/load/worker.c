@@ -86,8 +86,6 @@ worker_start(struct worker *w)
 	w->start_ns = w->now_ns;
 	if (w->every_ns > 0)
 		due(w);
-	for (unsigned int i = 0; i < w->num_conns; i++)
-		conn_start(conn_at(w, i));
 }
 
 /* ---- requests ---------------------------------------------------------------------- */
@@ -143,10 +141,11 @@ schedule(struct worker *w)
 	}
 }
 
+/* Few at a time: a server's queue for those that come is no place to wait. */
 static void
 retry(struct worker *w)
 {
-	while (!list_empty(&w->retry)) {
+	while (!list_empty(&w->retry) && w->opening < OPENING_MAX) {
 		struct conn *c = CONTAINER(w->retry.next, struct conn, wait);
 
 		if (w->now_ns - c->since_ns < RETRY_NS)
@@ -243,7 +242,7 @@ worker_wake_ns(const struct worker *w)
 		at = w->tick_ns;
 	if (w->due_ns < at && w->left > 0 && !list_empty(&w->idle))
 		at = w->due_ns;
-	if (!list_empty(&w->retry)) {
+	if (!list_empty(&w->retry) && w->opening < OPENING_MAX) {
 		struct conn *c = CONTAINER(w->retry.next, struct conn, wait);
 
 		if (c->since_ns + RETRY_NS < at)
