@@ -125,6 +125,13 @@ ROOMS = (
         "the server includes what every application can, and its own headers",
     ),
     Room(
+        ("lib/load/*",),
+        ANY,
+        (PUBLIC, "lib/load/*.h", "lib/httpd/os.h"),
+        "the load generator includes what every application can, its own headers,"
+        " and of the server what differs between systems",
+    ),
+    Room(
         ("lib/msctl/*",),
         ANY,
         (PUBLIC,),

@@ -10,6 +10,8 @@
 
 #define BODY_MAX (16u << 20)
 #define TIME_MAX 1e6 /* seconds */
+#define SLOTS 512    /* of a port that nobody has asked for more */
+#define SLOTS_MOST 8192
 
 static int
 usage(FILE *to)
@@ -388,6 +390,7 @@ static bool
 agree(struct options *o)
 {
 	bool last_close = o->one_each && o->pipeline > 1;
+	uint32_t slots = SLOTS;
 	bool ports = false;
 
 	for (unsigned int i = 0; i < o->num_sources; i++)
@@ -403,6 +406,11 @@ agree(struct options *o)
 	if (!o->method)
 		o->method = o->body ? "POST" : "GET";
 	o->head = strcmp(o->method, "HEAD") == 0;
+	/* All may answer at once. */
+	while (!o->slots && slots < o->connections && slots < SLOTS_MOST)
+		slots *= 2;
+	if (!o->slots && slots > SLOTS)
+		o->slots = slots;
 	if (o->duration_ns == 0 && o->requests == UINT64_MAX)
 		o->duration_ns = 10000000000u;
 	else if (o->duration_ns == 0)
