@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+import socket
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -129,6 +130,13 @@ class Load:
         except BenchError as e:
             self.untraced = str(e)
 
+    def _answers(self) -> bool:
+        with self.s.world.inside(CLIENT):
+            sock = socket.socket()
+        with sock:
+            sock.settimeout(1)
+            return sock.connect_ex((SERVER4, PORT)) == 0
+
     @contextmanager
     def serving(self, way: Way) -> Iterator[Process]:
         state = "on" if way.offloads else "off"
@@ -140,6 +148,7 @@ class Load:
         )
         try:
             process.wait_for_text("listening")
+            process.wait_for(self._answers, "an answer")
             yield process
         finally:
             process.stop()

@@ -2,10 +2,12 @@
 /*
  * mu_uv.h: libuv's other names under mu_, so that a program can be renamed as a
  * whole. Each is the thing itself. A name that the libuv at hand does not have
- * is an error where it is used. mu.h includes this, behind uv.h.
+ * is an error where it is used. mu.h includes this.
  */
 #ifndef MULTISTACK_MU_UV_H
 #define MULTISTACK_MU_UV_H
+
+#include <uv.h>
 
 /* ---- constants ----------------------------------------------------------- */
 
