@@ -31,7 +31,8 @@ from tests.bench.rows import Row, row
 from tests.bench.wires import Stage, stage
 
 SERVER4 = ADDR[SERVER][0]
-PORT = 8080
+# The kernel keeps a port for what is in TIME-WAIT, so each server has its own.
+PORT, SOCKETS_PORT = 8080, 8081
 TRACED_S = 1
 GOAL = 2.0
 
@@ -75,6 +76,7 @@ class Way:
     side: str  # where multistack-load runs
     device: str
     target: str  # of it; wrk's is SERVER4
+    port: int
 
 
 WAYS = (
@@ -85,14 +87,16 @@ WAYS = (
         CLIENT,
         f"xdp:{IFNAME}",
         SERVER4,
+        PORT,
     ),
     Way(
         "TAP",
         True,
-        ("--host-stack", "-l", f"0.0.0.0:{PORT}"),
+        ("--host-stack", "-l", f"0.0.0.0:{SOCKETS_PORT}"),
         SERVER,
         f"tap:ms0,local={TAP_OURS}/24,host={TAP_HOST}",
         TAP_HOST,
+        SOCKETS_PORT,
     ),
 )
 
@@ -130,12 +134,12 @@ class Load:
         except BenchError as e:
             self.untraced = str(e)
 
-    def _answers(self) -> bool:
+    def _answers(self, way: Way) -> bool:
         with self.s.world.inside(CLIENT):
             sock = socket.socket()
         with sock:
             sock.settimeout(1)
-            return sock.connect_ex((SERVER4, PORT)) == 0
+            return sock.connect_ex((SERVER4, way.port)) == 0
 
     @contextmanager
     def serving(self, way: Way) -> Iterator[Process]:
@@ -148,7 +152,7 @@ class Load:
         )
         try:
             process.wait_for_text("listening")
-            process.wait_for(self._answers, "an answer")
+            process.wait_for(lambda: self._answers(way), "an answer")
             yield process
         finally:
             process.stop()
@@ -161,7 +165,7 @@ class Load:
             *("taskset", "-c", self.s.core(0)),
             *(self.s.programs.find("multistack-load"), "--device", way.device, *argv),
             *([] if keep else ["--close"]),
-            f"http://{way.target}:{PORT}/1.html",
+            f"http://{way.target}:{way.port}/1.html",
             timeout=seconds + 20,
         )
         return from_json(done.stdout)
@@ -172,7 +176,7 @@ class Load:
             *("taskset", "-c", self.s.core(0), "wrk", "-t1", f"-c{CONNECTIONS}"),
             *("--latency", f"-d{seconds}s"),
             *([] if keep else ["-H", "Connection: close"]),
-            f"http://{SERVER4}:{PORT}/1.html",
+            f"http://{SERVER4}:{way.port}/1.html",
             timeout=seconds + 20,
         ).stdout
         run = understand(said)
