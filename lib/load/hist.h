@@ -3,6 +3,7 @@
  * hist.h: Gil Tene's HdrHistogram, of nanoseconds from 1 to an hour with three
  * digits: counts in buckets that double, each cut into 1024 parts. Recording
  * is two shifts and an addition, and no value is off by more than a thousandth.
+ * (Debian 12 has no library of it for C.)
  */
 #ifndef LOAD_HIST_H
 #define LOAD_HIST_H

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -521,6 +522,39 @@ def test_json_has_it_all_and_the_histogram_agrees(ns, carrier, tmp_path):
         assert middle == pytest.approx(times["percentiles_ns"]["50"], rel=2e-3)
         mean = sum(v * n for v, n in counts.items()) / times["count"]
         assert mean == pytest.approx(times["mean_ns"], rel=2e-3)
+
+
+def test_histograms_are_as_hdrhistogram_reads_and_corrects_them(ns, carrier):
+    need(importlib.util.find_spec("hdrh"), "hdrhistogram is missing")
+    from hdrh.histogram import HdrHistogram
+
+    with serving(ns, carrier, _stalls(0.2, 0.2)) as url:
+        _, said = run(ns, carrier, url, "-c", 2, "-d", 0.6, "--interval", "2ms")
+    for name in ("latency", "corrected", "connect"):
+        ours, theirs = said[name], HdrHistogram.decode(said[name]["hdr"])
+        assert theirs.get_total_count() == ours["count"]
+        for percent, ns_ in ours["percentiles_ns"].items():
+            # It rounds the rank, where the Java one takes the next.
+            rank = math.ceil(float(percent) / 100 * ours["count"])
+            value = theirs.get_value_at_percentile(100 * rank / ours["count"])
+            assert min(value, ours["max_ns"]) == ns_
+        assert theirs.get_mean_value() == pytest.approx(ours["mean_ns"], abs=0.1)
+        assert theirs.get_stddev() == pytest.approx(ours["stdev_ns"], abs=0.1)
+    corrected = HdrHistogram(1, 3_600_000_000_000, 3)
+    measured = HdrHistogram.decode(said["latency"]["hdr"])
+    for item in measured.get_recorded_iterator():
+        value, n = item.value_iterated_to, item.count_at_value_iterated_to
+        corrected.record_value(value, n)
+        # As Java's recordValueWithExpectedInterval(); Python's goes one further.
+        for missing in range(value - 2_000_000, 2_000_000 - 1, -2_000_000):
+            corrected.record_value(missing, n)
+    assert corrected.get_total_count() > measured.get_total_count() + 80
+    count = said["corrected"]["count"]
+    assert corrected.get_total_count() == pytest.approx(count, rel=0.01)
+    for percent in (50, 90, 99, 99.9):
+        value = corrected.get_value_at_percentile(percent)
+        ours = said["corrected"]["percentiles_ns"][str(percent)]
+        assert value == pytest.approx(ours, rel=0.05)
 
 
 @pytest.mark.parametrize(
