@@ -8,6 +8,8 @@
 #include "tcp_output.h"
 
 #define PRIV_MAX 1024
+#define CC_FLAGS                                                               \
+	(UTCP_CC_OWN_RECOVERY | UTCP_CC_PACES | UTCP_CC_OWN_ECN | UTCP_CC_L4S)
 
 /* ---- the registry ------------------------------------------------------ */
 
@@ -20,7 +22,7 @@ ops_good(const utcp_cc_ops_t *ops)
 		return false;
 	own = ops->flags & UTCP_CC_OWN_RECOVERY;
 	return strlen(ops->name) < sizeof(((struct utcp__cc_mod *)0)->name) &&
-	       !(ops->flags & ~(UTCP_CC_OWN_RECOVERY | UTCP_CC_PACES)) &&
+	       !(ops->flags & ~(uint32_t)CC_FLAGS) &&
 	       ops->priv_bytes <= PRIV_MAX && ops->init && ops->ack &&
 	       (ops->ssthresh || own);
 }

@@ -63,12 +63,17 @@ utcp__ctl_tcp(utcp_t *u, const struct utcp__key *k, const struct utcp__bare *b)
 	uint8_t h[60] = { 0 };
 	uint32_t bytes = 20 + utcp__tcp_options(h + 20, &b->opts);
 
+	UTCP_ASSERT(bytes + b->more_bytes <= sizeof(h));
+	if (b->more_bytes) {
+		memcpy(h + bytes, b->more, b->more_bytes);
+		bytes += b->more_bytes;
+	}
 	memcpy(h, &k->lport_be, 2);
 	memcpy(h + 2, &k->rport_be, 2);
 	put32(h + 4, b->seq);
 	put32(h + 8, b->ack);
-	h[12] = (uint8_t)(bytes << 2);
-	h[13] = b->flags;
+	h[12] = (uint8_t)(bytes << 2 | b->flags >> 8);
+	h[13] = (uint8_t)b->flags;
 	put16(h + 14, b->wnd);
 	return utcp__ctl(u, k, PROTO_TCP, h, bytes, 16, b->tos, b->ttl);
 }

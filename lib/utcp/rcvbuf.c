@@ -5,8 +5,7 @@
  * then. Small ones are copied together, so that what is kept is not much more
  * than the data in it.
  */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_output.h"
 
@@ -80,12 +79,26 @@ utcp__rblk_new(utcp_t *u, const struct utcp__seg_in *seg, uint32_t room)
 
 /* ---- in ---------------------------------------------------------------- */
 
+/* Where what is in order goes: to the user, or first to an extension. */
+static struct utcp__link *
+queue(const utcp_sock_t *s)
+{
+	struct utcp__ext_stream *st = utcp__ext_stream(s);
+
+	return st ? &st->raw : &s->busy->rcvq;
+}
+
 /* n bytes more are in order. */
 static void
 arrived(utcp_sock_t *s, uint32_t n)
 {
 	s->rcv_nxt += n;
 	s->bytes_received += n;
+	if (UNLIKELY(utcp__ext_stream(s) != NULL)) {
+		s->ext->stream->raw_bytes += n;
+		utcp__ext_later(s->ext);
+		return;
+	}
 	s->rcvq_bytes += n;
 	s->told &= (uint8_t)~UTCP_IN; /* more is news */
 	utcp__wake(s);
@@ -94,7 +107,7 @@ arrived(utcp_sock_t *s, uint32_t n)
 static int
 append_borrowed(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
-	struct utcp__link *last = s->busy->rcvq.prev;
+	struct utcp__link *list = queue(s), *last = list->prev;
 	unsigned int i;
 
 	for (i = 0; i < seg->num_parts; i++) {
@@ -107,16 +120,16 @@ append_borrowed(utcp_sock_t *s, const struct utcp__seg_in *seg)
 			goto nomem;
 		b->data = seg->part[i].data;
 		b->len = (uint32_t)seg->part[i].len;
-		link_append(&s->busy->rcvq, &b->link);
+		link_append(list, &b->link);
 	}
 	if (link_empty(&s->busy->held))
 		link_append(&s->u->held, &s->busy->held);
 	return 0;
 
 nomem:
-	while (s->busy->rcvq.prev != last) {
-		struct utcp__rblk *b = CONTAINER(s->busy->rcvq.prev,
-						 struct utcp__rblk, link);
+	while (list->prev != last) {
+		struct utcp__rblk *b = CONTAINER(list->prev, struct utcp__rblk,
+						 link);
 
 		link_remove(&b->link);
 		utcp__rblk_free(s->u, b);
@@ -150,13 +163,13 @@ utcp__rcv_append(utcp_sock_t *s, struct utcp__seg_in *seg)
 	return 0;
 }
 
-/* The last block, if it has memory of its own. */
+/* The block before this one, or the last, if it has memory of its own. */
 static struct utcp__rblk *
-tail_of(const utcp_sock_t *s, const struct utcp__link *before)
+tail_of(const struct utcp__link *list, const struct utcp__link *before)
 {
 	struct utcp__rblk *b;
 
-	if (before->prev == &s->busy->rcvq)
+	if (before->prev == list)
 		return NULL;
 	b = CONTAINER(before->prev, struct utcp__rblk, link);
 	return b->room ? b : NULL;
@@ -191,13 +204,14 @@ void
 utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b)
 {
 	utcp_t *u = s->u;
+	struct utcp__link *list = queue(s);
 	struct utcp__rblk *to;
 	uint32_t len = b->len;
 
 	link_remove(&b->link);
 	/* Small ones go together; without memory each stays what it is. */
 	if (b->room && b->room < OWN_MIN) {
-		to = tail_of(s, &s->busy->rcvq);
+		to = tail_of(list, list);
 		if (!to || to->room - to->own_len < len) {
 			to = utcp__pool_get(u, UTCP__POOL_RBLK);
 			if (to && own(u, to, usual_room(s))) {
@@ -206,7 +220,7 @@ utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b)
 			}
 			if (to) {
 				to->data = to->own;
-				link_append(&s->busy->rcvq, &to->link);
+				link_append(list, &to->link);
 			}
 		}
 		if (to && fill(to, b)) {
@@ -215,7 +229,7 @@ utcp__rcv_append_blk(utcp_sock_t *s, struct utcp__rblk *b)
 			return;
 		}
 	}
-	link_append(&s->busy->rcvq, &b->link);
+	link_append(list, &b->link);
 	if (!b->room && link_empty(&s->busy->held))
 		link_append(&u->held, &s->busy->held);
 	arrived(s, len);
@@ -240,22 +254,22 @@ keep(utcp_sock_t *s, struct utcp__rblk *b, size_t follow)
 	return 0;
 }
 
-void
-utcp__rcv_retain(utcp_sock_t *s)
+/* Copies what is borrowed in one queue. -ENOMEM. */
+static int
+retain(utcp_sock_t *s, struct utcp__link *list)
 {
 	struct utcp__link *l, *next;
 	size_t follow = 0;
 
-	link_remove(&s->busy->held);
-	for (l = s->busy->rcvq.next; l != &s->busy->rcvq; l = l->next) {
+	for (l = list->next; l != list; l = l->next) {
 		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
 
 		if (!b->room)
 			follow += b->len;
 	}
-	for (l = s->busy->rcvq.next; l != &s->busy->rcvq && follow; l = next) {
+	for (l = list->next; l != list && follow; l = next) {
 		struct utcp__rblk *b = CONTAINER(l, struct utcp__rblk, link);
-		struct utcp__rblk *to = tail_of(s, l);
+		struct utcp__rblk *to = tail_of(list, l);
 
 		next = l->next;
 		if (b->room)
@@ -265,15 +279,89 @@ utcp__rcv_retain(utcp_sock_t *s)
 			link_remove(l);
 			utcp__rblk_free(s->u, b);
 		} else if (keep(s, b, follow + b->len)) {
-			/* It was acknowledged: all that is left is to end. */
-			COUNT(s->u, DROP_NOMEM);
-			utcp__rcv_drop(s);
-			if (s->dead)
-				s->error = ENOBUFS;
-			utcp__sock_abort(s, ENOBUFS);
-			return;
+			return -ENOMEM;
 		}
 	}
+	return 0;
+}
+
+void
+utcp__rcv_retain(utcp_sock_t *s)
+{
+	int r;
+
+	link_remove(&s->busy->held);
+	r = retain(s, &s->busy->rcvq);
+	if (r == 0 && UNLIKELY(utcp__ext_raw(s) != 0))
+		r = retain(s, &s->ext->stream->raw);
+	if (r == 0)
+		return;
+	/* It was acknowledged: all that is left is to end. */
+	COUNT(s->u, DROP_NOMEM);
+	utcp__rcv_drop(s);
+	if (s->dead)
+		s->error = ENOBUFS;
+	utcp__sock_abort(s, ENOBUFS);
+}
+
+/* More for the user than there was. */
+static void
+news(utcp_sock_t *s, uint32_t n)
+{
+	s->rcvq_bytes += n;
+	s->told &= (uint8_t)~UTCP_IN;
+	utcp__wake(s);
+}
+
+int
+utcp__rcv_deliver(utcp_sock_t *s, const void *data, uint32_t len)
+{
+	struct utcp__link *list;
+	struct utcp__rblk *to, *more = NULL;
+	uint32_t n = 0;
+
+	if (!utcp__rouse(s) || s->u->buffered_bytes + len > s->u->cfg.max_bytes)
+		goto nomem;
+	list = &s->busy->rcvq;
+	to = tail_of(list, list);
+	/* Behind what the user has read in part nothing else may stand. */
+	if (to && to->data + to->len == to->own + to->own_len)
+		n = MIN(to->room - to->own_len, len);
+	if (n < len) {
+		more = utcp__pool_get(s->u, UTCP__POOL_RBLK);
+		if (!more || own(s->u, more, MAX(len - n, usual_room(s)))) {
+			if (more)
+				utcp__pool_put(s->u, UTCP__POOL_RBLK, more);
+			goto nomem;
+		}
+		more->data = more->own;
+		more->len = more->own_len = len - n;
+		memcpy(more->own, (const uint8_t *)data + n, len - n);
+		link_append(list, &more->link);
+	}
+	if (n) {
+		memcpy(to->own + to->own_len, data, n);
+		to->own_len += n;
+		to->len += n;
+	}
+	news(s, len);
+	return 0;
+
+nomem:
+	COUNT(s->u, DROP_NOMEM);
+	return -ENOMEM;
+}
+
+void
+utcp__rcv_take_raw(utcp_sock_t *s, struct utcp__link *list, uint32_t bytes)
+{
+	while (!link_empty(list)) {
+		struct utcp__link *l = list->next;
+
+		link_remove(l);
+		link_append(&s->busy->rcvq, l);
+	}
+	news(s, bytes);
 }
 
 static void
@@ -293,6 +381,10 @@ utcp__rcv_drop(utcp_sock_t *s)
 {
 	drop_list(s->u, &s->busy->rcvq);
 	s->rcvq_bytes = 0;
+	if (UNLIKELY(utcp__ext_raw(s) != 0)) {
+		drop_list(s->u, &s->ext->stream->raw);
+		s->ext->stream->raw_bytes = 0;
+	}
 	link_remove(&s->busy->held);
 	utcp__reass_drop(s);
 }
@@ -316,10 +408,11 @@ utcp__rcv_space(const utcp_sock_t *s)
 	const utcp_t *u = s->u;
 	uint64_t space = 0, left = 0;
 	uint32_t buf = MAX(s->rcvbuf, 1u << s->rcv_wscale);
+	uint32_t used = s->rcvq_bytes + utcp__ext_raw(s);
 
 	/* What came out of order lies in the window: it does not shut it. */
-	if (s->rcvq_bytes < buf)
-		space = buf - s->rcvq_bytes;
+	if (used < buf)
+		space = buf - used;
 	space = MIN(space, utcp__rcv_most(s));
 	if (u->buffered_bytes < u->cfg.max_bytes)
 		left = u->cfg.max_bytes - u->buffered_bytes;
@@ -335,7 +428,7 @@ rcv_tune(utcp_sock_t *s)
 {
 	uint64_t now = s->u->now_ns, rtt = s->busy->rcv_rtt_ns, want;
 	uint64_t max = (uint64_t)OPT(s, RCVBUF_MAX);
-	uint32_t read = s->rcv_nxt - s->rcvq_bytes, copied;
+	uint32_t read = s->rcv_nxt - s->rcvq_bytes - utcp__ext_raw(s), copied;
 
 	if (s->srtt_ns && (!rtt || s->srtt_ns < rtt))
 		rtt = s->srtt_ns;
@@ -344,6 +437,8 @@ rcv_tune(utcp_sock_t *s)
 	if (s->busy->rcvq_ns && now - s->busy->rcvq_ns < rtt)
 		return;
 	copied = read - s->busy->rcvq_seq;
+	if (UNLIKELY(seq_lt(read, s->busy->rcvq_seq)))
+		copied = 0; /* an extension made more of it than came */
 	if (s->busy->rcvq_ns && copied > s->busy->rcvq_space &&
 	    s->u->buffered_bytes < s->u->cfg.max_bytes / 2) {
 		want = 2ull * copied + 16ull * s->rcv_mss;
@@ -376,12 +471,18 @@ read_state(utcp_sock_t *s)
 	if (s->state == UTCP_CLOSED || s->state == UTCP_LISTEN)
 		return -ENOTCONN;
 	/* RFC 9293 section 3.10.3: before the connection is open, one waits. */
-	return s->fin_seen || s->rd_shut ? 0 : -EAGAIN;
+	return utcp__rd_end(s) ? 0 : -EAGAIN;
 }
 
 static void
 consumed(utcp_sock_t *s)
 {
+	if (UNLIKELY(utcp__ext_raw(s) != 0)) {
+		/* There is room for more of what waits. */
+		utcp__ext_later(s->ext);
+		utcp__enter(s->u);
+		utcp__leave(s->u);
+	}
 	if (s->dead)
 		return;
 	rcv_tune(s);
@@ -405,7 +506,7 @@ consume(utcp_sock_t *s, size_t n)
 		link_remove(&b->link);
 		utcp__rblk_free(s->u, b);
 	}
-	if (link_empty(&s->busy->rcvq)) {
+	if (link_empty(&s->busy->rcvq) && !utcp__ext_raw(s)) {
 		link_remove(&s->busy->held);
 		(void)utcp__rouse(s); /* to rest, if that was all */
 	}

@@ -4,8 +4,7 @@
  * (utcp_send) and blocks of ours that utcp_write copies into. They stay until
  * they are acknowledged; a retransmission reads them again.
  */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_output.h"
 
 #define SNDBUF_FIRST (64u << 10)
@@ -21,7 +20,7 @@ struct own {
 	uint8_t data[];
 };
 
-/* Marks our blocks; they are freed by buf_end(). */
+/* Marks our blocks; they are freed by utcp__buf_end(). */
 static void
 own_done(utcp_buf_t *buf, int status)
 {
@@ -133,9 +132,8 @@ utcp__snd_record(utcp_sock_t *s, uint32_t unsent)
 
 /* ---- their end --------------------------------------------------------- */
 
-/* A buffer is done with. Hooks run at the end of the public call. */
-static void
-buf_end(utcp_sock_t *s, utcp_buf_t *b, int status)
+void
+utcp__buf_end(utcp_sock_t *s, utcp_buf_t *b, int status)
 {
 	utcp_t *u = s->u;
 
@@ -200,7 +198,9 @@ utcp__snd_acked(utcp_sock_t *s, uint32_t n)
 	if (UNLIKELY(s->busy->eor))
 		eor_drop(s, s->una_ofs);
 	while ((b = s->busy->sndq) != NULL && b->seq_ + b->len <= s->una_ofs)
-		buf_end(s, pop(s), 0);
+		utcp__buf_end(s, pop(s), 0);
+	if (UNLIKELY(s->ext))
+		utcp__ext_acked(s);
 	snd_tune(s);
 	if (!(s->told & UTCP_OUT))
 		utcp__wake(s);
@@ -210,7 +210,7 @@ void
 utcp__snd_drop(utcp_sock_t *s, int status)
 {
 	while (s->busy->sndq)
-		buf_end(s, pop(s), status);
+		utcp__buf_end(s, pop(s), status);
 	eor_drop(s, UINT64_MAX);
 	s->end_ofs = s->una_ofs;
 }
@@ -263,11 +263,12 @@ write_state(utcp_sock_t *s)
 	}
 }
 
-static void
-append(utcp_sock_t *s, utcp_buf_t *b)
+void
+utcp__snd_append(utcp_sock_t *s, utcp_buf_t *b)
 {
 	b->seq_ = s->end_ofs;
 	b->next_ = NULL;
+	s->end_ofs += b->len;
 	if (s->busy->sndq_last)
 		s->busy->sndq_last->next_ = b;
 	else
@@ -275,8 +276,8 @@ append(utcp_sock_t *s, utcp_buf_t *b)
 	s->busy->sndq_last = b;
 }
 
-static void
-written(utcp_sock_t *s, int flags)
+void
+utcp__snd_written(utcp_sock_t *s, int flags)
 {
 	s->write_more = flags & UTCP_MSG_MORE;
 	if ((flags & UTCP_MSG_EOR) && utcp__snd_unsent(s)) {
@@ -288,22 +289,11 @@ written(utcp_sock_t *s, int flags)
 	utcp__wake(s);
 }
 
-/* Room at the end of the queue: what the last block has, or a new one for
-   about `len` bytes, larger when more waits already. NULL: no memory. */
-static struct own *
-own_room(utcp_sock_t *s, size_t len)
+utcp_buf_t *
+utcp__own_new(utcp_t *u, size_t room)
 {
-	utcp_t *u = s->u;
-	struct own *w = (struct own *)s->busy->sndq_last;
-	uint64_t used = s->end_ofs - s->una_ofs;
-	size_t room = len > OWN_MIN ? len : OWN_MIN;
+	struct own *w;
 
-	if (w && w->buf.done == own_done && w->buf.len < w->room)
-		return w;
-	if (room < used && room < OWN_MAX / 4)
-		room = used < OWN_MAX / 4 ? (size_t)used : OWN_MAX / 4;
-	if (room > OWN_MAX)
-		room = OWN_MAX;
 	if (u->buffered_bytes + sizeof(*w) + room > u->cfg.max_bytes)
 		return NULL;
 	w = utcp__alloc_raw(u, sizeof(*w) + room);
@@ -314,8 +304,73 @@ own_room(utcp_sock_t *s, size_t len)
 	w->buf.data = w->data;
 	w->buf.done = own_done;
 	w->room = room;
-	append(s, &w->buf);
+	return &w->buf;
+}
+
+void
+utcp__own_fill(utcp_buf_t *b, const void *data, size_t len)
+{
+	struct own *w = (struct own *)b;
+
+	memcpy(w->data + b->len, data, len);
+	b->len += len;
+}
+
+bool
+utcp__buf_is_own(const utcp_buf_t *b)
+{
+	return b->done == own_done;
+}
+
+/* Room at the end of the queue: what the last block has, or a new one for
+   about `len` bytes, larger when more waits already. NULL: no memory. */
+static struct own *
+own_room(utcp_sock_t *s, size_t len)
+{
+	struct own *w = (struct own *)s->busy->sndq_last;
+	uint64_t used = s->end_ofs - s->una_ofs;
+	size_t room = len > OWN_MIN ? len : OWN_MIN;
+
+	if (w && w->buf.done == own_done && w->buf.len < w->room)
+		return w;
+	if (room < used && room < OWN_MAX / 4)
+		room = used < OWN_MAX / 4 ? (size_t)used : OWN_MAX / 4;
+	if (room > OWN_MAX)
+		room = OWN_MAX;
+	w = (struct own *)utcp__own_new(s->u, room);
+	if (w)
+		utcp__snd_append(s, &w->buf);
 	return w;
+}
+
+bool
+utcp__snd_put_all(utcp_sock_t *s, const void *data, size_t len)
+{
+	utcp_buf_t *last = s->busy->sndq_last, *more;
+	size_t room, n = 0;
+
+	if (last && last->done == own_done) {
+		room = ((struct own *)last)->room - last->len;
+		n = len < room ? len : room;
+	}
+	if (n < len) {
+		room = len - n > OWN_MIN ? len - n : OWN_MIN;
+		more = utcp__own_new(s->u, room);
+		if (!more) {
+			COUNT(s->u, DROP_NOMEM);
+			return false;
+		}
+		if (n)
+			utcp__own_fill(last, data, n);
+		s->end_ofs += n;
+		utcp__own_fill(more, (const uint8_t *)data + n, len - n);
+		utcp__snd_append(s, more);
+		return true;
+	}
+	if (n)
+		utcp__own_fill(last, data, n);
+	s->end_ofs += n;
+	return true;
 }
 
 ssize_t
@@ -331,9 +386,17 @@ utcp_write(utcp_sock_t *s, const void *buf, size_t len, int flags)
 	r = write_state(s);
 	if (r)
 		return r;
+	if (UNLIKELY(utcp__ext_stream(s) != NULL)) {
+		ssize_t n;
+
+		utcp__enter(s->u);
+		n = utcp__ext_write(s, buf, len, flags);
+		utcp__leave(s->u);
+		return n;
+	}
 	if (!len) {
 		if ((flags & UTCP_MSG_EOR) || s->fastopen_syn)
-			written(s, flags);
+			utcp__snd_written(s, flags);
 		return 0;
 	}
 	used = s->end_ofs - s->una_ofs;
@@ -363,7 +426,7 @@ utcp_write(utcp_sock_t *s, const void *buf, size_t len, int flags)
 	/* A record goes on if not all of it was taken. */
 	if (from != (const uint8_t *)buf + len)
 		flags &= ~UTCP_MSG_EOR;
-	written(s, flags);
+	utcp__snd_written(s, flags);
 	return from - (const uint8_t *)buf;
 }
 
@@ -378,8 +441,13 @@ utcp_send(utcp_sock_t *s, utcp_buf_t *buf, int flags)
 	r = write_state(s);
 	if (r)
 		return r;
-	append(s, buf);
-	s->end_ofs += buf->len;
-	written(s, flags);
+	if (UNLIKELY(utcp__ext_stream(s) != NULL)) {
+		utcp__enter(s->u);
+		utcp__ext_send(s, buf, flags);
+		utcp__leave(s->u);
+		return 0;
+	}
+	utcp__snd_append(s, buf);
+	utcp__snd_written(s, flags);
 	return 0;
 }

@@ -7,8 +7,7 @@
  * (`parent`). One that has ended (`dead`) and that nobody holds stands in
  * u->dead until the public call is over.
  */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
@@ -57,6 +56,7 @@ sock_free(utcp_sock_t *s)
 	utcp__rest(s);
 	if (s->cookie)
 		utcp__free(u, s->cookie, 17);
+	utcp__ext_free(s->ext);
 	if (s->listen)
 		utcp__free(u, s->listen, sizeof(*s->listen));
 	utcp__port_put(s->port);
@@ -81,6 +81,7 @@ utcp__leave(utcp_t *u)
 	utcp_buf_t *b;
 
 	if (u->depth == 1) {
+		utcp__ext_work(u);
 		/* Hooks may call us: they find all in order, and what they
 		   write waits for utcp_output. */
 		while ((b = u->done_first) != NULL) {
@@ -89,6 +90,8 @@ utcp__leave(utcp_t *u)
 				u->done_last = NULL;
 			b->next_ = NULL;
 			b->done(b, (int)(int64_t)b->seq_);
+			if (UNLIKELY(!link_empty(&u->ext_work)))
+				utcp__ext_work(u);
 		}
 	}
 	if (--u->depth == 0) {
@@ -157,6 +160,8 @@ utcp__sock_dead(utcp_sock_t *s, int error)
 	link_remove(&s->out);
 	utcp__segs_drop(s);
 	utcp__snd_drop(s, error ? -error : -ECANCELED);
+	if (UNLIKELY(s->ext))
+		utcp__ext_snd_drop(s, error ? -error : -ECANCELED);
 	utcp__cc_stop(s);
 	utcp__reass_drop(s);
 	if (s->port && !s->listen) {
@@ -329,6 +334,10 @@ utcp_open(utcp_t *u, int family, utcp_sock_t **out)
 	s = sock_new(u, family, u->dflt);
 	if (!s)
 		return -ENOMEM;
+	if (UNLIKELY(u->ext_mods) && utcp__ext_opened(s) < 0) {
+		sock_free(s);
+		return -ENOMEM;
+	}
 	*out = s;
 	return 0;
 }
@@ -383,6 +392,8 @@ sock_fin(utcp_sock_t *s)
 	s->push = true;
 	s->write_more = false;
 	s->fastopen_syn = false;
+	if (UNLIKELY(s->ext))
+		utcp__ext_later(s->ext); /* `write_end` */
 	/* RFC 9293 section 3.10.4; SYN_SENT and SYN_RECEIVED go on to this when
 	   they open. */
 	if (s->state == UTCP_ESTABLISHED)
@@ -405,7 +416,7 @@ end_in_order(utcp_sock_t *s)
 	default:
 		break;
 	}
-	if (s->rcvq_bytes) { /* RFC 2525 section 2.17 */
+	if (s->rcvq_bytes || utcp__ext_raw(s)) { /* RFC 2525 section 2.17 */
 		send_rst(s, s->snd_nxt, TH_RST | TH_ACK);
 		utcp__sock_dead(s, 0);
 	} else if (OPT(s, LINGER) == 0) {
@@ -473,7 +484,8 @@ utcp_shutdown(utcp_sock_t *s, int how)
 static bool
 can_write(const utcp_sock_t *s)
 {
-	uint64_t used = s->end_ofs - s->una_ofs;
+	uint64_t waiting = utcp__ext_waiting(s);
+	uint64_t used = s->end_ofs - s->una_ofs + waiting;
 	int64_t lowat = OPT(s, NOTSENT_LOWAT);
 
 	if (s->fin_wanted)
@@ -485,7 +497,7 @@ can_write(const utcp_sock_t *s)
 	/* Not for a few bytes: a third of the buffer is worth a call. */
 	if (used + used / 2 > s->sndbuf)
 		return false;
-	return lowat == 0 || utcp__snd_unsent(s) < lowat;
+	return lowat == 0 || utcp__snd_unsent(s) + waiting < (uint64_t)lowat;
 }
 
 /* More than half the buffer is, whatever was asked for: it may not get more. */
@@ -509,7 +521,7 @@ utcp_poll(const utcp_sock_t *s)
 		       (s->error ? UTCP_ERR : 0);
 	if (s->listen)
 		return link_empty(&s->listen->accept) ? 0 : UTCP_IN;
-	rd_end = s->fin_seen || s->rd_shut;
+	rd_end = utcp__rd_end(s);
 	if (rd_end || (s->rcvq_bytes && enough(s)))
 		ready |= UTCP_IN;
 	if (rd_end)

@@ -4,7 +4,7 @@
  * from a pool, which goes back when the connection rests. So a million idle ones
  * cost less than a kilobyte each.
  */
-#include "sock.h"
+#include "ext.h"
 #include "tcp_loss.h"
 
 /* ---- at rest and roused ------------------------------------------------ */
@@ -66,11 +66,11 @@ rests(const utcp_sock_t *s)
 	const struct utcp__busy *b = s->busy;
 
 	return link_empty(&b->segs) && !b->sndq && link_empty(&b->rcvq) &&
-	       link_empty(&b->reass) && s->recovery == REC_OPEN &&
-	       !s->undo_armed && !s->frto && !s->fin_ofo && !s->num_sacks &&
-	       b->dsack.start == b->dsack.end && s->state != UTCP_SYN_SENT &&
-	       s->state != UTCP_SYN_RECEIVED && !s->persist &&
-	       b->pace_next_ns <= s->u->now_ns;
+	       !utcp__ext_raw(s) && link_empty(&b->reass) &&
+	       s->recovery == REC_OPEN && !s->undo_armed && !s->frto &&
+	       !s->fin_ofo && !s->num_sacks && b->dsack.start == b->dsack.end &&
+	       s->state != UTCP_SYN_SENT && s->state != UTCP_SYN_RECEIVED &&
+	       !s->persist && b->pace_next_ns <= s->u->now_ns;
 }
 
 void

@@ -3,7 +3,7 @@
  * sock_name.c: the calls that give a socket its two ends: bind, listen, accept,
  * connect, and those that tell them.
  */
-#include "sock.h"
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_syn.h"
 
@@ -174,7 +174,13 @@ utcp_connect(utcp_sock_t *s, const utcp_addr_t *peer)
 	s->iss = reused ? iss : utcp__iss(s->u, &k);
 	s->snd_una = s->snd_nxt = s->snd_sml = s->iss;
 	utcp__set_state(s, UTCP_SYN_SENT);
-	if (OPT(s, FASTOPEN_CONNECT) && utcp__fastopen_prepare(s)) {
+	if (UNLIKELY(s->ext)) {
+		utcp__enter(s->u);
+		utcp__ext_begin(s);
+		utcp__leave(s->u);
+	}
+	if (OPT(s, FASTOPEN_CONNECT) && !utcp__ext_stream(s) && !s->dead &&
+	    utcp__fastopen_prepare(s)) {
 		/* RFC 7413 section 4.2.1: the SYN waits for the first data. */
 		s->fastopen_syn = true;
 		utcp__wake(s);

@@ -29,6 +29,19 @@ void utcp__snd_copy(utcp_sock_t *s, uint64_t ofs, uint32_t len,
 /* snd_una's offset went forward by n data bytes: calls `done` of buffers that
    are acknowledged whole; una_ofs is updated. May make the socket writable. */
 void utcp__snd_acked(utcp_sock_t *s, uint32_t n);
+/* A buffer is done with: ours is freed, `done` of a user's is called at the end
+   of the public call. */
+void utcp__buf_end(utcp_sock_t *s, utcp_buf_t *b, int status);
+/* A buffer of ours, with room for so many bytes (NULL: over a limit), more bytes
+   into it; whether it is one. */
+utcp_buf_t *utcp__own_new(utcp_t *u, size_t room);
+void utcp__own_fill(utcp_buf_t *b, const void *data, size_t len);
+bool utcp__buf_is_own(const utcp_buf_t *b);
+/* b goes to the end of the stream; a copy of all of data does (false: no
+   memory, nothing has happened). Then utcp__snd_written, with UTCP_MSG_*. */
+void utcp__snd_append(utcp_sock_t *s, utcp_buf_t *b);
+bool utcp__snd_put_all(utcp_sock_t *s, const void *data, size_t len);
+void utcp__snd_written(utcp_sock_t *s, int flags);
 /* `done` of all, with this status (0 or negative errno). */
 void utcp__snd_drop(utcp_sock_t *s, int status);
 /* Data bytes written and not yet sent (the FIN does not count). */
@@ -55,6 +68,11 @@ utcp__rblk_cost(const struct utcp__rblk *b)
 {
 	return (uint32_t)sizeof(*b) + (b->room ? b->room + 16 : 0);
 }
+/* A copy of data, of who stands between the stream and the user. 0, -ENOMEM. */
+int utcp__rcv_deliver(utcp_sock_t *s, const void *data, uint32_t len);
+/* Blocks of a list become the user's. */
+void utcp__rcv_take_raw(utcp_sock_t *s, struct utcp__link *list,
+			uint32_t bytes);
 void utcp__rcv_drop(utcp_sock_t *s);  /* queue and reassembly, unread */
 void utcp__bufs_init(utcp_sock_t *s); /* sizes of both buffers */
 /* Negative; it is told once. */

@@ -5,8 +5,7 @@
  * Sets of options are shared by all sockets that have the same, however they
  * came by it: a million connections on which NODELAY was set have two.
  */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_output.h"
 
 struct opt {
@@ -370,7 +369,9 @@ info_sent(const utcp_sock_t *s, utcp_info_t *i)
 	i->sacked_bytes = s->sacked_bytes;
 	i->lost_bytes = s->lost_bytes;
 	i->retrans_out_bytes = s->retrans_bytes;
-	i->notsent_bytes = s->dead ? 0 : utcp__snd_unsent(s);
+	i->notsent_bytes = s->dead ? 0
+				   : utcp__snd_unsent(s) +
+					 (uint32_t)utcp__ext_waiting(s);
 	i->reordering_segs = s->reordering;
 	i->total_retrans_segs = s->total_retrans;
 	i->bytes_sent = s->bytes_sent;
@@ -427,6 +428,8 @@ utcp_info(const utcp_sock_t *s, utcp_info_t *info)
 	i.snd_wscale = s->snd_wscale;
 	i.rcv_wscale = s->rcv_wscale;
 	i.negotiated = s->negotiated;
+	if (s->ext && s->ext->open)
+		i.negotiated |= UTCP_GOT_EXT;
 	i.mss = s->mss;
 	i.pmtu = s->pmtu;
 	i.segs_in = s->segs_in;

@@ -9,6 +9,7 @@
  *	time         timer -> tcp_timer -> the rooms below
  *	packets out  utcp_output -> tcp_output -> ip_output (caller's buffers)
  *	calls        sock, sock_name, sndbuf, rcvbuf, sockopt
+ *	extensions   ext, asked by tcp_* where s->ext is not NULL
  *
  * Rules. The stack's time is u->now_ns and nobody's else. All memory comes from
  * utcp__alloc or a pool, and is accounted. Nothing is sent but from
@@ -47,6 +48,8 @@ struct utcp_s {
 	struct utcp__opts *dflt;     /* options of a new socket */
 	struct utcp__opts *opts[32]; /* all sets, by their hash (sockopt.c) */
 	struct utcp__cc_mod *ccs;
+	struct utcp__ext_mod *ext_mods;
+	struct utcp__link ext_work; /* utcp__exts (ext.h) */
 	utcp_addr_t addrs[16];
 	unsigned int num_addrs;
 	/* control packets */

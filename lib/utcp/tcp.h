@@ -91,9 +91,11 @@ unsigned int utcp__tcp_options(uint8_t *to, const struct utcp__opt_out *o);
 struct utcp__bare {
 	uint32_t seq, ack;
 	uint16_t wnd;
-	uint8_t flags; /* TH_* */
+	uint16_t flags; /* TH_* */
 	uint8_t tos, ttl;
 	struct utcp__opt_out opts;
+	const uint8_t *more; /* options behind those, padded */
+	uint32_t more_bytes;
 };
 int utcp__ctl_tcp(utcp_t *u, const struct utcp__key *k,
 		  const struct utcp__bare *b);

@@ -3,8 +3,7 @@
  * tcp_ack.c: an acknowledgement, from the scoreboard to the congestion window;
  * round trip times (RFC 6298, 7323); the window's room, and rests (RFC 5681).
  */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
 
@@ -175,6 +174,8 @@ run_cc(utcp_sock_t *s, const struct utcp__ackwork *w)
 		return;
 	if (w->in->flags & TH_ECE && s->negotiated & UTCP_GOT_ECN)
 		ack.ce = w->delivered;
+	else
+		ack.ce = w->ce;
 	cc = utcp__cc_view(s);
 	/* What recovery held in flight is no reason for more. */
 	if (w->recovered)
@@ -224,8 +225,13 @@ utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *in, bool wnd_changed,
 	/* RFC 5681 section 2 */
 	w.dup = !w.acked && !has_data && !wnd_changed && s->out_bytes;
 	if (!w.acked && !w.dup && !(sack && in->num_sacks) &&
-	    !(in->flags & TH_ECE))
-		return false;
+	    !(in->flags & TH_ECE)) {
+		if (LIKELY(!s->ext))
+			return false;
+		w.ce = utcp__ext_ack(s, &w, has_data);
+		if (!w.ce)
+			return false;
+	}
 	if (w.acked) {
 		phantom = acked_segs(s, &w);
 		s->busy->progress_ns = s->u->now_ns;
@@ -243,6 +249,8 @@ utcp__tcp_ack(utcp_sock_t *s, const struct utcp__seg_in *in, bool wnd_changed,
 	take_rtt(s, &w);
 	if (sack && OPT(s, RACK))
 		utcp__rack_dsack(s, &w);
+	if (UNLIKELY(s->ext != NULL) && !w.ce)
+		w.ce = utcp__ext_ack(s, &w, has_data);
 	utcp__recovery_ack(s, &w);
 	run_cc(s, &w);
 	run_timers(s, &w);

@@ -3,8 +3,7 @@
  * tcp_data.c: data and FIN arrive (RFC 9293 section 3.10.7.4, seventh and
  * eighth), and when they are acknowledged (RFC 5681 section 4.2).
  */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_output.h"
 #include "tcp_syn.h"
@@ -156,6 +155,8 @@ take_fin(utcp_sock_t *s)
 	s->fin_ofo = false;
 	s->fin_seen = true;
 	utcp__reass_drop(s); /* nothing can follow */
+	if (UNLIKELY(s->ext))
+		utcp__ext_later(s->ext); /* `read_end` */
 	utcp__ack_soon(s);
 	switch (s->state) {
 	case UTCP_SYN_RECEIVED:
@@ -259,9 +260,10 @@ utcp__tcp_data(utcp_sock_t *s, struct utcp__seg_in *seg)
 			COUNT(s->u, DROP_STATE);
 		return;
 	}
-	/* RFC 1122 section 4.2.2.13: data for which there is no reader. */
+	/* RFC 1122 section 4.2.2.13: data for which there is no reader, but
+	   perhaps an extension. */
 	if ((s->orphan || (s->rd_shut && s->fin_wanted)) && seg->len > 0 &&
-	    seq_lt(s->rcv_nxt, seg->seq + seg->len)) {
+	    seq_lt(s->rcv_nxt, seg->seq + seg->len) && !utcp__ext_stream(s)) {
 		COUNT(s->u, DROP_STATE);
 		utcp__sock_refuse(s, seg);
 		return;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* tcp_fastopen.c: TCP Fast Open (RFC 7413), both sides. */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_syn.h"
 
@@ -44,6 +43,8 @@ utcp__fastopen_accept(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 {
 	utcp_t *u = l->u;
 	struct utcp__said said;
+	struct utcp__exts *ext = NULL;
+	bool refused = false;
 	utcp_sock_t *s;
 	uint32_t wnd;
 
@@ -59,9 +60,17 @@ utcp__fastopen_accept(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 	utcp__syn_say(l, &said);
 	said.iss = iss;
 	said.ts_ofs = utcp__ts_offset(u, &seg->in->key);
+	if (UNLIKELY(l->ext != NULL))
+		ext = utcp__ext_syn(l, seg, &refused);
+	if (refused)
+		return true;
 	s = utcp__syn_child(l, seg, &said);
-	if (s == NULL)
+	if (s == NULL) {
+		utcp__ext_free(ext);
 		return true; /* counted; the SYN comes again */
+	}
+	if (UNLIKELY(ext != NULL))
+		utcp__ext_attach(s, ext);
 	s->fastopen_child = true;
 	s->snd_wnd++; /* of data, behind the SYN that is in flight */
 	l->listen->num_fastopen++;

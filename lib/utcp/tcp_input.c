@@ -8,7 +8,7 @@
  *	3.10.7.4 the others	here: sequence number, RST, SYN, ACK; data and
  *				FIN in tcp_data.c; TIME-WAIT in tcp_timewait.c
  */
-#include "sock.h"
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_loss.h"
 #include "tcp_syn.h"
@@ -417,7 +417,7 @@ fast_path(utcp_sock_t *s, struct utcp__seg_in *seg)
 	bool wnd;
 
 	if ((seg->flags & ~TH_PSH) != TH_ACK || seg->seq != s->rcv_nxt ||
-	    s->state != UTCP_ESTABLISHED || seg->opts != ts ||
+	    s->state != UTCP_ESTABLISHED || seg->opts != ts || s->ext ||
 	    seg->len > utcp__offered(s) || seq_lt(seg->ack, s->snd_una) ||
 	    seq_lt(s->snd_nxt, seg->ack) || !link_empty(&s->busy->reass) ||
 	    s->fin_ofo || s->orphan || (seg->in->tos & 3) == 3)
@@ -453,6 +453,10 @@ utcp__tcp_segment(utcp_sock_t *s, struct utcp__seg_in *seg)
 	}
 	if (LIKELY(fast_path(s, seg)))
 		return;
+	if (UNLIKELY(s->ext != NULL) && s->ext->doom != 0) {
+		COUNT(u, DROP_EXT);
+		return;
+	}
 	if (s->state == UTCP_SYN_SENT) {
 		note_segment(s);
 		utcp__syn_sent_input(s, seg);
@@ -470,6 +474,8 @@ utcp__tcp_segment(utcp_sock_t *s, struct utcp__seg_in *seg)
 	if ((seg->flags & TH_SYN) != 0 && !take_syn(s, seg)) /* fourth */
 		return;
 	note_segment(s);
+	if (UNLIKELY(s->ext != NULL) && !utcp__ext_in(s->ext, seg))
+		return;
 	if (!take_ack(s, seg)) /* fifth */
 		return;
 	update_timestamp(s, seg); /* R3 of RFC 7323 section 5.3 */

@@ -86,6 +86,8 @@ struct utcp__ackwork {
 	uint32_t acked;		 /* bytes by which snd_una went on */
 	uint32_t sacked;	 /* bytes newly SACKed */
 	uint32_t delivered;	 /* both, each byte once */
+	uint32_t segs;		 /* of those; with extensions only */
+	uint32_t ce;		 /* that extensions tell of; bytes */
 	uint32_t prior_inflight; /* before it */
 	uint64_t prior_lost;	 /* s->lost before it */
 	uint64_t rtt_ns;      /* of the oldest segment newly acked; 0: none */

@@ -10,8 +10,7 @@
  *
  * probe_high 0: nothing has happened to this connection's MTU yet.
  */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
 #include "tcp_syn.h"
@@ -217,7 +216,7 @@ utcp__mtu_told(utcp_sock_t *s, uint32_t mtu, uint32_t seq)
 		COUNT(s->u, DROP_STATE);
 		return;
 	}
-	if (s->acked_max + headers_of(s) + utcp__opt_bytes(s) <= mtu ||
+	if (s->acked_max + headers_of(s) + utcp__opt_fixed(s) <= mtu ||
 	    s->backoff != 0) {
 		believe(s, mtu);
 		return;
@@ -342,7 +341,7 @@ utcp__mtu_probe(utcp_sock_t *s)
 	    s->cc.cwnd < PROBE_MSS * mss)
 		return 0;
 	s->probe_size = (uint16_t)next_size(s);
-	len = s->probe_size - headers_of(s) - utcp__opt_bytes(s);
+	len = s->probe_size - headers_of(s) - utcp__opt_fixed(s);
 	if (OPT(s, MAXSEG) != 0 && len > (uint32_t)OPT(s, MAXSEG))
 		return 0;
 	need = len + BEHIND_MSS * mss;
@@ -393,7 +392,7 @@ oldest_exceeds(const utcp_sock_t *s, uint32_t mtu)
 		return false;
 	seg = CONTAINER(s->busy->segs.next, struct utcp__seg, link);
 	len = seg->len < s->mss ? seg->len : s->mss;
-	return len + headers_of(s) + utcp__opt_bytes(s) > mtu;
+	return len + headers_of(s) + utcp__opt_fixed(s) > mtu;
 }
 
 /* RFC 4821 section 7.7: one size down, to where paths hardly ever end, and

@@ -3,8 +3,7 @@
  * tcp_open.c: how connections begin: sequence numbers, negotiation, the answer
  * to our SYN (RFC 9293 section 3.10.7.3).
  */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
@@ -132,6 +131,8 @@ utcp__established(utcp_sock_t *s)
 		utcp__set_state(s, UTCP_FIN_WAIT_1);
 	utcp__wake(s);
 	utcp__want_output(s);
+	if (UNLIKELY(s->ext != NULL))
+		utcp__ext_open(s);
 }
 
 /* Both sides sent a SYN (RFC 9293 section 3.5, figure 7). */
@@ -207,6 +208,8 @@ utcp__syn_sent_input(utcp_sock_t *s, struct utcp__seg_in *seg)
 		return;
 	}
 	take_syn(s, seg);
+	if (UNLIKELY(s->ext != NULL) && !utcp__ext_in(s->ext, seg))
+		return;
 	if (!acks) {
 		simultaneous_open(s, seg);
 		return;

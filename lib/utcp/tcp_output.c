@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a connection may send now, in the order of its urgency. */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
 
@@ -32,7 +31,8 @@ hold_of(int err)
 static bool
 fin_waits(const utcp_sock_t *s)
 {
-	return s->fin_wanted && !s->fin_sent && s->state >= UTCP_ESTABLISHED;
+	return s->fin_wanted && !s->fin_sent && s->state >= UTCP_ESTABLISHED &&
+	       !utcp__ext_holds_fin(s);
 }
 
 /* Bytes of the peer's window from seq on. */
@@ -50,8 +50,8 @@ window_from(const utcp_sock_t *s, uint32_t seq)
 static uint32_t
 segment_bytes(const utcp_sock_t *s)
 {
-	uint32_t mss = s->mss, half = s->max_wnd;
-	uint32_t sacks = utcp__opts_now(s) - utcp__opt_bytes(s);
+	uint32_t mss = s->mss - utcp__ext_room(s), half = s->max_wnd;
+	uint32_t sacks = utcp__opts_now(s) - utcp__opt_fixed(s);
 
 	if (half > 536)
 		half /= 2;
@@ -339,7 +339,7 @@ send_mtu_probe(utcp_sock_t *s, struct utcp__out *o)
 	int err;
 
 	/* It has the size it was made for only without SACK blocks. */
-	if (utcp__opts_now(s) != utcp__opt_bytes(s))
+	if (utcp__opts_now(s) != utcp__opt_fixed(s))
 		return HOLD_NOT;
 	n = utcp__mtu_probe(s);
 	if (n == UTCP__PROBE_WAITS)
@@ -560,6 +560,8 @@ utcp__tcp_output(utcp_sock_t *s, struct utcp__out *o)
 		return false;
 	if (s->state == UTCP_CLOSED || s->state == UTCP_LISTEN)
 		return false;
+	if (UNLIKELY(s->ext != NULL) && s->ext->doom)
+		return false;
 	if (utcp__syn_unacked(s))
 		why = send_syn(s, o);
 	if (why == HOLD_NOT) {
@@ -575,6 +577,8 @@ utcp__tcp_output(utcp_sock_t *s, struct utcp__out *o)
 		    send_bare(s, o, bare_seq(s)) < 0)
 			more = HOLD_FULL;
 	}
+	if (UNLIKELY(s->ext != NULL) && s->ext->doom)
+		return false; /* a hook said so meanwhile */
 	if (more == HOLD_FULL || why == HOLD_TURN)
 		return true;
 	settle(s, why);

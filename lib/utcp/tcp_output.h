@@ -56,6 +56,18 @@ utcp__opt_bytes(const utcp_sock_t *s)
 {
 	return s->negotiated & UTCP_GOT_TIMESTAMPS ? 12 : 0;
 }
+/* What extensions want on the next segment with data (ext_seg.c), and both. */
+uint32_t utcp__ext_room_of(const utcp_sock_t *s);
+static inline uint32_t
+utcp__ext_room(const utcp_sock_t *s)
+{
+	return LIKELY(!s->ext) ? 0 : utcp__ext_room_of(s);
+}
+static inline uint32_t
+utcp__opt_fixed(const utcp_sock_t *s)
+{
+	return utcp__opt_bytes(s) + utcp__ext_room(s);
+}
 struct utcp__seg_out {
 	uint32_t seq, len; /* data bytes */
 	uint16_t flags;	   /* TH_* */
@@ -64,7 +76,7 @@ struct utcp__seg_out {
 	bool fresh;	   /* sent for the first time: utcp__seg_sent */
 	uint16_t mark;	   /* with these SEG_* */
 };
-/* Bytes of options on the next segment, SACK blocks included. */
+/* Bytes of options on the next segment with data, SACK blocks included. */
 uint32_t utcp__opts_now(const utcp_sock_t *s);
 /* Writes one. -ENOBUFS (no room), -ENOMEM: nothing has happened. */
 int utcp__segment(utcp_sock_t *s, struct utcp__out *o,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* How fast packets leave, and how large. */
 #include "cc.h"
+#include "ext.h"
 #include "tcp_output.h"
 
 #define UNPACED_SEGS 10 /* an initial window leaves as it is (RFC 6928) */
@@ -135,7 +136,8 @@ utcp__burst_bytes(utcp_sock_t *s, const struct utcp__out *o, uint32_t mss)
 	uint64_t rate;
 
 	if (!(s->u->cfg.offloads & UTCP_OFFLOAD_GSO_TCP) ||
-	    !(s->u->cfg.offloads & UTCP_OFFLOAD_CSUM))
+	    !(s->u->cfg.offloads & UTCP_OFFLOAD_CSUM) ||
+	    (UNLIKELY(s->ext != NULL) && s->ext->no_gso))
 		return mss;
 	most = MIN(most ? most : 65535u, 65535u);
 	most -= MIN(most, 40u + 20u + 40u); /* headers, at their longest */

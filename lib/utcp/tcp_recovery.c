@@ -373,11 +373,21 @@ detect(utcp_sock_t *s, const struct utcp__ackwork *w)
 static void
 ecn_echo(utcp_sock_t *s, const struct utcp__ackwork *w)
 {
-	if (!(w->in->flags & TH_ECE) || w->in->flags & TH_SYN ||
-	    !(s->negotiated & UTCP_GOT_ECN))
-		return;
+	if (UNLIKELY(s->negotiated & UTCP_GOT_EXT_ECN)) {
+		if (!w->ce)
+			return;
+		s->delivered_ce += w->ce;
+	} else {
+		if (!(w->in->flags & TH_ECE) || w->in->flags & TH_SYN ||
+		    !(s->negotiated & UTCP_GOT_ECN))
+			return;
+		s->delivered_ce += w->delivered;
+	}
 	COUNT(s->u, ECN_ECE);
-	s->delivered_ce += w->delivered;
+	/* Who hears how much was marked may answer by himself. */
+	if (s->negotiated & UTCP_GOT_EXT_ECN && s->cc_mod &&
+	    s->cc_mod->ops.flags & UTCP_CC_OWN_ECN)
+		return;
 	/* Up to the ACK of the segment that said CWR, the first beyond
 	   high_seq, the echo is of what was answered already. */
 	if (s->recovery <= REC_DISORDER && seq_lt(s->high_seq, s->snd_una) &&

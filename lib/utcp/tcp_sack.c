@@ -190,6 +190,8 @@ utcp__seg_delivered(utcp_sock_t *s, struct utcp__ackwork *w,
 	if (s->acked_max < seg->unit && s->acked_max < n)
 		s->acked_max = n < seg->unit ? (uint16_t)n : seg->unit;
 	w->delivered += n;
+	if (UNLIKELY(s->ext != NULL))
+		w->segs += seg->unit ? (n + seg->unit - 1) / seg->unit : 1;
 	if (seg->flags & SEG_EVER) {
 		w->retrans = true; /* Karn: no sample */
 	} else {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One TCP segment (or what GSO makes several of), into the caller's buffers. */
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
@@ -9,15 +9,25 @@
 #define TCP_BYTES 20
 #define TCP_CSUM 16 /* where the checksum stands */
 #define OPTS_MAX 40
+#define SACK_ONE 12 /* bytes of one block, padded */
+
+/* SACK blocks to be told. */
+static inline uint32_t
+sacks_now(const utcp_sock_t *s)
+{
+	uint32_t blocks = s->num_sacks;
+
+	if (s->busy->dsack.start != s->busy->dsack.end)
+		blocks++;
+	return s->negotiated & UTCP_GOT_SACK ? blocks : 0;
+}
 
 uint32_t
 utcp__opts_now(const utcp_sock_t *s)
 {
-	uint32_t bytes = utcp__opt_bytes(s), blocks = s->num_sacks;
+	uint32_t bytes = utcp__opt_fixed(s), blocks = sacks_now(s);
 
-	if (s->busy->dsack.start != s->busy->dsack.end)
-		blocks++;
-	if (!blocks || !(s->negotiated & UTCP_GOT_SACK))
+	if (!blocks || UNLIKELY(bytes > OPTS_MAX - SACK_ONE))
 		return bytes;
 	return bytes + 4 + 8 * MIN(blocks, (OPTS_MAX - bytes - 4) / 8);
 }
@@ -80,9 +90,9 @@ write_timestamps(const utcp_sock_t *s, uint8_t *h)
 }
 
 static void
-end(utcp_sock_t *s, struct utcp__out *o, bool ect, uint16_t gso_size)
+end(utcp_sock_t *s, struct utcp__out *o, uint8_t ecn, uint16_t gso_size)
 {
-	uint8_t tos = (uint8_t)(OPT(s, DSCP) << 2 | (ect ? 2 : 0));
+	uint8_t tos = (uint8_t)(OPT(s, DSCP) << 2 | ecn);
 
 	utcp__out_end(o, PROTO_TCP, tos, (uint8_t)OPT(s, TTL), utcp__df(s),
 		      TCP_CSUM, gso_size);
@@ -100,6 +110,78 @@ acked(utcp_sock_t *s, uint32_t wnd_bytes)
 		s->rcv_adv = s->rcv_nxt + wnd_bytes;
 }
 
+/* The ECN codepoint of new data, where an extension reads the feedback. */
+static uint8_t
+own_ect(const utcp_sock_t *s, const struct utcp__seg_out *seg)
+{
+	if (!(s->negotiated & UTCP_GOT_EXT_ECN) || !seg->len || !seg->fresh ||
+	    s->probe_owed)
+		return 0;
+	return s->cc_mod && s->cc_mod->ops.flags & UTCP_CC_L4S ? 1 : 2;
+}
+
+/* What extensions may take, of a segment with data or without. */
+static uint32_t
+ext_room(const utcp_sock_t *s, const struct utcp__seg_out *seg)
+{
+	uint32_t room = OPTS_MAX - utcp__opt_bytes(s);
+
+	if (seg->len)
+		return utcp__ext_room(s);
+	if (sacks_now(s))
+		room -= SACK_ONE;
+	return MIN(room, (uint32_t)s->ext->want);
+}
+
+/*
+ * Options of a segment where extensions have a say, and flags and ECN bits as
+ * they want them: timestamps, theirs, SACK blocks. Bytes; -ENOBUFS: no room for
+ * the segment, of which they are not told then, or they want its connection to
+ * end.
+ */
+static int
+ext_options(utcp_sock_t *s, struct utcp__out *o, struct utcp__seg_out *seg,
+	    uint8_t *ecn, uint8_t to[OPTS_MAX])
+{
+	uint32_t most = seg->len ? utcp__opts_now(s) : OPTS_MAX;
+	uint32_t ts = utcp__opt_bytes(s), n;
+	struct utcp__opt_out op = { .ts_val = utcp__ts_now(s->u, s->ts_ofs),
+				    .ts_ecr = s->ts_recent,
+				    .opts = ts ? TO_TS : 0 };
+	struct utcp__ext_way way = {
+		.seq = seg->seq,
+		.ack = s->rcv_nxt,
+		.len = seg->len,
+		.ofs = s->una_ofs +
+		       (uint64_t)(int64_t)(int32_t)(seg->seq - s->snd_una),
+		.segs = 1,
+		.again = !seg->fresh && (seg->len || seg->flags & TH_FIN),
+		.probe = s->probe_owed,
+		.flags = seg->flags,
+		.ecn = seg->ect ? 2 : own_ect(s, seg),
+	};
+
+	if (!utcp__out_begin(o, &s->ent.key, TCP_BYTES + most, seg->len))
+		return -ENOBUFS;
+	if (seg->len)
+		way.ofs = utcp__ofs_of(s, seg->seq);
+	if (seg->gso_size)
+		way.segs = (uint16_t)((seg->len + seg->gso_size - 1) /
+				      seg->gso_size);
+	n = utcp__tcp_options(to, &op);
+	n += utcp__ext_out(s->ext, &way, to + n, ext_room(s, seg));
+	if (s->ext->doom)
+		return -ENOBUFS;
+	seg->flags = way.flags;
+	*ecn = way.ecn;
+	if (!sacks_now(s) || most < n + SACK_ONE)
+		return (int)n;
+	op.opts = TO_SACK;
+	op.num_sacks = (uint8_t)utcp__sack_report(s, op.sacks,
+						  (most - n - 4) / 8);
+	return (int)(n + utcp__tcp_options(to + n, &op));
+}
+
 int
 utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 	      const struct utcp__seg_out *seg)
@@ -108,19 +190,27 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 	struct utcp__seg_out now = *seg;
 	uint32_t opt_bytes = utcp__opts_now(s), wnd;
 	bool plain = opt_bytes == 12 && utcp__opt_bytes(s);
-	uint8_t options[OPTS_MAX], *h;
+	uint8_t options[OPTS_MAX], ecn = seg->ect ? 2 : 0, *h;
 
-	if (opt_bytes && !plain)
+	/* RFC 3168 section 6.1.3: until the peer says CWR. */
+	if (s->ece_owed)
+		now.flags |= TH_ECE;
+	if (UNLIKELY(s->ext != NULL)) {
+		int r = ext_options(s, o, &now, &ecn, options);
+
+		if (r < 0)
+			return r;
+		opt_bytes = (uint32_t)r;
+		plain = false;
+	} else if (opt_bytes && !plain) {
 		opt_bytes = sack_options(s, options, opt_bytes);
+	}
 
 	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, seg->len);
 	if (!h) {
 		s->busy->dsack = dsack; /* has not left */
 		return -ENOBUFS;
 	}
-	/* RFC 3168 section 6.1.3: until the peer says CWR. */
-	if (s->ece_owed && !(now.flags & TH_RST))
-		now.flags |= TH_ECE;
 	wnd = utcp__rcv_window(s) >> s->rcv_wscale;
 	write_header(s, h, &now, opt_bytes, wnd);
 	if (plain) {
@@ -138,7 +228,7 @@ utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 		s->busy->dsack = dsack;
 		return -ENOMEM;
 	}
-	end(s, o, seg->ect, seg->gso_size);
+	end(s, o, ecn, seg->gso_size);
 	acked(s, wnd << s->rcv_wscale);
 	return 0;
 }
@@ -237,13 +327,37 @@ syn_sent(utcp_sock_t *s, struct utcp__out *o, bool first, uint32_t len)
 	return 0;
 }
 
+/* What extensions add to the options of a SYN, and the flags; its ECN codepoint
+   goes to *ecn. As ext_options. */
+static int
+ext_syn(utcp_sock_t *s, struct utcp__out *o, struct utcp__seg_out *seg,
+	uint32_t len, uint8_t *ecn, uint8_t to[OPTS_MAX], uint32_t used)
+{
+	struct utcp__ext_way way = {
+		.seq = s->iss,
+		.ack = s->rcv_nxt,
+		.len = len,
+		.segs = 1,
+		.flags = seg->flags,
+	};
+
+	if (!utcp__out_begin(o, &s->ent.key, TCP_BYTES + OPTS_MAX, len))
+		return -ENOBUFS;
+	if (s->snd_nxt != s->iss)
+		way.again = (uint8_t)MAX(s->retries, 1);
+	used += utcp__ext_out(s->ext, &way, to + used, OPTS_MAX - used);
+	seg->flags = way.flags;
+	*ecn = way.ecn;
+	return s->ext->doom ? -ENOBUFS : (int)used;
+}
+
 int
 utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 {
 	bool first = s->snd_nxt == s->iss;
 	struct utcp__seg_out seg = { .seq = s->iss };
 	struct utcp__opt_out op = { 0 };
-	uint8_t options[OPTS_MAX], *h;
+	uint8_t options[OPTS_MAX], ecn = 0, *h;
 	unsigned int opt_bytes;
 	uint32_t wnd, len = 0, unsent = utcp__snd_unsent(s);
 
@@ -257,6 +371,13 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 	/* As if all options were there, so that it fits whatever they are. */
 	len = MIN(len, op.mss);
 	len = len > OPTS_MAX ? MIN(len - OPTS_MAX, unsent) : 0;
+	if (UNLIKELY(s->ext != NULL)) {
+		int r = ext_syn(s, o, &seg, len, &ecn, options, opt_bytes);
+
+		if (r < 0)
+			return r;
+		opt_bytes = (unsigned int)r;
+	}
 
 	h = utcp__out_begin(o, &s->ent.key, TCP_BYTES + opt_bytes, len);
 	if (!h)
@@ -269,7 +390,7 @@ utcp__segment_syn(utcp_sock_t *s, struct utcp__out *o)
 		utcp__snd_copy(s, 0, len, o);
 	if (syn_sent(s, o, first, len) < 0)
 		return -ENOMEM;
-	end(s, o, false, 0);
+	end(s, o, ecn, 0);
 	if (seg.flags & TH_ACK)
 		acked(s, wnd);
 	return 0;

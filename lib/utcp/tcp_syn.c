@@ -7,7 +7,7 @@
  * the SYN-ACK (tcp_syncookie.c), once there are too many of them. A socket is made
  * when the handshake is complete, or by Fast Open (tcp_fastopen.c).
  */
-#include "sock.h"
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
@@ -69,6 +69,7 @@ utcp__syn_drop(struct utcp__syn *syn)
 	syn_unlink(syn);
 	if (syn->ent.linked)
 		utcp__unlink_ent(u, &syn->ent);
+	utcp__ext_free(syn->ext);
 	utcp__pool_put(u, UTCP__POOL_SYN, syn);
 }
 
@@ -82,8 +83,9 @@ utcp__listen_end(utcp_sock_t *listener)
 		    CONTAINER(list->next, struct utcp__syn, of_listener));
 }
 
-static void
-send_synack(const struct utcp__syn *syn, bool ecn)
+/* False: an extension wants it not; syn is gone. */
+static bool
+send_synack(struct utcp__syn *syn, bool ecn, uint8_t again)
 {
 	utcp_sock_t *l = syn->listener;
 	utcp_t *u = l->u;
@@ -91,7 +93,9 @@ send_synack(const struct utcp__syn *syn, bool ecn)
 				  .iss = syn->iss,
 				  .irs = syn->irs,
 				  .wnd = syn->wnd_said,
-				  .ecn = ecn };
+				  .ecn = ecn,
+				  .again = again,
+				  .ext = syn->ext };
 	uint8_t cookie[8];
 
 	a.opts.opts = (uint16_t)((syn->opts & ~TO_FASTOPEN) | TO_MSS);
@@ -107,12 +111,42 @@ send_synack(const struct utcp__syn *syn, bool ecn)
 		a.opts.cookie_len = sizeof(cookie);
 	}
 	utcp__synack_send(l, &a);
+	if (LIKELY(syn->ext == NULL) || syn->ext->doom == 0)
+		return true;
+	COUNT(u, EXT_ENDS);
+	utcp__syn_drop(syn);
+	return false;
+}
+
+/* What extensions have to say on it. False: the connection is not to be. */
+static bool
+synack_ext(const struct utcp__synack *a, struct utcp__bare *synack,
+	   uint8_t more[40])
+{
+	struct utcp__ext_way way = {
+		.seq = a->iss,
+		.ack = a->irs + 1,
+		.segs = 1,
+		.again = a->again,
+		.flags = synack->flags,
+	};
+	uint32_t used = utcp__tcp_options(more, &a->opts);
+
+	if (a->ext->ecn == 1 + UTCP_EXT_ECN_RFC3168)
+		way.flags |= a->again ? 0 : TH_ECE;
+	else if (a->ext->ecn != 0)
+		way.flags &= (uint16_t)~TH_ECE;
+	synack->more_bytes = utcp__ext_out(a->ext, &way, more, 40 - used);
+	synack->more = more;
+	synack->flags = way.flags;
+	synack->tos |= way.ecn;
+	return a->ext->doom == 0;
 }
 
 void
 utcp__synack_send(utcp_sock_t *l, const struct utcp__synack *a)
 {
-	const struct utcp__bare synack = {
+	struct utcp__bare synack = {
 		.seq = a->iss,
 		.ack = a->irs + 1,
 		.wnd = a->wnd,
@@ -122,7 +156,10 @@ utcp__synack_send(utcp_sock_t *l, const struct utcp__synack *a)
 		.ttl = (uint8_t)OPT(l, TTL),
 		.opts = a->opts,
 	};
+	uint8_t more[40];
 
+	if (UNLIKELY(a->ext != NULL) && !synack_ext(a, &synack, more))
+		return;
 	utcp__ctl_tcp(l->u, a->key, &synack);
 }
 
@@ -232,6 +269,10 @@ complete(struct utcp__syn *syn, const struct utcp__seg_in *ack)
 		utcp__rtt_sample(s, u->now_ns - syn->born_ns);
 	/* RFC 5681 section 3.1: they count for the initial window. */
 	s->total_retrans = syn->retries;
+	if (UNLIKELY(syn->ext != NULL)) {
+		utcp__ext_attach(s, syn->ext);
+		syn->ext = NULL;
+	}
 	if (ack == NULL) {
 		seg.wnd = syn->wnd_acked;
 		ack = &seg;
@@ -263,7 +304,8 @@ syn_due(struct utcp__syn *syn)
 	syn->retries++;
 	/* RFC 3168 section 6.1.1.1: perhaps it was the ECE. */
 	syn->ecn = false;
-	send_synack(syn, false);
+	if (!send_synack(syn, false, syn->retries))
+		return false;
 	syn->due_ns = u->now_ns + timeout_ns(syn);
 	return true;
 }
@@ -306,7 +348,8 @@ wants_ecn(const utcp_sock_t *l, const struct utcp__seg_in *seg)
 
 /* A half open connection of this SYN, and its SYN-ACK. */
 static void
-syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
+syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss,
+	struct utcp__exts *ext)
 {
 	utcp_t *u = l->u;
 	struct utcp__syn *syn = utcp__pool_get(u, UTCP__POOL_SYN);
@@ -314,8 +357,10 @@ syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
 
 	if (syn == NULL) {
 		COUNT(u, DROP_NOMEM);
+		utcp__ext_free(ext);
 		return;
 	}
+	syn->ext = ext;
 	syn->ent.kind = UTCP__SYN;
 	syn->ent.key = seg->in->key;
 	utcp__link_ent(u, &syn->ent);
@@ -345,7 +390,7 @@ syn_new(utcp_sock_t *l, const struct utcp__seg_in *seg, uint32_t iss)
 	syn->due_ns = u->now_ns + timeout_ns(syn);
 	link_init(&syn->link);
 	enqueue(u, syn);
-	send_synack(syn, syn->ecn);
+	(void)send_synack(syn, syn->ecn, 0);
 }
 
 /* RFC 9293 section 3.10.7.2, third: a SYN. */
@@ -354,20 +399,30 @@ utcp__listen_syn(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 {
 	utcp_t *u = l->u;
 	uint32_t most = l->listen->backlog;
+	struct utcp__exts *ext = NULL;
+	bool refused = false;
 
 	if (accept_full(l)) {
 		COUNT(u, DROP_ACCEPT);
 		return;
 	}
-	if (OPT(l, FASTOPEN) != 0 && utcp__fastopen_accept(l, seg, iss))
+	/* What stands between user and stream has not agreed with the peer. */
+	if (OPT(l, FASTOPEN) != 0 && !utcp__ext_stream(l) &&
+	    utcp__fastopen_accept(l, seg, iss))
 		return;
 	if (most < SYNS_LEAST)
 		most = SYNS_LEAST;
 	if (l->listen->num_syns >= most || u->num_syns >= u->cfg.max_syns) {
-		utcp__cookie_send(l, seg, wants_ecn(l, seg));
+		if (UNLIKELY(l->ext != NULL) && !utcp__ext_cookie_may(l))
+			COUNT(u, DROP_SYN);
+		else
+			utcp__cookie_send(l, seg, wants_ecn(l, seg));
 		return;
 	}
-	syn_new(l, seg, iss);
+	if (UNLIKELY(l->ext != NULL))
+		ext = utcp__ext_syn(l, seg, &refused);
+	if (!refused)
+		syn_new(l, seg, iss, ext);
 }
 
 void
@@ -460,7 +515,7 @@ syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 		    seq_lt(syn->ts_recent, seg->ts_val))
 			syn->ts_recent = seg->ts_val;
 		if (!utcp__odd_often(u, &syn->odd_ns))
-			send_synack(syn, syn->ecn);
+			(void)send_synack(syn, syn->ecn, MAX(syn->retries, 1));
 		return false;
 	}
 	if (!rst && (syn->opts & TO_TS) != 0 && (seg->flags & TH_SYN) == 0 &&
@@ -535,7 +590,20 @@ utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg)
 		}
 		return;
 	}
+	if (UNLIKELY(syn->ext != NULL) && !utcp__ext_in(syn->ext, seg)) {
+		if (syn->ext->doom != 0) {
+			COUNT(u, EXT_ENDS);
+			utcp__tcp_refuse(u, seg);
+			utcp__syn_drop(syn);
+		}
+		return;
+	}
 	s = complete(syn, seg);
-	if (s != NULL)
-		utcp__tcp_segment(s, seg);
+	if (s == NULL)
+		return;
+	if (UNLIKELY(s->ext != NULL))
+		s->ext->seen = true;
+	utcp__tcp_segment(s, seg);
+	if (UNLIKELY(s->ext != NULL))
+		s->ext->seen = false;
 }

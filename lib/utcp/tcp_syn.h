@@ -26,9 +26,10 @@ struct utcp__syn {
 	uint8_t wscale, opts; /* TO_*, both sides' */
 	uint8_t retries;
 	bool ecn;
-	bool acked;	   /* deferred accept: completed, waits for data */
-	bool exp_fastopen; /* the cookie goes by the experimental option */
-	bool cookie_due;   /* the SYN-ACK carries a Fast Open cookie */
+	bool acked;		/* deferred accept: completed, waits for data */
+	bool exp_fastopen;	/* the cookie goes by the experimental option */
+	bool cookie_due;	/* the SYN-ACK carries a Fast Open cookie */
+	struct utcp__exts *ext; /* NULL: none; ours */
 };
 
 void utcp__listen_input(utcp_sock_t *listener, struct utcp__seg_in *seg);
@@ -42,6 +43,8 @@ struct utcp__synack {
 	uint32_t iss, irs;
 	uint16_t wnd;
 	bool ecn;
+	uint8_t again;		/* sent so many times before */
+	struct utcp__exts *ext; /* NULL: none */
 	struct utcp__opt_out opts;
 };
 void utcp__synack_send(utcp_sock_t *l, const struct utcp__synack *a);

@@ -10,6 +10,7 @@
  *	timestamp	the clock, its lowest 6 bits: window scale (15: none),
  *			SACK, ECN
  */
+#include "ext.h"
 #include "tcp_input.h"
 #include "tcp_output.h"
 #include "tcp_syn.h"
@@ -202,6 +203,8 @@ utcp__cookie_take(utcp_sock_t *l, struct utcp__seg_in *seg)
 	if (s == NULL)
 		return;
 	COUNT(u, COOKIES_IN);
+	if (UNLIKELY(l->ext != NULL))
+		utcp__ext_cookie(l);
 	s->negotiated |= UTCP_GOT_COOKIE;
 	utcp__syn_open(l, s, seg);
 	utcp__tcp_segment(s, seg);

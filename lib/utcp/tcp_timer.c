@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What happens to a connection when nothing comes. */
-#include "sock.h"
-#include "sockbuf.h"
+#include "ext.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
 #include "tcp_syn.h"
@@ -265,6 +264,10 @@ run(utcp_sock_t *s, enum utcp__tm tm)
 		   (FIN-WAIT-2 has no end of its own in RFC 9293). */
 		utcp__sock_dead(s, s->orphan ? 0 : ETIMEDOUT);
 		break;
+	case UTCP__TM_EXT:
+		if (s->ext)
+			utcp__ext_timers(s);
+		break;
 	case UTCP__TM_MAX:
 		break;
 	}
@@ -303,8 +306,9 @@ utcp__tcp_timers(utcp_sock_t *s)
 {
 	/* What puts the RTO off comes before it. */
 	static const uint8_t order[UTCP__TM_MAX] = {
-		UTCP__TM_DELACK, UTCP__TM_REO,	UTCP__TM_TLP,  UTCP__TM_REXMT,
-		UTCP__TM_PACE,	 UTCP__TM_CORK, UTCP__TM_KEEP, UTCP__TM_END,
+		UTCP__TM_DELACK, UTCP__TM_REO,	UTCP__TM_TLP,
+		UTCP__TM_REXMT,	 UTCP__TM_EXT,	UTCP__TM_PACE,
+		UTCP__TM_CORK,	 UTCP__TM_KEEP, UTCP__TM_END,
 	};
 	unsigned int i;
 

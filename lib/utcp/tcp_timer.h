@@ -17,6 +17,7 @@ enum utcp__tm {
 	UTCP__TM_PACE,	 /* the next burst may leave */
 	UTCP__TM_CORK,	 /* cork, for at most so long */
 	UTCP__TM_END,	 /* user timeout, FIN-WAIT-2, orphan */
+	UTCP__TM_EXT,	 /* the earliest of its extensions */
 	UTCP__TM_MAX
 };
 

@@ -107,6 +107,7 @@ struct utcp_sock_s {
 	utcp_sock_t *parent;	     /* in the accept queue of; NULL */
 	void *user;
 	struct utcp__busy *busy; /* never NULL: at rest &u->rest */
+	struct utcp__exts *ext;	 /* extensions (ext.h); NULL: none */
 
 	struct utcp__link all; /* u->socks */
 	/* Who is in an accept queue has nobody to tell events to. */

@@ -3,6 +3,7 @@
  * utcp.c: the stack: its beginning and end, and the round of its user's loop.
  */
 #include "cc.h"
+#include "ext.h"
 #include "sock.h"
 #include "sockbuf.h"
 #include "tcp_input.h"
@@ -83,11 +84,11 @@ static void
 init_lists(utcp_t *u)
 {
 	struct utcp__link *lists[] = {
-		&u->socks,     &u->ready,     &u->outq,	     &u->held,
-		&u->dead,      &u->udps,      &u->udp_ready, &u->udp_outq,
-		&u->udp_held,  &u->timewaits, &u->roused,    &u->rest.roused,
-		&u->rest.held, &u->rest.segs, &u->rest.sent, &u->rest.lost,
-		&u->rest.rcvq, &u->rest.reass
+		&u->socks,     &u->ready,      &u->outq,      &u->held,
+		&u->dead,      &u->udps,       &u->udp_ready, &u->udp_outq,
+		&u->udp_held,  &u->timewaits,  &u->roused,    &u->rest.roused,
+		&u->rest.held, &u->rest.segs,  &u->rest.sent, &u->rest.lost,
+		&u->rest.rcvq, &u->rest.reass, &u->ext_work
 	};
 	unsigned int i;
 
@@ -175,6 +176,7 @@ utcp_destroy(utcp_t *u)
 	utcp__hosts_deinit(u);
 	utcp__opts_put(u, u->dflt);
 	utcp__cc_deinit(u);
+	utcp__ext_deinit(u);
 	utcp__heap_deinit(u);
 	utcp__ports_deinit(u);
 	utcp__table_deinit(u);

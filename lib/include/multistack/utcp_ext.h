@@ -49,8 +49,9 @@ extern "C" {
 typedef struct utcp_ext_s {
 	utcp_t *stack;
 	utcp_sock_t *sock; /* NULL: half open at a listener, no socket yet */
-	void *priv;	   /* priv_bytes, of zeros at init; aligned to 16 */
+	void *priv;	   /* priv_bytes, of zeros at init */
 	void *arg;	   /* of who added it */
+	void *shared;	   /* of who registered it */
 	uint32_t flags;	   /* UTCP_EXT_PASSIVE, UTCP_EXT_OPEN */
 	uint32_t pad;
 } utcp_ext_t;
@@ -188,6 +189,9 @@ typedef struct utcp_ext_ops_s {
 	   Fast Open's ExID) are refused. */
 	const utcp_ext_option_t *options;
 
+	/* Optional. The stack ends, behind all instances; shared is that of
+	   utcp_ext_register. */
+	void (*destroy)(utcp_t *stack, void *shared);
 	/* Optional. A connection begins: before its SYN is sent, or with a SYN
 	   that came to a listener. 0, UTCP_EXT_LEAVE, negative errno. */
 	int (*init)(utcp_ext_t *ext);
@@ -297,12 +301,13 @@ UTCP_EXTERN void utcp_ext_free(utcp_ext_t *ext, void *mem, size_t bytes);
 
 /*
  * Makes ops known to this stack; copied, hooks outlive the stack. flags:
- * UTCP_EXT_ALL, with it UTCP_EXT_MUST; arg is that of all.
+ * UTCP_EXT_ALL, with it UTCP_EXT_MUST. shared: ext->shared of all instances, and
+ * ext->arg of those that are there by ALL.
  * -EEXIST (name; with ALL an option, or a STREAM, that another with ALL has),
  * -EINVAL (incomplete), -ENOMEM.
  */
 UTCP_EXTERN int utcp_ext_register(utcp_t *u, const utcp_ext_ops_t *ops,
-				  uint32_t flags, void *arg);
+				  uint32_t flags, void *shared);
 /* Name of the i-th; NULL past the last. */
 UTCP_EXTERN const char *utcp_ext_name(const utcp_t *u, unsigned int i);
 /*
