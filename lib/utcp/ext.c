@@ -12,7 +12,6 @@
 #include "tcp_input.h"
 
 #define PRIV_MAX 1024
-#define FLAGS (UTCP_EXT_NO_GSO | UTCP_EXT_STREAM)
 #define EXID_FASTOPEN 0xf989
 
 /* ---- the registry ------------------------------------------------------ */
@@ -76,8 +75,8 @@ ops_good(const utcp_ext_ops_t *ops)
 
 	if (!ops || ops->size < sizeof(*ops) || !ops->name || !ops->name[0] ||
 	    strlen(ops->name) >= sizeof(((struct utcp__ext_mod *)0)->name) ||
-	    ops->flags & ~(uint32_t)FLAGS || ops->priv_bytes > PRIV_MAX ||
-	    ops->num_options > UTCP__EXT_OPTS ||
+	    ops->flags & ~(uint32_t)UTCP_EXT_STREAM ||
+	    ops->priv_bytes > PRIV_MAX || ops->num_options > UTCP__EXT_OPTS ||
 	    (ops->num_options && !ops->options))
 		return false;
 	stream = ops->flags & UTCP_EXT_STREAM;
@@ -141,6 +140,14 @@ utcp_ext_register(utcp_t *u, const utcp_ext_ops_t *ops, uint32_t flags,
 	return 0;
 }
 
+void *
+utcp_ext_shared(const utcp_t *u, const char *name)
+{
+	const struct utcp__ext_mod *m = u && name ? mod_find(u, name) : NULL;
+
+	return m ? m->shared : NULL;
+}
+
 const char *
 utcp_ext_name(const utcp_t *u, unsigned int i)
 {
@@ -185,12 +192,12 @@ exts_new(utcp_t *u, utcp_sock_t *s)
 	return x;
 }
 
-static void
-note_gso(struct utcp__exts *x)
+void
+utcp__ext_note_gso(struct utcp__exts *x)
 {
 	x->no_gso = false;
 	for (const struct utcp__ext *e = x->first; e; e = e->next)
-		x->no_gso |= !e->left && e->mod->ops.flags & UTCP_EXT_NO_GSO;
+		x->no_gso |= !e->left && e->no_gso;
 }
 
 /* Appends one. NULL: no memory. */
@@ -223,7 +230,6 @@ put(struct utcp__exts *x, const struct utcp__ext_mod *m, void *arg, bool must)
 	for (at = &x->first; *at; at = &(*at)->next)
 		;
 	*at = e;
-	note_gso(x);
 	return e;
 }
 
@@ -321,7 +327,7 @@ utcp_ext_remove(utcp_sock_t *s, const char *name)
 	for (at = &s->ext->first; *at != e; at = &(*at)->next)
 		;
 	ext_free(s->ext, at);
-	note_gso(s->ext);
+	utcp__ext_note_gso(s->ext);
 	if (!s->ext->first) {
 		utcp__ext_free(s->ext);
 		s->ext = NULL;
@@ -394,7 +400,7 @@ leave(struct utcp__ext *e)
 	if (e->must)
 		utcp__ext_doom(x, EPROTO);
 	(void)utcp_ext_want(&e->pub, 0);
-	note_gso(x);
+	utcp__ext_note_gso(x);
 	if (x->ecn_of == e) {
 		/* What it agreed on with the peer nobody else can keep. */
 		x->ecn_of = NULL;

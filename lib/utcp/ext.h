@@ -32,6 +32,7 @@ struct utcp__ext {
 	struct utcp__exts *all;
 	uint64_t due_ns;
 	uint8_t want; /* bytes */
+	bool no_gso;
 	bool must;
 	bool began; /* init returned 0 */
 	bool left;  /* no hook is called but release */
@@ -53,6 +54,7 @@ struct utcp__ext_stream {
 	bool write_waits, read_waits; /* for utcp_ext_resume */
 	bool write_ended, read_ended;
 	bool reading; /* in `read` or `read_end` */
+	bool eof;     /* utcp_ext_deliver_end */
 };
 
 struct utcp__exts {
@@ -63,9 +65,10 @@ struct utcp__exts {
 	struct utcp__link work;		 /* u->ext_work: at utcp__leave */
 	int16_t doom; /* positive errno: to be ended with it; no more hooks */
 	uint8_t num;
-	uint8_t want; /* of all, a multiple of 4 */
-	uint8_t ecn;  /* 1 + UTCP_EXT_ECN_*; 0: the stack's affair */
-	bool no_gso;
+	uint8_t want;	/* of all, a multiple of 4 */
+	uint8_t ecn;	/* 1 + UTCP_EXT_ECN_*; 0: the stack's affair */
+	bool no_gso;	/* of any */
+	bool ack_first; /* a bare ACK, before all else */
 	bool open;
 	bool told; /* the user, of doom */
 	bool seen; /* `in` was called for the segment that comes next */
@@ -96,6 +99,8 @@ void utcp__ext_free(struct utcp__exts *x);
 void utcp__ext_work(utcp_t *u);
 /* Puts x into u->ext_work. */
 void utcp__ext_later(struct utcp__exts *x);
+/* x->no_gso is brought up to date. */
+void utcp__ext_note_gso(struct utcp__exts *x);
 /* Its connection is to end with this positive errno. */
 void utcp__ext_doom(struct utcp__exts *x, int error);
 /* A hook answered nonsense. */
@@ -129,6 +134,11 @@ struct utcp__ext_way {
 };
 uint32_t utcp__ext_out(struct utcp__exts *x, struct utcp__ext_way *way,
 		       uint8_t *to, uint32_t room);
+/* The same of a SYN-ACK without a socket: options behind a's own go to more.
+   False: the connection is not to be. */
+struct utcp__synack;
+bool utcp__ext_synack(const struct utcp__synack *a, struct utcp__bare *synack,
+		      uint8_t more[40]);
 /* Returns the bytes that were marked. */
 struct utcp__ackwork;
 uint32_t utcp__ext_ack(utcp_sock_t *s, const struct utcp__ackwork *w,
@@ -174,7 +184,9 @@ utcp__rd_end(const utcp_sock_t *s)
 {
 	const struct utcp__ext_stream *st = utcp__ext_stream(s);
 
-	return (s->fin_seen && (!st || st->read_ended)) || s->rd_shut;
+	if (UNLIKELY(st != NULL))
+		return st->eof || (s->fin_seen && st->read_ended) || s->rd_shut;
+	return s->fin_seen || s->rd_shut;
 }
 /* The user's calls, the state checked. */
 ssize_t utcp__ext_write(utcp_sock_t *s, const void *buf, size_t len, int flags);

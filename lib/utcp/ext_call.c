@@ -61,6 +61,26 @@ utcp_ext_ack_now(utcp_ext_t *ext)
 }
 
 int
+utcp_ext_ack_first(utcp_ext_t *ext)
+{
+	if (!ext || !has_sock(of(ext)))
+		return -EINVAL;
+	of(ext)->all->ack_first = true;
+	utcp__want_output(of(ext)->all->s);
+	return 0;
+}
+
+int
+utcp_ext_gso(utcp_ext_t *ext, int on)
+{
+	if (!ext)
+		return -EINVAL;
+	of(ext)->no_gso = !on;
+	utcp__ext_note_gso(of(ext)->all);
+	return 0;
+}
+
+int
 utcp_ext_output(utcp_ext_t *ext)
 {
 	if (!ext || !has_sock(of(ext)))

@@ -6,6 +6,7 @@
 #include "ext.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
+#include "tcp_syn.h"
 
 #define OPTS_MAX 40
 #define OPT_EOL 0
@@ -223,6 +224,30 @@ utcp__ext_room_of(const utcp_sock_t *s)
 
 	room = MIN(room, (uint32_t)s->ext->want);
 	return s->mss >= room + LEAST_DATA ? room : 0;
+}
+
+bool
+utcp__ext_synack(const struct utcp__synack *a, struct utcp__bare *synack,
+		 uint8_t more[40])
+{
+	struct utcp__ext_way way = {
+		.seq = a->iss,
+		.ack = a->irs + 1,
+		.segs = 1,
+		.again = a->again,
+		.flags = synack->flags,
+	};
+	uint32_t used = utcp__tcp_options(more, &a->opts);
+
+	if (a->ext->ecn == 1 + UTCP_EXT_ECN_RFC3168)
+		way.flags |= a->again ? 0 : TH_ECE;
+	else if (a->ext->ecn != 0)
+		way.flags &= (uint16_t)~TH_ECE;
+	synack->more_bytes = utcp__ext_out(a->ext, &way, more, 40 - used);
+	synack->more = more;
+	synack->flags = way.flags;
+	synack->tos |= way.ecn;
+	return a->ext->doom == 0;
 }
 
 /* ---- it was acknowledged ----------------------------------------------- */

@@ -130,6 +130,20 @@ write_some(utcp_sock_t *s, struct utcp__ext_stream *st)
 	return r > 0 && !s->ext->doom;
 }
 
+static void
+write_end(utcp_sock_t *s, struct utcp__ext_stream *st)
+{
+	struct utcp__ext *e = st->ext;
+	int r = e->mod->ops.write_end ? e->mod->ops.write_end(&e->pub) : 0;
+
+	st->write_waits = r == UTCP_EXT_WAIT;
+	if (st->write_waits)
+		return;
+	st->write_ended = true;
+	(void)utcp__ext_took(e, r);
+	utcp__want_output(s);
+}
+
 /* Whether the stream takes more of us. */
 static bool
 may_emit(const utcp_sock_t *s)
@@ -155,19 +169,15 @@ static void
 pump_out(utcp_sock_t *s)
 {
 	struct utcp__ext_stream *st = utcp__ext_stream(s);
-	struct utcp__ext *e = st->ext;
 
 	if (!may_emit(s) || !utcp__rouse(s))
 		return;
 	while (st->first && !st->write_waits &&
 	       s->end_ofs - s->una_ofs < s->sndbuf && write_some(s, st))
 		;
-	if (!st->first && s->fin_wanted && !st->write_ended && !s->ext->doom) {
-		st->write_ended = true;
-		if (e->mod->ops.write_end)
-			(void)utcp__ext_took(e, e->mod->ops.write_end(&e->pub));
-		utcp__want_output(s);
-	}
+	if (!st->first && s->fin_wanted && !st->write_ended &&
+	    !st->write_waits && !s->ext->doom)
+		write_end(s, st);
 	if (s->orphan && st->ext)
 		watch_orphan(s, st);
 	utcp__wake(s);
@@ -307,6 +317,22 @@ utcp_ext_deliver(utcp_ext_t *ext, const void *data, size_t len)
 		return 0;
 	}
 	return len ? utcp__rcv_deliver(s, data, (uint32_t)len) : 0;
+}
+
+int
+utcp_ext_deliver_end(utcp_ext_t *ext)
+{
+	struct utcp__ext *e;
+
+	if (!ext)
+		return -EINVAL;
+	e = CONTAINER(ext, struct utcp__ext, pub);
+	if (!e->all->s || !e->all->stream || e->all->stream->ext != e ||
+	    !e->all->stream->reading)
+		return -EINVAL;
+	e->all->stream->eof = true;
+	utcp__wake(e->all->s);
+	return 0;
 }
 
 int

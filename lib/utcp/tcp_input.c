@@ -243,6 +243,9 @@ take_syn(utcp_sock_t *s, struct utcp__seg_in *seg)
 			return false;
 		}
 	}
+	/* The peer's SYN again: extensions may have something to learn. */
+	if (UNLIKELY(s->ext != NULL) && seg->seq == s->irs)
+		(void)utcp__ext_in(s->ext, seg);
 	/* RFC 5961 section 4.2: whatever its sequence number. */
 	challenge(s);
 	return false;

@@ -81,6 +81,17 @@ send_bare(utcp_sock_t *s, struct utcp__out *o, uint32_t seq)
 	return utcp__segment(s, o, &seg);
 }
 
+static enum hold
+send_ack_first(utcp_sock_t *s, struct utcp__out *o)
+{
+	int err = send_bare(s, o, bare_seq(s));
+
+	if (err < 0)
+		return hold_of(err);
+	s->ext->ack_first = false;
+	return HOLD_NOT;
+}
+
 /* ---- SYN --------------------------------------------------------------- */
 
 /* The SYN is not acknowledged yet. HOLD_NOT: data may follow. */
@@ -564,6 +575,8 @@ utcp__tcp_output(utcp_sock_t *s, struct utcp__out *o)
 		return false;
 	if (utcp__syn_unacked(s))
 		why = send_syn(s, o);
+	else if (UNLIKELY(s->ext != NULL) && s->ext->ack_first)
+		why = send_ack_first(s, o);
 	if (why == HOLD_NOT) {
 		why = send_all(s, o);
 		if (why != HOLD_FULL)

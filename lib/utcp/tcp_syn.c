@@ -118,31 +118,6 @@ send_synack(struct utcp__syn *syn, bool ecn, uint8_t again)
 	return false;
 }
 
-/* What extensions have to say on it. False: the connection is not to be. */
-static bool
-synack_ext(const struct utcp__synack *a, struct utcp__bare *synack,
-	   uint8_t more[40])
-{
-	struct utcp__ext_way way = {
-		.seq = a->iss,
-		.ack = a->irs + 1,
-		.segs = 1,
-		.again = a->again,
-		.flags = synack->flags,
-	};
-	uint32_t used = utcp__tcp_options(more, &a->opts);
-
-	if (a->ext->ecn == 1 + UTCP_EXT_ECN_RFC3168)
-		way.flags |= a->again ? 0 : TH_ECE;
-	else if (a->ext->ecn != 0)
-		way.flags &= (uint16_t)~TH_ECE;
-	synack->more_bytes = utcp__ext_out(a->ext, &way, more, 40 - used);
-	synack->more = more;
-	synack->flags = way.flags;
-	synack->tos |= way.ecn;
-	return a->ext->doom == 0;
-}
-
 void
 utcp__synack_send(utcp_sock_t *l, const struct utcp__synack *a)
 {
@@ -158,7 +133,7 @@ utcp__synack_send(utcp_sock_t *l, const struct utcp__synack *a)
 	};
 	uint8_t more[40];
 
-	if (UNLIKELY(a->ext != NULL) && !synack_ext(a, &synack, more))
+	if (UNLIKELY(a->ext != NULL) && !utcp__ext_synack(a, &synack, more))
 		return;
 	utcp__ctl_tcp(l->u, a->key, &synack);
 }
@@ -416,7 +391,8 @@ utcp__listen_syn(utcp_sock_t *l, struct utcp__seg_in *seg, uint32_t iss)
 		if (UNLIKELY(l->ext != NULL) && !utcp__ext_cookie_may(l))
 			COUNT(u, DROP_SYN);
 		else
-			utcp__cookie_send(l, seg, wants_ecn(l, seg));
+			utcp__cookie_send(l, seg,
+					  l->ext == NULL && wants_ecn(l, seg));
 		return;
 	}
 	if (UNLIKELY(l->ext != NULL))
@@ -499,6 +475,22 @@ syn_ack_odd(struct utcp__syn *syn)
 	utcp__ctl_tcp(u, &syn->ent.key, &ack);
 }
 
+/* Shows a segment to extensions. False: it is done with, and syn may be. */
+static bool
+ext_takes(struct utcp__syn *syn, const struct utcp__seg_in *seg)
+{
+	utcp_t *u = syn->listener->u;
+
+	if (utcp__ext_in(syn->ext, seg))
+		return true;
+	if (syn->ext->doom != 0) {
+		COUNT(u, EXT_ENDS);
+		utcp__tcp_refuse(u, seg);
+		utcp__syn_drop(syn);
+	}
+	return false;
+}
+
 /* First to fourth of 3.10.7.4: sequence number, RST, SYN. True: go on. */
 static bool
 syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
@@ -514,6 +506,8 @@ syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 		if ((syn->opts & TO_TS) != 0 && (seg->opts & TO_TS) != 0 &&
 		    seq_lt(syn->ts_recent, seg->ts_val))
 			syn->ts_recent = seg->ts_val;
+		if (UNLIKELY(syn->ext != NULL) && !ext_takes(syn, seg))
+			return false;
 		if (!utcp__odd_often(u, &syn->odd_ns))
 			(void)send_synack(syn, syn->ecn, MAX(syn->retries, 1));
 		return false;
@@ -590,14 +584,8 @@ utcp__syn_input(struct utcp__syn *syn, struct utcp__seg_in *seg)
 		}
 		return;
 	}
-	if (UNLIKELY(syn->ext != NULL) && !utcp__ext_in(syn->ext, seg)) {
-		if (syn->ext->doom != 0) {
-			COUNT(u, EXT_ENDS);
-			utcp__tcp_refuse(u, seg);
-			utcp__syn_drop(syn);
-		}
+	if (UNLIKELY(syn->ext != NULL) && !ext_takes(syn, seg))
 		return;
-	}
 	s = complete(syn, seg);
 	if (s == NULL)
 		return;

@@ -12,6 +12,8 @@ null_is_harmless(void **state)
 {
 	static const char *const calls[] = {
 #include "utcp_calls.inc"
+#include "utcp_cc_calls.inc"
+#include "utcp_ext_calls.inc"
 	};
 	utcp_addr_t a = { .family = 4 };
 	utcp_info_t info = { .size = sizeof(info) };
@@ -84,6 +86,26 @@ null_is_harmless(void **state)
 		SAYS(utcp_udp_get(NULL, UTCP_OPT_TTL, &value), -EINVAL),
 		SAYS(utcp_cc_register(NULL, NULL), -EINVAL),
 		IS_NULL(utcp_cc_name(NULL, 0)),
+		SAYS(utcp_ext_register(NULL, NULL, 0, NULL), -EINVAL),
+		IS_NULL(utcp_ext_shared(NULL, "x")),
+		IS_NULL(utcp_ext_name(NULL, 0)),
+		SAYS(utcp_ext_add(NULL, "x", NULL, 0), -EINVAL),
+		SAYS(utcp_ext_remove(NULL, "x"), -EINVAL),
+		IS_NULL(utcp_ext_find(NULL, "x")),
+		IS_NULL(utcp_ext_put(NULL, 0, 0)),
+		SAYS(utcp_ext_want(NULL, 4), -EINVAL),
+		SAYS(utcp_ext_timer(NULL, 0), -EINVAL),
+		SAYS(utcp_ext_ack_now(NULL), -EINVAL),
+		SAYS(utcp_ext_ack_first(NULL), -EINVAL),
+		SAYS(utcp_ext_gso(NULL, 0), -EINVAL),
+		SAYS(utcp_ext_output(NULL), -EINVAL),
+		SAYS(utcp_ext_ecn(NULL, UTCP_EXT_ECN_OFF), -EINVAL),
+		SAYS(utcp_ext_emit(NULL, b, 4, 0), -EINVAL),
+		SAYS(utcp_ext_deliver(NULL, b, 4), -EINVAL),
+		SAYS(utcp_ext_deliver_end(NULL), -EINVAL),
+		SAYS(utcp_ext_resume(NULL), -EINVAL),
+		IS_NULL(utcp_ext_alloc(NULL, 4)),
+		NOTHING(utcp_ext_free(NULL, NULL, 0)),
 	};
 
 	(void)state;

@@ -32,7 +32,8 @@
  * A connection without extensions costs nothing: 16 bytes, a branch.
  *
  * SYN cookies (a listener's answer to a flood) keep nothing, so a connection
- * opened by one has no extensions (ext_cookies counts them); a listener that has
+ * opened by one has no extensions (ext_cookies counts them), nor ECN, as what
+ * extensions would have said of it is not known; a listener that has
  * one with UTCP_EXT_MUST drops the SYN instead. Fast Open: without data on the
  * SYN, either way, where there is a UTCP_EXT_STREAM.
  */
@@ -73,6 +74,7 @@ typedef struct utcp_ext_s {
 /* What `in`, `out` and others return besides 0 and negative errnos. */
 #define UTCP_EXT_LEAVE 1 /* this extension leaves this connection */
 #define UTCP_EXT_DROP 2	 /* `in`: the segment is refused, counted (drop_ext) */
+#define UTCP_EXT_WAIT 3	 /* `write_end`: not yet; utcp_ext_resume() */
 
 /* ---- a segment that comes ------------------------------------------------- */
 
@@ -171,16 +173,13 @@ typedef struct utcp_ext_option_s {
 	uint32_t exid;
 } utcp_ext_option_t;
 
-#define UTCP_EXT_NO_GSO                                                        \
-	(1u << 0) /* each segment for itself: the device would
-				     not copy AE, CWR, ECE, for instance */
 /* It stands between the user's bytes and the stream: `write` and `read`. One of a
    connection's extensions at most. */
-#define UTCP_EXT_STREAM (1u << 1)
+#define UTCP_EXT_STREAM (1u << 0)
 
 typedef struct utcp_ext_ops_s {
 	uint32_t size;	     /* of this struct */
-	uint32_t flags;	     /* UTCP_EXT_NO_GSO, UTCP_EXT_STREAM */
+	uint32_t flags;	     /* UTCP_EXT_STREAM */
 	const char *name;    /* at most 15 characters; copied */
 	uint32_t priv_bytes; /* private state, at most 1024; half open
 				connections at a listener have it too */
@@ -203,8 +202,9 @@ typedef struct utcp_ext_ops_s {
 	int (*open)(utcp_ext_t *ext);
 	/* Optional. A segment came: SYN, SYN-ACK, or any that is for this
 	   connection (sequence number, timestamp in order; not a reset), before
-	   what it acknowledges and carries is taken. Not: an ACK that another
-	   one in the same batch says more than. 0, UTCP_EXT_LEAVE,
+	   what it acknowledges and carries is taken; a SYN or SYN-ACK that came
+	   again, too. Not: an ACK that another one in the same batch says more
+	   than. 0, UTCP_EXT_LEAVE,
 	   UTCP_EXT_DROP, negative errno. May call utcp_ext_want, _ack_now,
 	   _output, _timer, _ecn, _emit, _resume. */
 	int (*in)(utcp_ext_t *ext, const utcp_ext_in_t *seg);
@@ -234,7 +234,7 @@ typedef struct utcp_ext_ops_s {
 	ssize_t (*write)(utcp_ext_t *ext, const void *data, size_t len,
 			 int flags);
 	/* Optional. The user writes no more, all was taken: emits what is left;
-	   the FIN follows. 0, negative errno. */
+	   the FIN follows. 0, UTCP_EXT_WAIT, negative errno. */
 	int (*write_end)(utcp_ext_t *ext);
 	/* Required. These bytes came, in order. Returns how many it takes (all,
 	   if it can: it is not given them again in one piece with what follows);
@@ -260,6 +260,12 @@ UTCP_EXTERN int utcp_ext_timer(utcp_ext_t *ext, uint64_t at_ns);
 /* An acknowledgement is to leave at once, with or without data. -EINVAL before
    there is a socket. */
 UTCP_EXTERN int utcp_ext_ack_now(utcp_ext_t *ext);
+/* An acknowledgement without data leaves before anything else does. Likewise. */
+UTCP_EXTERN int utcp_ext_ack_first(utcp_ext_t *ext);
+/* Packets of several segments for the device to cut (GSO), as at first, or one
+   segment each (on 0): if it would not copy AE, CWR and ECE to all, as Linux
+   does not copy CWR, or if each is to have an option of its own. */
+UTCP_EXTERN int utcp_ext_gso(utcp_ext_t *ext, int on);
 /* Something may have become possible: output looks again. Likewise. */
 UTCP_EXTERN int utcp_ext_output(utcp_ext_t *ext);
 
@@ -283,6 +289,9 @@ UTCP_EXTERN int utcp_ext_emit(utcp_ext_t *ext, const void *data, size_t len,
 /* Bytes for the user, behind those before; copied. In `read` and `read_end` only.
    0, -EINVAL, -ENOMEM. */
 UTCP_EXTERN int utcp_ext_deliver(utcp_ext_t *ext, const void *data, size_t len);
+/* The user is to find the end there, although the peer's FIN has not come. Where
+   utcp_ext_deliver may be called. */
+UTCP_EXTERN int utcp_ext_deliver_end(utcp_ext_t *ext);
 /* `write` or `read` that took nothing, or not all, can take more now: they are
    called before the public call that this is in returns. */
 UTCP_EXTERN int utcp_ext_resume(utcp_ext_t *ext);
@@ -308,6 +317,8 @@ UTCP_EXTERN void utcp_ext_free(utcp_ext_t *ext, void *mem, size_t bytes);
  */
 UTCP_EXTERN int utcp_ext_register(utcp_t *u, const utcp_ext_ops_t *ops,
 				  uint32_t flags, void *shared);
+/* What utcp_ext_register was given; NULL: no such extension. */
+UTCP_EXTERN void *utcp_ext_shared(const utcp_t *u, const char *name);
 /* Name of the i-th; NULL past the last. */
 UTCP_EXTERN const char *utcp_ext_name(const utcp_t *u, unsigned int i);
 /*
