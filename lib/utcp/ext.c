@@ -519,6 +519,7 @@ utcp__ext_syn(utcp_sock_t *l, struct utcp__seg_in *seg, bool *refused)
 		COUNT(l->u, DROP_NOMEM);
 		return NULL;
 	}
+	x->irs = seg->seq;
 	begin(x, UTCP_EXT_PASSIVE);
 	taken = !x->doom && utcp__ext_in(x, seg);
 	if (x->doom) {

@@ -98,9 +98,15 @@ fill_in(utcp_ext_in_t *to, const struct utcp__exts *x,
 	to->segs = 1;
 	if (gso && to->len > gso)
 		to->segs = (uint16_t)((to->len + gso - 1) / gso);
-	if (x->s && !(to->flags & TH_SYN))
+	if (to->flags & TH_SYN)
+		return hlen - 20;
+	if (x->s) /* the FIN counts in rcv_nxt */
 		to->ofs = x->s->bytes_received +
-			  (uint64_t)(int64_t)(int32_t)(to->seq - x->s->rcv_nxt);
+			  (uint64_t)(int64_t)(int32_t)(to->seq -
+						       (x->s->rcv_nxt -
+							x->s->fin_seen));
+	else
+		to->ofs = to->seq - (x->irs + 1);
 	return hlen - 20;
 }
 

@@ -279,10 +279,14 @@ utcp__ext_pump_in(utcp_sock_t *s)
 	if (!st || !s->ext->open || s->ext->doom)
 		return;
 	e = st->ext;
+	if (s->dead) {
+		/* Nothing will happen any more that it could wait for. */
+		e->pub.flags |= UTCP_EXT_OVER;
+		st->read_waits = false;
+	}
 	while (st->raw_bytes && !st->read_waits && s->rcvq_bytes < s->rcvbuf &&
 	       read_some(s, st))
 		;
-	/* Nothing will happen any more that it could wait for. */
 	if (st->raw_bytes && st->read_waits && s->dead)
 		utcp__ext_doom(s->ext, EPROTO);
 	if (!st->raw_bytes && s->fin_seen && !st->read_ended && !s->ext->doom) {

@@ -502,7 +502,10 @@ fuzz_call_stack(struct world *w, struct fuzz_in *in, uint8_t op)
 		utcp_set_mtu(u, fuzz_u16(in) % 9001u);
 		break;
 	case 5:
-		register_odd_cc(u);
+		if ((op & 128) != 0)
+			register_odd_ext(&w->side[nr], op >> 5);
+		else
+			register_odd_cc(u);
 		break;
 	case 6: /* time does not run backwards */
 		utcp_advance(u, fuzz_u32(in));

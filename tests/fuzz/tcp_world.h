@@ -5,6 +5,7 @@
  *	fuzz_tcp.c	the input's steps, time, what must hold in the end
  *	tcp_wire.c	packets that wait: delivered, lost, bent, forged
  *	tcp_calls.c	calls of sockets, good ones and bad ones
+ *	tcp_ext.c	extensions that do what they like
  */
 #ifndef FUZZ_TCP_WORLD_H
 #define FUZZ_TCP_WORLD_H
@@ -108,5 +109,11 @@ void fuzz_call_stack(struct world *w, struct fuzz_in *in, uint8_t op);
 void read_all(struct world *w);
 /* A congestion control of no sense. */
 void register_odd_cc(utcp_t *u);
+
+/* ---- tcp_ext.c ---- */
+
+/* On all sockets that are opened from now on; how: a stream too, a must. The
+   data may be anything then. */
+void register_odd_ext(struct side *s, uint8_t how);
 
 #endif /* FUZZ_TCP_WORLD_H */

@@ -218,7 +218,14 @@ is_harsh(const struct pipe_conf *p)
 void
 case_random(uint64_t seed)
 {
-	struct sim *w = sim_new("random", seed);
+	random_world("random", seed, NULL);
+}
+
+void
+random_world(const char *group, uint64_t seed,
+	     void (*prepare)(struct sim *w, struct node *n))
+{
+	struct sim *w = sim_new(group, seed);
 	struct rng *r = &w->rng;
 	struct pipe_conf there, back;
 	struct node_conf na, nb;
@@ -258,6 +265,10 @@ case_random(uint64_t seed)
 		nb.mtu);
 	a = sim_node(w, &na, sim_pipe(w, "there", &there));
 	b = sim_node(w, &nb, sim_pipe(w, "back", &back));
+	if (prepare != NULL) {
+		prepare(w, a);
+		prepare(w, b);
+	}
 	conns = (unsigned int)rng_log(r, 1, 8);
 	for (i = 0; i < conns; i++) {
 		struct ep_conf c = { 0 }, s = { 0 };
@@ -275,7 +286,7 @@ case_random(uint64_t seed)
 	}
 	sim_run(w);
 	sim_settle(w);
-	if (!lazy)
+	if (!lazy && prepare == NULL)
 		check_timeouts(w);
 	all_is_back(w);
 	sim_end(w);

@@ -24,9 +24,14 @@ void draw_options(struct rng *r, struct ep_conf *c);
 /* Closes all; nothing may be left of it. */
 void all_is_back(struct sim *w);
 
+/* A world drawn from the seed; prepare is called with each node, at first. */
+void random_world(const char *group, uint64_t seed,
+		  void (*prepare)(struct sim *w, struct node *n));
+
 void case_basic(uint64_t seed);
 void case_random(uint64_t seed);
 void case_chaos(uint64_t seed);
+void case_ext(uint64_t seed);
 void case_grid(uint64_t seed);
 void case_loss(uint64_t seed);
 void case_shallow(uint64_t seed);

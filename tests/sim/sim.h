@@ -177,6 +177,7 @@ struct sim {
 	char what[400];	      /* the world in words, for failures */
 	bool verbose;
 	bool lost_at_sea; /* packets to addresses of nobody may be sent */
+	bool veiled;	  /* segments' data is not what users wrote */
 };
 
 extern const char *sim_pcap_dir; /* NULL: no traces */

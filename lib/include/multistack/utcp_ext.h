@@ -59,6 +59,7 @@ typedef struct utcp_ext_s {
 
 #define UTCP_EXT_PASSIVE (1u << 0) /* a listener's connection */
 #define UTCP_EXT_OPEN (1u << 1)	   /* `open` was called, or would have been */
+#define UTCP_EXT_OVER (1u << 2)	   /* in `read`: all has come, no timer runs */
 
 /* Bits of the TCP header, as they stand in segments' flags. */
 #define UTCP_TCP_FIN 0x001
@@ -238,7 +239,8 @@ typedef struct utcp_ext_ops_s {
 	int (*write_end)(utcp_ext_t *ext);
 	/* Required. These bytes came, in order. Returns how many it takes (all,
 	   if it can: it is not given them again in one piece with what follows);
-	   0: not now, utcp_ext_resume(); negative errno. What it makes of them
+	   0: not now, utcp_ext_resume() (with UTCP_EXT_OVER the end: EPROTO);
+	   negative errno. What it makes of them
 	   goes to the user by utcp_ext_deliver(). What is not taken counts for
 	   the window, as does what was delivered and not read. Called while less
 	   than the receive buffer is unread. */
