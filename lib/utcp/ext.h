@@ -63,7 +63,7 @@ struct utcp__exts {
 	struct utcp__ext *first;
 	struct utcp__ext_stream *stream; /* NULL: none */
 	struct utcp__link work;		 /* u->ext_work: at utcp__leave */
-	uint32_t irs; /* half open */
+	uint32_t irs;			 /* half open */
 	int16_t doom; /* positive errno: to be ended with it; no more hooks */
 	uint8_t num;
 	uint8_t want;	/* of all, a multiple of 4 */
