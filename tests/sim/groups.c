@@ -6,7 +6,7 @@ const struct group sim_groups[] = {
 	{ "basic", "scripts in a clean world", case_basic, 96 },
 	{ "random", "a world drawn from the seed", case_random, 3500 },
 	{ "chaos", "any call at any time", case_chaos, 3000 },
-	{ "ext", "extensions on every connection", case_ext, 1000 },
+	{ "ext", "extensions on every connection", case_ext, 300 },
 	{ "open", "both sides open at once", case_open, 1000 },
 	{ "many", "hundreds of short connections", case_many, 300 },
 	{ "mtu", "paths that carry less, told or silent", case_mtu, 80 },
