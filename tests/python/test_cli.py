@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from worlds import KMOD, Daemon, HostedWorld, ModuleWorld
 
 import multistack
 from multistack.cli import main
+from multistack.cli._app import COMMANDS
 
 MODULE_BTF = Path("/sys/kernel/btf/multistack")
 
@@ -180,6 +182,25 @@ def test_help_and_version() -> None:
     for words in (["--help"], ["attach", "--help"], ["--version"]):
         done = CliRunner().invoke(main, words)
         assert done.exit_code == 0 and done.output
+
+
+def test_commands_come_when_they_are_asked_for() -> None:
+    """Help takes its first lines from a table: they are those of the commands."""
+    context = click.Context(main)
+    for name, (_module, text) in COMMANDS.items():
+        command = main.get_command(context, name)
+        assert command and command.name == name
+        assert (command.help or "").splitlines()[0] == text, name
+    script = "import sys; sys.argv[1:] = ['--help']\n"
+    script += "from multistack.cli import main; main(standalone_mode=False)\n"
+    script += "print([m for m in sys.modules if m == 'rich'])"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("\n[]\n"), done.stdout + done.stderr
 
 
 def test_python_m_multistack() -> None:
