@@ -11,6 +11,7 @@ import click
 # first line of its help.
 COMMANDS = {
     "attach": ("_attach", "Put the switch on INTERFACE."),
+    "capture": ("_capture", "Record frames of INTERFACE, or of one port, as pcapng."),
     "detach": ("_attach", "Take the switch off INTERFACE."),
     "doctor": (
         "_doctor",

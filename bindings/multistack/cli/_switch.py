@@ -7,13 +7,16 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
-from rich.console import Console
 
+from multistack._types import PortEntry
 from multistack.port import Control
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MODULE = "/dev/multistack"
 
@@ -40,12 +43,48 @@ def errors() -> Iterator[None]:
 
 
 def console() -> Console:
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
 
 
 def is_module(device: str) -> bool:
     """Whether that is the kernel module; "" is that where it is loaded."""
     return device.startswith("kmod") or (not device and os.path.exists(MODULE))
+
+
+def device_on(device: str, nic: str) -> str:
+    """The device string of a port: on this switch, this interface."""
+    switch = device.rstrip(":")
+    return f"{switch}:{nic}" if switch else nic
+
+
+def port_named(control: Control, text: str, nic: str = "") -> PortEntry:
+    """The open port (of an interface) with this number, or this label."""
+    ports = [p for p in control.list_ports() if nic in ("", p.nic)]
+    found = [p for p in ports if text in (str(p.id), p.label)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        numbers = ", ".join(str(p.id) for p in found)
+        raise Failure(f"several ports have the label '{text}': name one of {numbers}")
+    there = ", ".join(f"{p.id} ({p.label})" if p.label else str(p.id) for p in ports)
+    raise Failure(f"there is no port '{text}'; there are: {there or 'none'}")
+
+
+def interfaces(context: click.Context, _param: click.Parameter, text: str) -> list[str]:
+    """For the shell: attached interfaces."""
+    device = context.params.get("device") or os.environ.get("MULTISTACK_DEVICE", "")
+    with suppress(OSError), Control(device) as control:
+        return [n.name for n in control.list_nics() if n.name.startswith(text)]
+    return []
+
+
+def links(_context: click.Context, _param: click.Parameter, text: str) -> list[str]:
+    """For the shell: interfaces of this machine."""
+    with suppress(OSError):
+        return sorted(n for n in os.listdir("/sys/class/net") if n.startswith(text))
+    return []
 
 
 def with_switch(

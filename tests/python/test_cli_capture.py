@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""multistack capture: what it writes is what tcpdump and scapy read."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from netns import need
+from scapy.layers.inet import UDP
+from scapy.utils import PcapNgReader
+from worlds import HostedWorld, Stack, eventually
+
+import multistack
+from multistack.cli._capture import wire_bytes
+
+SCRIPT = "from multistack.cli import main; main()"
+
+
+class Captor:
+    """`multistack capture ...` at work, in the switch's namespace."""
+
+    def __init__(self, world: HostedWorld, *words: object, **more: object) -> None:
+        with world.administer() as control:
+            before = {p.id for p in control.list_ports()}
+        self.process = subprocess.Popen(
+            world.ns.command(sys.executable, "-c", SCRIPT, "capture", *words),
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "MULTISTACK_DEVICE": world.control,
+            },
+            stderr=subprocess.PIPE,
+            **{"stdout": subprocess.PIPE, **more},  # type: ignore[call-overload]
+        )
+
+        def there() -> bool:
+            if self.process.poll() is not None:
+                return True
+            with world.administer() as control:
+                new = [p for p in control.list_ports() if p.id not in before]
+            return any(p.label == "capture" for p in new)
+
+        eventually(there, "the capture's port")
+        time.sleep(0.1)  # from the port to the tap on it
+
+    def end(self, interrupt: bool = False) -> tuple[bytes, str, int]:
+        if interrupt:
+            self.process.send_signal(signal.SIGINT)
+        out, err = self.process.communicate(timeout=20)
+        return out or b"", err.decode(), self.process.returncode
+
+
+@pytest.fixture
+def port(alone: HostedWorld) -> Iterator[multistack.Port]:
+    with alone.port(label="mine") as made:
+        made.bind(alone.addr[4], 7000)
+        yield made
+
+
+def talk(world: HostedWorld, port: multistack.Port, times: int) -> None:
+    """So many datagrams each way, 100 bytes of data each."""
+    peer = world.peer()
+    stack = Stack(port)
+    with world.inside():
+        for _ in range(times):
+            peer.sendto(bytes(100), (world.addr[4], 7000))
+            _, src, dst = stack.recv()
+            stack.sendto(dst, src, bytes(100))
+            peer.recv()
+
+
+def test_a_port_into_a_file(
+    alone: HostedWorld, port: multistack.Port, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.pcapng"
+    captor = Captor(alone, "-p", "mine", "-w", file, "-c", 6, "--json")
+    talk(alone, port, 3)
+    _, err, code = captor.end()
+    assert code == 0, err
+    assert json.loads(err) == {"frames": 6, "captured": 6, "dropped": 0}
+    with PcapNgReader(str(file)) as reader:
+        packets = list(reader)
+    assert [p[UDP].dport == 7000 for p in packets] == [True, False] * 3
+    assert [p.direction for p in packets] == [1, 2] * 3
+    assert all(abs(float(p.time) - time.time()) < 60 for p in packets)
+
+
+def test_an_interface_with_a_filter_and_a_length(
+    alone: HostedWorld, port: multistack.Port, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.pcapng"
+    captor = Captor(alone, "eth0", "-w", file, "-s", 64, "udp", "and dst port 7000")
+    talk(alone, port, 4)
+    time.sleep(0.3)
+    _, err, code = captor.end(interrupt=True)
+    assert code == 0 and err.startswith("4 frames captured, "), err
+    with PcapNgReader(str(file)) as reader:
+        packets = list(reader)
+    assert len(packets) == 4
+    for packet in packets:
+        assert packet[UDP].dport == 7000
+        assert packet.wirelen == 14 + 20 + 8 + 100
+        assert len(bytes(packet)) <= 64
+
+
+def test_a_pipe_into_tcpdump(alone: HostedWorld, port: multistack.Port) -> None:
+    need(shutil.which("tcpdump"), "no tcpdump")
+    captor = Captor(alone, "eth0", "-w", "-", "-c", 2, "udp port 7000")
+    assert captor.process.stdout
+    shown = subprocess.Popen(
+        ["tcpdump", "-n", "-r", "-"],
+        stdin=captor.process.stdout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    talk(alone, port, 1)
+    text, faults = shown.communicate(timeout=20)
+    _, err, code = captor.end()
+    assert code == 0, err
+    assert text.count(f"{alone.addr[4]}.7000") == 2, text + faults
+
+
+def test_whoever_reads_may_stop(alone: HostedWorld, port: multistack.Port) -> None:
+    """As `| head -c 100` does: no traceback, no error."""
+    reading, writing = os.pipe()
+    captor = Captor(alone, "eth0", "udp port 7000", stdout=writing)
+    os.close(writing)
+    os.close(reading)
+    talk(alone, port, 1)
+    _, err, code = captor.end()
+    assert code == 0 and "frames captured" in err and "Traceback" not in err, err
+
+
+def test_it_ends_with_the_port(
+    alone: HostedWorld, port: multistack.Port, tmp_path: Path
+) -> None:
+    captor = Captor(alone, "-p", port.id, "-w", tmp_path / "x.pcapng")
+    port.close()
+    _, err, code = captor.end()
+    assert code == 0 and "is closed" in err and "0 frames captured" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["-p", "nobody"], 1, "there is no port 'nobody'; there are: "),
+        (["eth0", "tcp", "prot", "80"], 1, "syntax error"),
+        (["nosuch0"], 1, "nosuch0"),
+        ([], 2, "INTERFACE is missing"),
+        (["eth0", "-s", "3"], 2, "--snaplen"),
+        (["eth0", "-w", "/nonexistent/x"], 1, "No such file or directory"),
+    ],
+)
+def test_what_cannot_be(
+    alone: HostedWorld, words: list[str], code: int, says: str
+) -> None:
+    _, err, got = Captor(alone, *words).end()
+    assert got == code and says in err and "Traceback" not in err, err
+
+
+@pytest.mark.parametrize(
+    ("frame", "size"),
+    [
+        (bytes(12) + b"\x08\x00\x45\x00" + (1000).to_bytes(2, "big"), 1014),
+        (bytes(12) + b"\x81\x00\x00\x07\x08\x00\x45\x00\x03\xe8", 1018),
+        (bytes(12) + b"\x86\xdd\x60\x00\x00\x00" + (1000).to_bytes(2, "big"), 1054),
+        (bytes(12) + b"\x08\x06" + bytes(28), 42),
+        (bytes(12) + b"\x08\x00\x45\x00\x00\x01" + bytes(40), 58),
+    ],
+)
+def test_the_length_of_what_was_cut(frame: bytes, size: int) -> None:
+    """By the IP header, which may lie, and never below what there is."""
+    assert wire_bytes(frame, True) == size
+    assert wire_bytes(frame, False) == len(frame)
