@@ -82,7 +82,9 @@ def test_a_port_into_a_file(
     alone: HostedWorld, port: multistack.Port, tmp_path: Path
 ) -> None:
     file = tmp_path / "x.pcapng"
-    captor = Captor(alone, "-p", "mine", "-w", file, "-c", 6, "--json")
+    captor = Captor(
+        alone, "-p", "mine", "-w", file, "-c", 6, "--json", "udp", "or", "icmp"
+    )
     talk(alone, port, 3)
     _, err, code = captor.end()
     assert code == 0, err

@@ -17,6 +17,7 @@ COMMANDS = {
         "_doctor",
         "Say what is here, what is missing, and what to do about it.",
     ),
+    "metrics": ("_metrics", "Serve the switch's counters to Prometheus."),
     "status": (
         "_status",
         "Show interfaces, ports and what they claim; of INTERFACE, or of all.",

@@ -236,14 +236,16 @@ def capture(
 
     \b
     multistack capture eth0 -w all.pcapng
-    multistack capture eth0 -p multistack-httpd tcp port 80
+    multistack capture -p multistack-httpd tcp port 80
     multistack capture eth0 -w - | wireshark -k -i -
     """
+    if port and interface not in [n.name for n in control.list_nics()]:
+        interface, filter = "", (interface, *filter)
     target = port_named(control, port, interface) if port else None
     nic = target.nic if target else interface
     if not nic:
         raise click.UsageError("INTERFACE is missing")
-    expression = " ".join(filter)
+    expression = " ".join(filter).strip()
     compiled = Filter(expression, snaplen) if expression else None
     name, description = _described(nic, target)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import pwd
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -15,19 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from multistack._types import Nic, PortEntry, Tuple, TupleEntry, counter_texts
-from multistack.cli._switch import console, with_switch
+from multistack.cli._switch import console, user_name, with_switch
 from multistack.port import Control
 
 CLAIMS_SHOWN = 4  # of a port, without --tuples
 
 Counters = dict[str, int]
-
-
-def user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def tuple_text(t: Tuple) -> str:

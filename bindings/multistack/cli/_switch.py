@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pwd
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +54,13 @@ def is_module(device: str) -> bool:
     return device.startswith("kmod") or (not device and os.path.exists(MODULE))
 
 
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def device_on(device: str, nic: str) -> str:
     """The device string of a port: on this switch, this interface."""
     switch = device.rstrip(":")
@@ -87,20 +95,22 @@ def links(_context: click.Context, _param: click.Parameter, text: str) -> list[s
     return []
 
 
+device_option = click.option(
+    *("--device", "-d"),
+    default="",
+    envvar="MULTISTACK_DEVICE",
+    metavar="SWITCH",
+    help="kmod, daemon or daemon@/PATH: instead of the module if it is loaded, "
+    "else multistackd.",
+)
+
+
 def with_switch(
     command: Callable[Concatenate[Control, P], R],
 ) -> Callable[..., R]:
     """Adds --device, and gives the command a connection to that switch."""
 
-    @click.option(
-        "--device",
-        "-d",
-        default="",
-        envvar="MULTISTACK_DEVICE",
-        metavar="SWITCH",
-        help="kmod, daemon or daemon@/PATH: instead of the module if it is loaded, "
-        "else multistackd.",
-    )
+    @device_option
     @functools.wraps(command)
     def wrapped(device: str, *args: P.args, **kwargs: P.kwargs) -> R:
         with errors(), Control(device) as control:
