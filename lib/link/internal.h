@@ -7,6 +7,7 @@
  *	io.c	    batches between rings and stack, and sleeping
  *	neigh.c	    who is where on the Ethernet
  *	loop.c	    what the stack says to itself
+ *	table_*.c   what is told of its connections
  *
  * Several threads' links share a port. Each has a ring for itself; commands
  * (bind, route) are made under the group's lock.
@@ -23,6 +24,7 @@
 #define MSLINK__HOT 128u   /* transmit buffers in turn, see io.c, but */
 #define MSLINK__HOT_BYTES (256u << 10) /* not more of them than this */
 #define MSLINK__NEIGHS 1024u	       /* a power of two */
+#define MSLINK__TABLE_NS 1000000000u   /* that its table is late at most */
 #define MSLINK__HOLD_MAX 64u /* frames that wait for their neighbour */
 
 struct mslink__claim;
@@ -121,6 +123,11 @@ struct mslink_s {
 	struct mslink__looped *loop_lent; /* the stack may refer to them */
 	size_t loop_bytes;
 
+	mslink_table_t *table; /* in shared memory, behind it rows; or NULL */
+	int table_fd;
+	uint32_t table_seq;
+	uint64_t table_due_ns; /* UTCP_NEVER: it says how things are */
+
 	uint64_t ctr[MSLINK_CTR_MAX];
 };
 
@@ -176,6 +183,21 @@ void mslink__loop_put(mslink_t *l, const msport_view_t *v, unsigned int n);
 unsigned int mslink__loop_input(mslink_t *l);
 /* The stack does not refer to them any more. */
 void mslink__loop_release(mslink_t *l);
+
+/* ---- table_memfd.c, table_none.c ------------------------------------------- */
+
+/* Makes the table; there is none where that fails. */
+void mslink__table_init(mslink_t *l);
+void mslink__table_deinit(mslink_t *l);
+/* Writes it anew. */
+void mslink__table_write(mslink_t *l, uint64_t now_ns);
+/* Something happened: it will be written, in a second at the latest. */
+static inline void
+mslink__table_touch(mslink_t *l)
+{
+	if (l->table_due_ns == UTCP_NEVER && l->table)
+		l->table_due_ns = utcp_now_ns(l->u) + MSLINK__TABLE_NS;
+}
 
 /* ---- io.c ---------------------------------------------------------------- */
 

@@ -74,6 +74,8 @@ mslink_poll(mslink_t *l)
 	release(l);
 	COUNT(l, POLLS);
 	utcp_advance(l->u, mslink_now_ns());
+	if (utcp_now_ns(l->u) >= l->table_due_ns)
+		mslink__table_write(l, utcp_now_ns(l->u));
 	if (__atomic_load_n(&l->group->idle.first, __ATOMIC_RELAXED))
 		mslink__claims_expire(l->group, utcp_now_ns(l->u));
 	if (__atomic_load_n(l->route_gen, __ATOMIC_RELAXED) != l->gen)
@@ -88,6 +90,7 @@ mslink_poll(mslink_t *l)
 		first = !(l->rx[i].flags & MS_SLOT_MORE);
 	}
 	l->unreleased = (unsigned int)n;
+	mslink__table_touch(l);
 	COUNT_N(l, VIEWS_IN, (unsigned int)n);
 	(void)utcp_input(l->u, (const utcp_pkt_t *)l->rx, (unsigned int)n);
 	return n + (int)looped;
@@ -252,6 +255,7 @@ mslink_flush(mslink_t *l)
 		return sent;
 	if (sent > 0) {
 		COUNT_N(l, VIEWS_OUT, (unsigned int)sent);
+		mslink__table_touch(l);
 		r = msport_sync(l->port, l->ring);
 		if (r)
 			return r;
@@ -277,6 +281,8 @@ mslink_timeout_ns(const mslink_t *l)
 		at = utcp_now_ns(l->u) + END_NS;
 	if (l->num_held && l->held_next_ns < at)
 		at = l->held_next_ns;
+	if (l->table_due_ns < at)
+		at = l->table_due_ns;
 	if (at == UTCP_NEVER)
 		return UTCP_NEVER;
 	now = mslink_now_ns();

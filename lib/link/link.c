@@ -273,6 +273,7 @@ link_new(mslink_t **out, struct mslink__group *g, unsigned int ring)
 	l->last_out = MSLINK__BATCH / 4;
 	mslink__loop_init(l);
 	mslink__refresh(l);
+	mslink__table_init(l);
 	r = mslink__neigh_init(l);
 	if (r == 0)
 		r = stack_new(l, ring > 0);
@@ -345,6 +346,7 @@ mslink_close(mslink_t *l)
 	mslink__claims_end(g);
 	mslink__neigh_deinit(l);
 	mslink__loop_deinit(l);
+	mslink__table_deinit(l);
 	free(l);
 	group_put(g, ring);
 }

@@ -551,3 +551,20 @@ utcp_stack(const utcp_sock_t *s)
 {
 	return s ? s->u : NULL;
 }
+
+utcp_sock_t *
+utcp_next_sock(const utcp_t *u, const utcp_sock_t *after)
+{
+	const struct utcp__link *l;
+	utcp_sock_t *s;
+
+	if (!u || (after && after->u != u))
+		return NULL;
+	for (l = after ? after->all.next : u->socks.next; l != &u->socks;
+	     l = l->next) {
+		s = CONTAINER(l, utcp_sock_t, all);
+		if (!s->orphan)
+			return s;
+	}
+	return NULL;
+}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Stacks on ports: two links, joined by the attachment `pair`. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -424,6 +427,75 @@ a_ring_is_given_once(void **state)
 	world_close(&w);
 }
 
+/* ---- what is told to lookers-on --------------------------------------------- */
+
+/* The table of a link of this process, as `multistack top` finds it: the one of
+   this port. NULL: there is none. */
+static mslink_table_t *
+table_of(const mslink_t *l, void *buf, size_t bytes)
+{
+	uint32_t id = msport_info(mslink_port(l))->port_id;
+	mslink_table_t *t = buf;
+	char path[64], to[64];
+
+	for (int fd = 3; fd < 256; fd++) {
+		ssize_t n;
+		int again;
+
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+		n = readlink(path, to, sizeof to);
+		if (n < 0 || strncmp(to, "/memfd:multistack-link", 22) != 0)
+			continue;
+		again = open(path, O_RDONLY);
+		assert_true(again >= 0);
+		n = pread(again, buf, bytes, 0);
+		close(again);
+		assert_int_equal(n, bytes);
+		assert_int_equal(t->magic, MSLINK_TABLE_MAGIC);
+		if (t->port_id == id && t->rows)
+			return t;
+	}
+	return NULL;
+}
+
+static void
+connections_are_told_of_and_idle_links_sleep(void **state)
+{
+	static uint8_t buf[sizeof(mslink_table_t) +
+			   MSLINK_TABLE_ROWS * sizeof(mslink_row_t)];
+	uint64_t until = mslink_now_ns() + PATIENCE_NS;
+	const mslink_table_t *t = NULL;
+	const mslink_row_t *r;
+	struct world w;
+
+	(void)state;
+	world_open(&w, "", NULL);
+	assert_true(mslink_timeout_ns(w.l[0]) == UTCP_NEVER);
+	join(&w, 4);
+	carry(&w, 0, 100000);
+	while (!t && before(until)) {
+		turn(&w);
+		t = table_of(w.l[0], buf, sizeof buf);
+	}
+	assert_non_null(t);
+	assert_int_equal(t->seq % 2, 0);
+	assert_int_equal(t->rows, 1);
+	assert_int_equal(t->socks, 1);
+	r = (const mslink_row_t *)(const void *)(buf + t->head_bytes);
+	assert_int_equal(r->state, UTCP_ESTABLISHED);
+	assert_int_equal(r->peer.port_be, htons(PORT));
+	assert_memory_equal(r->peer.addr, "\x0a\x00\x00\x02", 4);
+	assert_string_equal(r->cc, "cubic");
+	assert_in_range(r->bytes_acked, 100000, 100002);
+	assert_true(r->cwnd_bytes > 0 && r->rtt_us > 0);
+	/* Written, and nothing new: nobody is woken for it. */
+	while (mslink_timeout_ns(w.l[0]) != UTCP_NEVER && before(until))
+		turn(&w);
+	assert_true(mslink_timeout_ns(w.l[0]) == UTCP_NEVER);
+	hang_up(&w);
+	world_close(&w);
+}
+
 /* ---- sleeping -------------------------------------------------------------------- */
 
 static void
@@ -553,6 +625,7 @@ main(void)
 		cmocka_unit_test(a_ring_is_given_once),
 		cmocka_unit_test(wait_ends_at_its_time_and_by_a_frame),
 		cmocka_unit_test(descriptor_tells_of_a_frame),
+		cmocka_unit_test(connections_are_told_of_and_idle_links_sleep),
 		cmocka_unit_test(timeout_is_the_stacks_next_timer),
 		cmocka_unit_test(connection_survives_reopening),
 		cmocka_unit_test(shared_port_is_not_reopened_by_one),

@@ -62,6 +62,7 @@ null_is_harmless(void **state)
 		NOTHING(utcp_set_user(NULL, b)),
 		IS_NULL(utcp_user(NULL)),
 		IS_NULL(utcp_stack(NULL)),
+		IS_NULL(utcp_next_sock(NULL, NULL)),
 		SAYS(utcp_getsockname(NULL, &a), -EINVAL),
 		SAYS(utcp_getpeername(NULL, &a), -EINVAL),
 		SAYS(utcp_set(NULL, UTCP_OPT_TTL, 1), -EINVAL),

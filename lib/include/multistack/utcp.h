@@ -362,6 +362,10 @@ UTCP_EXTERN uint32_t utcp_poll(const utcp_sock_t *s);
 UTCP_EXTERN void utcp_set_user(utcp_sock_t *s, void *user);
 UTCP_EXTERN void *utcp_user(const utcp_sock_t *s);
 UTCP_EXTERN utcp_t *utcp_stack(const utcp_sock_t *s);
+/* All TCP sockets that are not closed, in no order: the first (after NULL), the one
+   behind `after`, of this stack; NULL: that was the last. */
+UTCP_EXTERN utcp_sock_t *utcp_next_sock(const utcp_t *u,
+					const utcp_sock_t *after);
 /* -ENOTCONN, or for the name -EINVAL (not bound). */
 UTCP_EXTERN int utcp_getsockname(const utcp_sock_t *s, utcp_addr_t *addr);
 UTCP_EXTERN int utcp_getpeername(const utcp_sock_t *s, utcp_addr_t *addr);
