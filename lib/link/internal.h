@@ -19,6 +19,7 @@
 #include <stdbool.h>
 
 #include <multistack/link.h>
+#include <multistack/link_table.h>
 
 #define MSLINK__BATCH 256u /* views of one call */
 #define MSLINK__HOT 128u   /* transmit buffers in turn, see io.c, but */

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include <multistack/link.h>
+#include <multistack/link_table.h>
 
 #define PORT 7000
 #define PATIENCE_NS 20000000000u /* after so long nothing is still to come */

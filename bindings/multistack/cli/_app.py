@@ -22,6 +22,7 @@ COMMANDS = {
         "_status",
         "Show interfaces, ports and what they claim; of INTERFACE, or of all.",
     ),
+    "top": ("_top", "Watch ports and connections, busiest first."),
 }
 
 

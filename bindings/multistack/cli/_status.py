@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from multistack._types import Nic, PortEntry, Tuple, TupleEntry, counter_texts
-from multistack.cli._switch import console, user_name, with_switch
+from multistack.cli._switch import console, endpoint, user_name, with_switch
+from multistack.cli._switch import table as new_table
 from multistack.port import Control
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 CLAIMS_SHOWN = 4  # of a port, without --tuples
 
@@ -23,24 +25,18 @@ Counters = dict[str, int]
 
 
 def tuple_text(t: Tuple) -> str:
-    addr = f"[{t.addr}]" if ":" in t.addr else t.addr
-    return f"{t.proto} {addr}:{t.port}" if t.port else f"{t.proto} {addr}"
+    return f"{t.proto} {endpoint(t.addr, t.port)}"
 
 
 def drops(counters: Counters) -> int:
     return sum(n for name, n in counters.items() if name.startswith("drop_"))
 
 
-def _table(title: str, *columns: str, right: Iterable[str] = ()) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left")
-    return table
-
-
 def nic_table(nics: list[tuple[Nic, Counters]]) -> Table:
     numbers = ("MTU", "queues", "ports", "received", "to host", "sent", "dropped")
-    table = _table("Interfaces", "name", "kind", "MAC", "VLAN", *numbers, right=numbers)
+    table = new_table(
+        "Interfaces", "name", "kind", "MAC", "VLAN", *numbers, right=numbers
+    )
     for nic, c in nics:
         table.add_row(
             *(nic.name, nic.kind, nic.mac.hex(":"), str(nic.vlan or "")),
@@ -57,7 +53,7 @@ def port_table(
     ports: list[tuple[PortEntry, Counters | None]], tuples: list[TupleEntry]
 ) -> Table:
     numbers = ("rings", "received", "sent", "dropped")
-    table = _table(
+    table = new_table(
         *("Ports", "port", "label", "interface", "user", "process", "claims"),
         *numbers,
         right=("port", "process", *numbers),
@@ -82,7 +78,7 @@ def port_table(
 
 
 def counter_table(nics: list[tuple[Nic, Counters]]) -> Table:
-    table = _table(
+    table = new_table(
         "Counters", "interface", "counter", "number", "meaning", right=["number"]
     )
     meaning = counter_texts()
@@ -94,7 +90,7 @@ def counter_table(nics: list[tuple[Nic, Counters]]) -> Table:
 
 
 def tuple_table(tuples: list[TupleEntry]) -> Table:
-    table = _table("Tuples", "tuple", "port", "interface", "user", right=["port"])
+    table = new_table("Tuples", "tuple", "port", "interface", "user", right=["port"])
     for t in tuples:
         table.add_row(
             tuple_text(t.tuple), str(t.port_id), t.nic or "gone", user_name(t.uid)

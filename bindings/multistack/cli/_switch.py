@@ -7,7 +7,7 @@ import functools
 import os
 import pwd
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -18,6 +18,7 @@ from multistack.port import Control
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 MODULE = "/dev/multistack"
 
@@ -43,15 +44,32 @@ def errors() -> Iterator[None]:
         raise Failure(str(e)) from e
 
 
-def console() -> Console:
+def console(columns: int = 110) -> Console:
+    """columns: where there is no terminal to say."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else columns, highlight=False)
 
 
 def is_module(device: str) -> bool:
     """Whether that is the kernel module; "" is that where it is loaded."""
     return device.startswith("kmod") or (not device and os.path.exists(MODULE))
+
+
+def table(title: str, *columns: str, right: Iterable[str] = ()) -> Table:
+    """An empty one; right: columns of numbers."""
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", caption_justify="left")
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left")
+    return made
+
+
+def endpoint(addr: str, port: int) -> str:
+    """As URLs have it; without a port where there is none."""
+    shown = f"[{addr}]" if ":" in addr else addr
+    return f"{shown}:{port}" if port else shown
 
 
 def user_name(uid: int) -> str:
