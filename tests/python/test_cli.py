@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
-from worlds import KMOD, Daemon, HostedWorld, ModuleWorld
+from httpd_server import httpd_path
+from netns import need
+from worlds import KMOD, Daemon, HostedWorld, ModuleWorld, eventually, sh
 
 import multistack
+from ci import manpage
 from multistack.cli import main
 from multistack.cli._app import COMMANDS
 
@@ -128,10 +132,22 @@ def test_status_as_tables(alone: HostedWorld, busy: multistack.Port) -> None:
     assert "nosuch0" in refused(alone, "status", "nosuch0")
 
 
+def test_status_says_why_a_port_lost_frames(alone: HostedWorld) -> None:
+    with alone.port(slots=8) as port:
+        port.bind(alone.addr[4], 7000)
+        peer = alone.peer()
+        for _ in range(50):
+            peer.sendto(b"x", (alone.addr[4], 7000))
+        eventually(lambda: port.stats()["drop_rx_full"], "a full ring")
+        text = said(alone, "status", "--counters")
+        assert f"eth0 port {port.id}" in text and "receive ring full" in text
+
+
 def test_status_for_machines(alone: HostedWorld, busy: multistack.Port) -> None:
     told = json.loads(said(alone, "status", "eth0", "--json"))
     assert [n["name"] for n in told["interfaces"]] == ["eth0"]
     assert told["interfaces"][0]["counters"]["rx_frames"] == 0
+    assert "host" in told["interfaces"][0]["features"]
     (port,) = told["ports"]
     assert (port["id"], port["pid"], port["tuples"]) == (busy.id, os.getpid(), 2)
     assert {t["tuple"]["port"] for t in told["tuples"]} >= {7000}
@@ -158,6 +174,90 @@ def test_doctor(alone: HostedWorld) -> None:
     text = said(alone, "doctor")
     for word in ("libmultistack", "kernel module", "eth0", "CAP_NET_ADMIN"):
         assert word in text, word
+
+
+def test_doctor_for_machines(alone: HostedWorld) -> None:
+    alone.ns.ip("link", "add", "asleep", "type", "veth")
+    told = json.loads(said(alone, "doctor", "--json"))
+    assert told["well"] is True
+    found = {f["what"]: f for f in told["findings"]}
+    assert "veth" in found["eth0"]["detail"] and "XDP" in found["eth0"]["detail"]
+    assert found["asleep"]["remedy"] == "ip link set asleep up"
+    assert found["multistackd" if not KMOD else "the module answers"]["answers"]
+
+
+def test_attach_and_detach_for_machines(bare: HostedWorld) -> None:
+    told = json.loads(said(bare, "attach", "eth0", "--no-xdp", "--json"))
+    assert told["attached"]["name"] == "eth0" and told["attached"]["mtu"] == 1500
+    told = json.loads(said(bare, "detach", "eth0", "--json"))
+    assert told == {"detached": {"name": "eth0"}}
+
+
+def test_a_folder_is_served(alone: HostedWorld, tmp_path: Path) -> None:
+    """By multistack-httpd, on the only interface there is."""
+    httpd_path()
+    need(shutil.which("ethtool"), "no ethtool")
+    assert alone.far
+    sh(*alone.far.command("ethtool", "-K", "eth0", "tx", "off"))
+    (tmp_path / "page").write_text("It works")
+    words = ["serve", tmp_path, "-l", f"{alone.addr[4]}:80", "--cc", "bbr"]
+    server = subprocess.Popen(
+        alone.ns.command(sys.executable, "-m", "multistack", *words),
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "MULTISTACK_DEVICE": alone.control,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = f"http://{alone.addr[4]}/page"
+        got = alone.far.command("curl", "-sf", "--retry-connrefused", url)
+        assert eventually(lambda: _output(got), "an answer", 20) == "It works"
+    finally:
+        server.send_signal(signal.SIGINT)
+        _, err = server.communicate(timeout=20)
+    assert server.returncode == 0, err
+
+
+def _output(words: list[str]) -> str:
+    return subprocess.run(words, capture_output=True, text=True).stdout
+
+
+def test_what_cannot_be_served(bare: HostedWorld, tmp_path: Path) -> None:
+    assert "no interface is attached" in refused(bare, "serve", str(tmp_path))
+    assert run(bare, "serve", str(tmp_path / "none")).exit_code == 2
+
+
+def test_bench() -> None:
+    done = CliRunner().invoke(main, ["bench", "-t", "0.02", "--json"])
+    rows = json.loads(done.output)["bench"]
+    assert [r["frame_bytes"] for r in rows] == [60, 590, 1514] * 2
+    assert all(r["frames"] > 0 and r["ns_per_frame"] > 0 for r in rows)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, alone: HostedWorld) -> None:
+    if shell == "bash":  # click asks it for its version
+        need(shutil.which("bash"), "no bash")
+    script = said(alone, "completion", shell)
+    assert "_MULTISTACK_COMPLETE" in script
+    asked = {"bash": "bash_complete", "zsh": "zsh_complete", "fish": "fish_complete"}
+    env = {"COMP_WORDS": "multistack detach e", "COMP_CWORD": "2"}
+    if shell == "fish":
+        env["COMP_CWORD"] = "e"
+    with alone.inside():
+        done = CliRunner().invoke(
+            main,
+            env={
+                **env,
+                "MULTISTACK_DEVICE": alone.control,
+                "_MULTISTACK_COMPLETE": asked[shell],
+            },
+            prog_name="multistack",
+        )
+    assert "eth0" in done.output
 
 
 def test_doctor_of_an_ordinary_user(alone: HostedWorld) -> None:
@@ -201,6 +301,17 @@ def test_commands_come_when_they_are_asked_for() -> None:
         text=True,
     )
     assert done.stdout.endswith("\n[]\n"), done.stdout + done.stderr
+
+
+def test_the_man_page_is_the_commands_help(tmp_path: Path) -> None:
+    assert manpage.PAGE.read_text() == manpage.page(), "python -m ci.manpage"
+    if shutil.which("mandoc"):
+        faults = subprocess.run(
+            ["mandoc", "-T", "lint", "-W", "warning", manpage.PAGE],
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert not faults, faults
 
 
 def test_python_m_multistack() -> None:

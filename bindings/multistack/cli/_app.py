@@ -11,13 +11,16 @@ import click
 # first line of its help.
 COMMANDS = {
     "attach": ("_attach", "Put the switch on INTERFACE."),
+    "bench": ("_bench", "Measure the switch in this process."),
     "capture": ("_capture", "Record frames of INTERFACE, or of one port, as pcapng."),
+    "completion": ("_completion", "Print what makes SHELL complete these commands."),
     "detach": ("_attach", "Take the switch off INTERFACE."),
     "doctor": (
         "_doctor",
         "Say what is here, what is missing, and what to do about it.",
     ),
     "metrics": ("_metrics", "Serve the switch's counters to Prometheus."),
+    "serve": ("_serve", "Serve the folder DIRECTORY over HTTP, on a TCP of its own."),
     "status": (
         "_status",
         "Show interfaces, ports and what they claim; of INTERFACE, or of all.",

@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
-from multistack.cli._switch import is_module, with_switch
+from multistack.cli._switch import (
+    interfaces,
+    is_module,
+    links,
+    nic_json,
+    with_switch,
+)
 from multistack.port import Control
 
 
@@ -21,7 +29,7 @@ def _options(
 
 
 @click.command()
-@click.argument("interface")
+@click.argument("interface", shell_complete=links)
 @click.option(
     "--xdp/--no-xdp",
     default=None,
@@ -42,6 +50,9 @@ def _options(
     callback=_options,
     help="Of the kind. The module: qdisc=auto|always|never, tx=skb|xdp|page.",
 )
+@click.option(
+    "--json", "as_json", is_flag=True, help="What was attached, for machines."
+)
 @with_switch
 def attach(
     control: Control,
@@ -52,6 +63,7 @@ def attach(
     queues: int,
     kind: str,
     options: dict[str, str],
+    as_json: bool,
 ) -> None:
     """Put the switch on INTERFACE."""
     if kind and (xdp is not None or generic):
@@ -71,14 +83,24 @@ def attach(
         generic=generic,
     )
     found = next((n for n in control.list_nics() if n.name == interface), None)
-    click.echo(f"{interface} is attached" + (f": {found.kind}" if found else ""))
+    if as_json:
+        told = nic_json(found) if found else {"name": interface}
+        click.echo(json.dumps({"attached": told}, indent=2))
+    else:
+        click.echo(f"{interface} is attached" + (f": {found.kind}" if found else ""))
 
 
 @click.command()
-@click.argument("interface")
+@click.argument("interface", shell_complete=interfaces)
 @click.option("--force", is_flag=True, help="Although ports are open on it.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="What was detached, for machines."
+)
 @with_switch
-def detach(control: Control, interface: str, force: bool) -> None:
+def detach(control: Control, interface: str, force: bool, as_json: bool) -> None:
     """Take the switch off INTERFACE."""
     control.detach(interface, force=force)
-    click.echo(f"{interface} is detached")
+    if as_json:
+        click.echo(json.dumps({"detached": {"name": interface}}, indent=2))
+    else:
+        click.echo(f"{interface} is detached")

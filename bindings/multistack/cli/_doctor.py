@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import errno
 import grp
+import json
 import os
 import platform
+import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from multistack import _abi, _ffi
-from multistack.cli._switch import MODULE, console
+from multistack.cli._ffi_pcap import Filter
+from multistack.cli._links import Link, links
+from multistack.cli._programs import find
+from multistack.cli._switch import MODULE, Failure, console
 from multistack.port import Control
 
 CAPABILITIES = {
@@ -26,6 +30,8 @@ CAPABILITIES = {
     "CAP_BPF": (39, "attach by XDP"),
 }
 _SYS_ADMIN = 21  # has CAP_BPF's powers too
+LINUX_OF_XDP = (5, 18)
+LINKS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,17 @@ def privileges() -> Iterator[Finding]:
 
 
 def kernel() -> Iterator[Finding]:
+    release = platform.release()
+    number = tuple(int(n) for n in re.findall(r"\d+", release)[:2])
+    fit = number >= LINUX_OF_XDP
+    yield Finding(
+        "Linux",
+        True if fit else None,
+        release,
+        ""
+        if fit
+        else "multistackd attaches by XDP and tc from 5.18 on, the module from 6.1 on",
+    )
     btf = os.path.exists("/sys/kernel/btf/vmlinux")
     yield Finding(
         "kernel's own BTF",
@@ -167,9 +184,60 @@ def kernel() -> Iterator[Finding]:
     )
 
 
+def _of_link(link: Link) -> Finding:
+    told = [link.driver or "virtual", f"MTU {link.mtu}"]
+    if link.queues > 1:
+        told.append(f"{link.queues} queues")
+    told.append(f"XDP {link.xdp}" if link.xdp else "XDP unknown before Linux 6.3")
+    told.append(f"offloads {' '.join(link.offloads) or 'none'}")
+    remedy = ""
+    if not link.up:
+        told.insert(0, "down")
+        remedy = f"ip link set {link.name} up"
+    elif link.driver == "veth":
+        remedy = (
+            "if attached by XDP: at the wire's other end `ethtool -K NAME tx off`, or "
+            "checksums stay open"
+        )
+    elif link.xdp == "generic":
+        remedy = (
+            "its driver runs no XDP: generic XDP takes about twice as long; "
+            f"multistack attach {link.name} --no-xdp"
+        )
+    return Finding(link.name, True if link.up else None, ", ".join(told), remedy)
+
+
+def interfaces() -> Iterator[Finding]:
+    """Those that a switch could be put on, up ones first."""
+    found = sorted((n for n in links() if n.name != "lo"), key=lambda n: not n.up)
+    yield from map(_of_link, found[:LINKS_SHOWN])
+    if len(found) > LINKS_SHOWN:
+        more = ", ".join(n.name for n in found[LINKS_SHOWN:])
+        yield Finding(
+            "interfaces", None, f"and {len(found) - LINKS_SHOWN} more: {more}"
+        )
+
+
+def programs() -> Iterator[Finding]:
+    for name, use in (
+        ("multistackd", "the switch without a kernel module"),
+        ("multistack-httpd", "multistack serve"),
+    ):
+        try:
+            yield Finding(f"program {name}", True, find(name))
+        except Failure as e:
+            yield Finding(f"program {name}", None, f"not found, for {use}", e.message)
+    try:
+        Filter("tcp", 64).close()
+        yield Finding("libpcap", True, "compiles capture's filters")
+    except ValueError as e:
+        yield Finding("libpcap", None, "no filters for capture", str(e))
+
+
 def findings(device: str) -> Iterator[Finding]:
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
-        *(library, module, kernel, lambda: switches(device), privileges),
+        *(library, kernel, module, lambda: switches(device), privileges),
+        *(interfaces, programs),
     )
     for check in checks:
         yield from check()
@@ -187,13 +255,34 @@ def _mark(good: bool | None) -> str:
     metavar="SWITCH",
     help="Ask only this switch.",
 )
-def doctor(device: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The findings, for machines.")
+def doctor(device: str, as_json: bool) -> None:
     """Say what is here, what is missing, and what to do about it.
 
     Exit status 1 where something is wrong, or no switch answers.
     """
-    out = console()
     found = list(findings(device))
+    wrong = any(f.good is False for f in found)
+    answered = any(f.answers for f in found)
+    well = answered and not wrong
+    if as_json:
+        told = {"well": well, "findings": [asdict(f) for f in found]}
+        click.echo(json.dumps(told, indent=2))
+    else:
+        _show(found)
+        if not answered and not wrong:
+            click.echo(
+                "\nNo switch answers: load the module, or start multistackd "
+                "(docs/guide/first-five-minutes.md)."
+            )
+    if not well:
+        raise SystemExit(1)
+
+
+def _show(found: list[Finding]) -> None:
+    from rich.markup import escape
+
+    out = console()
     width = max(len(f.what) for f in found)
     for f in found:
         out.print(
@@ -202,12 +291,3 @@ def doctor(device: str) -> None:
         )
         if f.remedy:
             out.print(f"  {'':{width}}  [yellow]{escape(f.remedy)}[/]", soft_wrap=True)
-    wrong = any(f.good is False for f in found)
-    answered = any(f.answers for f in found)
-    if not answered and not wrong:
-        out.print(
-            "\nNo switch answers: load the module, or start multistackd "
-            "(docs/guide/first-five-minutes.md)."
-        )
-    if wrong or not answered:
-        raise SystemExit(1)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from multistack._types import Nic, PortEntry, Tuple, TupleEntry, counter_texts
-from multistack.cli._switch import console, endpoint, user_name, with_switch
+from multistack.cli._switch import (
+    console,
+    endpoint,
+    interfaces,
+    nic_json,
+    user_name,
+    with_switch,
+)
 from multistack.cli._switch import table as new_table
 from multistack.port import Control
 
@@ -77,15 +84,16 @@ def port_table(
     return table
 
 
-def counter_table(nics: list[tuple[Nic, Counters]]) -> Table:
+def counter_table(of: list[tuple[str, Counters]]) -> Table:
+    """of: interfaces and ports by name."""
     table = new_table(
-        "Counters", "interface", "counter", "number", "meaning", right=["number"]
+        "Counters", "of", "counter", "number", "meaning", right=["number"]
     )
     meaning = counter_texts()
-    for nic, counters in nics:
-        for name, n in counters.items():
+    for name, counters in of:
+        for counter, n in counters.items():
             if n:
-                table.add_row(nic.name, name, f"{n:,}", meaning[name])
+                table.add_row(name, counter, f"{n:,}", meaning[counter])
     return table
 
 
@@ -111,10 +119,10 @@ def _json(
     tuples: list[TupleEntry],
 ) -> dict[str, Any]:
     return {
-        "interfaces": [
-            {**asdict(n), "mac": n.mac.hex(":"), "counters": c} for n, c in nics
+        "interfaces": [{**nic_json(n), "counters": c} for n, c in nics],
+        "ports": [
+            {**asdict(p), "user": user_name(p.uid), "counters": c} for p, c in ports
         ],
-        "ports": [{**asdict(p), "counters": c} for p, c in ports],
         "tuples": [{**asdict(t), "tuple": t.tuple._asdict()} for t in tuples],
     }
 
@@ -131,9 +139,11 @@ def _show(
 
 
 @click.command()
-@click.argument("interface", default="")
+@click.argument("interface", default="", shell_complete=interfaces)
 @click.option("--tuples", "all_tuples", is_flag=True, help="Each claim, a line.")
-@click.option("--counters", is_flag=True, help="Each counter that moved.")
+@click.option(
+    "--counters", is_flag=True, help="Each counter that moved, drops by reason."
+)
 @click.option("--json", "as_json", is_flag=True, help="All of it, for machines.")
 @with_switch
 def status(
@@ -160,5 +170,7 @@ def status(
     _show(out, nics, ports, tuples)
     if all_tuples and tuples:
         out.print(tuple_table(tuples), markup=False)
-    if counters and nics:
-        out.print(counter_table(nics), markup=False)
+    if counters:
+        of = [(n.name, c) for n, c in nics]
+        of += [(f"{p.nic} port {p.id}", c) for p, c in ports if c is not None]
+        out.print(counter_table(of), markup=False)

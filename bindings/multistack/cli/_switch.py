@@ -9,11 +9,12 @@ import pwd
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from multistack._types import PortEntry
+from multistack._types import Feature, Nic, PortEntry
 from multistack.port import Control
 
 if TYPE_CHECKING:
@@ -70,6 +71,14 @@ def endpoint(addr: str, port: int) -> str:
     """As URLs have it; without a port where there is none."""
     shown = f"[{addr}]" if ":" in addr else addr
     return f"{shown}:{port}" if port else shown
+
+
+def nic_json(nic: Nic) -> dict[str, Any]:
+    """features: their names."""
+    told = asdict(nic)
+    told["mac"] = nic.mac.hex(":")
+    told["features"] = [f.name.lower() for f in Feature if f in nic.features and f.name]
+    return told
 
 
 def user_name(uid: int) -> str:
