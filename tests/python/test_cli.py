@@ -183,7 +183,7 @@ def test_doctor_for_machines(alone: HostedWorld) -> None:
     found = {f["what"]: f for f in told["findings"]}
     assert "veth" in found["eth0"]["detail"] and "XDP" in found["eth0"]["detail"]
     assert found["asleep"]["remedy"] == "ip link set asleep up"
-    assert found["multistackd" if not KMOD else "the module answers"]["answers"]
+    assert found[f"switch at {alone.control}"]["answers"]
 
 
 def test_attach_and_detach_for_machines(bare: HostedWorld) -> None:
