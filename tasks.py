@@ -166,6 +166,12 @@ def lint(c: Context, verbose: bool = False) -> None:
 
 
 @task
+def docs(c: Context, verbose: bool = False) -> None:
+    """Make the site of the documents in build/site; whatever is not right ends it."""
+    _run([checks.SITE], verbose)
+
+
+@task
 def fmt(c: Context) -> None:
     """Format C and Python in place."""
     _run(

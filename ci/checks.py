@@ -23,6 +23,7 @@ from ci.steps import (
     Step,
     StepFailed,
     StepFunction,
+    Titled,
     junit,
 )
 
@@ -284,6 +285,19 @@ LINT: list[tuple[str, StepFunction]] = [
 ]
 
 
+# ---- documents ---------------------------------------------------------------
+
+
+def site(step: Step) -> Count:
+    """The site, strictly: links, anchors, contents, references."""
+    step.run(["mkdocs", "build", "--strict"], env={"NO_MKDOCS_2_WARNING": "1"})
+    pages = len(list((BUILD / "site").rglob("*.html")))
+    return Count(passed=1, note=f"{pages} pages in build/site")
+
+
+SITE: Titled = ("site of the documents", site)
+
+
 # ---- everything --------------------------------------------------------------
 
 
@@ -323,9 +337,10 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
     if match:
         return [*selected, python]
     if fast:
-        return [*LINT, *selected, python]
+        return [*LINT, SITE, *selected, python]
     return [
         *LINT,
+        SITE,
         *selected,
         *kobj.STEPS,
         *freebsd.STEPS,

@@ -45,9 +45,9 @@ Every command explains itself with
 .Fl -help .
 With
 .Fl -json
-it prints one object of JSON (
-.Cm top :
-one a line) whose fields stay; new ones may come.
+it prints one object of JSON,
+.Cm top
+one for each look, whose fields stay; new ones may come.
 """
 
 TAIL = r""".Sh ENVIRONMENT
