@@ -15,6 +15,7 @@ from multistack._types import (
     TupleEntry,
     counter_texts,
 )
+from multistack._version import __version__
 from multistack.port import Batch, Control, Port
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "SwitchInfo",
     "Tuple",
     "TupleEntry",
+    "__version__",
     "counter_texts",
 ]

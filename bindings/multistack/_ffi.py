@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from multistack import _abi
+from multistack._version import __version__
 
 _Check = Callable[[Any, Any, tuple[Any, ...]], Any]
 
@@ -38,7 +39,7 @@ def _candidates() -> list[Path]:
     here = Path(__file__).resolve().parent
     tree = here.parents[1]
     return [
-        here / "libmultistack.so",
+        here / "libmultistack.so.0",
         # Deeper down are those for other systems.
         *sorted(tree.glob("build*/lib/libmultistack.so")),
         *sorted(tree.glob("build*/*/lib/libmultistack.so")),
@@ -116,6 +117,13 @@ if msport_abi() != _abi.MS_ABI_VERSION:
     raise ImportError(
         f"{library_path} speaks ABI {msport_abi()}, this package ABI {_abi.MS_ABI_VERSION}; "
         "rebuild or reinstall both together, or unset $MULTISTACK_LIBRARY"
+    )
+
+msport_version = _declare("msport_version", c_char_p, _never)
+if msport_version() != __version__.encode():
+    raise ImportError(
+        f"{library_path} is version {msport_version().decode()}, this package "
+        f"{__version__}; rebuild or reinstall both together, or unset $MULTISTACK_LIBRARY"
     )
 
 msport_open = _declare(

@@ -232,6 +232,12 @@ msport_abi(void)
 	return MS_ABI_VERSION;
 }
 
+const char *
+msport_version(void)
+{
+	return MS_VERSION;
+}
+
 int
 msport_unbind(msport_t *port, const struct ms_tuple *tuple)
 {

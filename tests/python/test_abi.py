@@ -124,14 +124,17 @@ def importing(library: Path | str) -> str:
     return done.stderr.splitlines()[-1]
 
 
-def stub(scratch: Path, abi: int, leave_out: str = "") -> Path:
-    """A library with all calls (but one) and no more than an ABI version."""
+def stub(
+    scratch: Path, abi: int, leave_out: str = "", version: str = multistack.__version__
+) -> Path:
+    """A library with all calls (but one) and no more than its versions."""
     lines = [
         f"void {f}(void) {{}}"
         for f in functions()
-        if f not in ("msport_abi", leave_out)
+        if f not in ("msport_abi", "msport_version", leave_out)
     ]
     lines.append(f"unsigned int msport_abi(void) {{ return {abi}; }}")
+    lines.append(f'const char *msport_version(void) {{ return "{version}"; }}')
     source, library = scratch / "stub.c", scratch / "libmultistack.so"
     source.write_text("\n".join(lines))
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
@@ -142,6 +145,12 @@ def test_a_library_of_another_abi_is_refused_at_import(tmp_path: Path) -> None:
     said = importing(stub(tmp_path, _abi.MS_ABI_VERSION + 1))
     assert said.startswith("ImportError")
     assert f"ABI {_abi.MS_ABI_VERSION + 1}" in said and "reinstall" in said
+
+
+def test_a_library_of_another_version_is_refused_at_import(tmp_path: Path) -> None:
+    said = importing(stub(tmp_path, _abi.MS_ABI_VERSION, version="9.8.7"))
+    assert said.startswith("ImportError") and "version 9.8.7" in said
+    assert f"package {multistack.__version__};" in said and "reinstall" in said
 
 
 def test_a_library_that_lacks_a_call_is_refused_at_import(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ MSPORT_EXTERN int msport_reopen(msport_t *port);
 /* MS_ABI_VERSION that the library was built with, for callers that were not
    compiled against this header. */
 MSPORT_EXTERN uint32_t msport_abi(void);
+/* The library's version, "0.1.0". */
+MSPORT_EXTERN const char *msport_version(void);
 /* Words for the last error of a call on this port; "" if there was none. */
 MSPORT_EXTERN const char *msport_error(const msport_t *port);
 
