@@ -172,6 +172,12 @@ def docs(c: Context, verbose: bool = False) -> None:
 
 
 @task
+def wheel(c: Context, verbose: bool = False) -> None:
+    """Make dist/: the source package, and of it the wheel, which is tried."""
+    _run([checks.PACKAGES], verbose)
+
+
+@task
 def fmt(c: Context) -> None:
     """Format C and Python in place."""
     _run(

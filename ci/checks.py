@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ci import freebsd, includes, inguest, kobj
+from ci import freebsd, includes, inguest, kobj, wheel
 from ci.freebsd import guests as freebsd_guests
 from ci.freebsd import standin
 from ci.steps import (
@@ -295,6 +295,7 @@ def site(step: Step) -> Count:
     return Count(passed=1, note=f"{pages} pages in build/site")
 
 
+PACKAGES: Titled = ("source package and wheel", wheel.packages)
 SITE: Titled = ("site of the documents", site)
 
 
@@ -342,6 +343,7 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
         *LINT,
         SITE,
         *selected,
+        PACKAGES,
         *kobj.STEPS,
         *freebsd.STEPS,
         ("demo", demo_check),
