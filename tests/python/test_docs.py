@@ -14,7 +14,6 @@ import pytest
 from doc_blocks import ROOT, Block, blocks, pages, world_of
 from doc_world import DocWorld
 from netns import need
-from worlds import KMOD
 
 RUN = ("", "serves", "then")
 PAGES = {
@@ -47,7 +46,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocWorld]:
     made.close()
 
 
-@pytest.mark.skipif(KMOD, reason="guest linux-: tells of multistackd")
 @pytest.mark.parametrize(
     ("page", "world"),
     [(p, p) for p, todo in PAGES.items() if any(b.mark != "file" for b in todo)],
