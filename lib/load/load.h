@@ -318,6 +318,8 @@ struct worker {
 	uint64_t tick_ns; /* for the live line */
 	uint64_t told;	  /* errors so far */
 	uint64_t over_ns; /* when it was */
+	uint64_t cpu_ns;  /* of the thread, while it counted */
+	bool counts;
 
 	struct stats stats;
 	struct hist *recent;
@@ -346,7 +348,8 @@ void worker_error(struct worker *w, uint64_t due_ns, enum error e);
 struct total {
 	struct stats stats;
 	uint64_t begin_ns, over_ns; /* from the first to the last */
-	int status;		    /* an exit status */
+	uint64_t cpu_ns;
+	int status; /* an exit status */
 };
 
 extern atomic_int stop; /* a signal's handler's */

@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -126,20 +125,11 @@ total_add(struct total *all, const struct worker *w)
 		all->begin_ns = w->begin_ns;
 	if (w->over_ns > all->over_ns)
 		all->over_ns = w->over_ns;
+	all->cpu_ns += w->cpu_ns;
 	all->status |= w->status;
 }
 
 /* ---- the end ---------------------------------------------------------------------------- */
-
-static double
-cpu_seconds(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
 
 static int
 write_json(const struct result *r)
@@ -158,11 +148,11 @@ write_json(const struct result *r)
 
 /* Says it all; an exit status. */
 static int
-conclude(const struct options *o, const struct total *all, double cpu)
+conclude(const struct options *o, const struct total *all)
 {
 	struct result r = { .opt = o,
 			    .stats = &all->stats,
-			    .cpu_seconds = cpu };
+			    .cpu_seconds = (double)all->cpu_ns / 1e9 };
 	struct hist *corrected = o->rate > 0 ? NULL : hist_create();
 	int status = all->status || stats_errors(&all->stats) > 0;
 
@@ -189,7 +179,6 @@ run(const struct options *o)
 {
 	struct live live = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct total all = { .begin_ns = UINT64_MAX };
-	double cpu = cpu_seconds();
 	int r = stats_init(&all.stats);
 
 	if (r == 0 && !o->quiet && isatty(STDERR_FILENO)) {
@@ -202,7 +191,7 @@ run(const struct options *o)
 		r = o->device ? run_utcp(o, &live, &all)
 			      : run_host(o, &live, &all);
 	if (r == 0)
-		r = conclude(o, &all, cpu_seconds() - cpu);
+		r = conclude(o, &all);
 	hist_destroy(live.recent);
 	stats_deinit(&all.stats);
 	return r != 0;

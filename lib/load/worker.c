@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "load.h"
 
@@ -187,6 +188,15 @@ tick(struct worker *w)
 	hist_reset(w->recent);
 }
 
+static uint64_t
+thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* What is still under way, and what should have been. */
 static void
 finish(struct worker *w)
@@ -194,6 +204,8 @@ finish(struct worker *w)
 	uint64_t until = w->now_ns < w->end_ns ? w->now_ns : w->end_ns, n;
 
 	w->over_ns = until;
+	if (w->counts)
+		w->cpu_ns = thread_cpu_ns() - w->cpu_ns;
 	for (unsigned int i = 0; i < w->num_conns; i++) {
 		struct conn *c = conn_at(w, i);
 
@@ -215,6 +227,10 @@ bool
 worker_step(struct worker *w)
 {
 	w->now_ns = mslink_now_ns();
+	if (!w->counts && w->now_ns >= w->begin_ns) {
+		w->counts = true;
+		w->cpu_ns = thread_cpu_ns();
+	}
 	if (atomic_load_explicit(&stop, memory_order_relaxed) ||
 	    w->now_ns >= w->end_ns || (w->left == 0 && w->outstanding == 0)) {
 		finish(w);

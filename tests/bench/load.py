@@ -44,8 +44,9 @@ METHOD = (
     "multistack-httpd on the host's sockets, multistack-load on a TAP with GSO and "
     "checksum offloads to that host, wrk over the veth with its offloads on. CUBIC. "
     "`a core`: requests over the seconds for which the generator's core worked for it, "
-    "soft interrupts too. `cpu-s`: the same without what that core received for the "
-    "server, and with what the server's core received for the generator."
+    "soft interrupts too, from its first connection on. `cpu-s`: the same without what "
+    "that core received for the server, and with what the server's core received for "
+    "the generator."
 )
 UNITS = {
     "per_s": "req/s",
@@ -64,6 +65,7 @@ class Run:
     per_s: float
     half_us: float
     most_us: float
+    cpu_ns: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def from_json(said: str) -> Run:
     if errors or found["status"]["2xx"] != requests or not requests:
         raise BenchError(f"multistack-load: {found['errors']}, {found['status']}")
     at = found["latency"]["percentiles_ns"]
-    return Run(requests, found["per_s"], at["50"] / 1e3, at["99"] / 1e3)
+    used_ns = found["cpu_seconds"] * 1e9
+    return Run(requests, found["per_s"], at["50"] / 1e3, at["99"] / 1e3, used_ns)
 
 
 def _children_ns() -> float:
@@ -171,6 +174,7 @@ class Load:
         return from_json(done.stdout)
 
     def wrk(self, way: Way, keep: bool, seconds: int) -> Run:
+        before_ns = _children_ns()
         said = self.s.world.call(
             CLIENT,
             *("taskset", "-c", self.s.core(0), "wrk", "-t1", f"-c{CONNECTIONS}"),
@@ -182,16 +186,17 @@ class Load:
         run = understand(said)
         if not run or not run.requests:
             raise BenchError(f"wrk, {way.name}: {said.strip()}")
-        return Run(run.requests, run.per_s, run.half_us, run.most_us)
+        used_ns = _children_ns() - before_ns
+        return Run(run.requests, run.per_s, run.half_us, run.most_us, used_ns)
 
     def measure(
         self, generate: Callable[[Way, bool, int], Run], way: Way, keep: bool
     ) -> dict[str, float]:
         """Two runs: tracing would cost the first one something."""
         core = int(self.s.core(0))
-        before = _children_ns() + cpu_ns([], core)
+        before = cpu_ns([], core)
         run = generate(way, keep, self.seconds)
-        used_ns = (_children_ns() + cpu_ns([], core) - before) / run.requests
+        used_ns = (run.cpu_ns + cpu_ns([], core) - before) / run.requests
         found = {
             "per_s": run.per_s,
             "per_core_s": 1e9 / used_ns,
