@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -263,6 +264,18 @@ finish(struct host_worker *h)
 	worker_deinit(&h->w);
 }
 
+/* As many descriptors as connections may need, if it is allowed. */
+static void
+raise_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 int
 run_host(const struct options *o, struct live *live, struct total *all)
 {
@@ -271,6 +284,7 @@ run_host(const struct options *o, struct live *live, struct total *all)
 	unsigned int i, made = 0;
 	int r = h ? 0 : -ENOMEM;
 
+	raise_limit();
 	for (; made < o->threads && r == 0; made++) {
 		w[made] = &h[made].w;
 		r = worker_init(w[made], o, &carrier, live, made);

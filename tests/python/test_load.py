@@ -22,10 +22,11 @@ from typing import Any
 import pytest
 from httpd_server import httpd_path
 from netns import Netns, need
+from worlds import eventually
 
 # The generator is on the TAP, the server is the host at its other end.
 HOST, OURS = "10.9.0.1", "10.9.0.2"
-TAP = f"tap:ms0,local={OURS}/24,host={HOST}"
+TAP = f"tap:ms0,local={OURS}/24,host={HOST},local6=fd09::2/64,host6=fd09::1"
 CARRIERS = {"host": ["--host-stack"], "utcp": ["--device", TAP]}
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CLOSE = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -217,6 +218,31 @@ def test_source_is_as_asked(ns, carrier):
         status, _ = run(ns, carrier, url, "-n", 10, "-c", 2, *argv)
     assert status == 0
     assert peers == {(source, 5001), (source, 5002)}
+
+
+def test_ipv6(ns, carrier):
+    with ns.inside():
+        sock = socket.create_server(("::", 0), family=socket.AF_INET6)
+    with sock:
+        host = "::1" if carrier == "host" else "fd09::1"
+        source = "::1" if carrier == "host" else "fd09::2"
+        url = f"http://[{host}]:{sock.getsockname()[1]}/"
+        heads: list[bytes] = []
+
+        def serve() -> None:
+            conn, peer = sock.accept()
+            with conn, contextlib.suppress(ConnectionResetError):
+                for head in requests(conn):
+                    heads.append(head + peer[0].encode())
+                    conn.sendall(OK)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        status, said = run(ns, carrier, url, "-n", 5, "-c", 1, "-s", source)
+        thread.join(10)
+    assert (status, said["requests"]["answered"]) == (0, 5)
+    assert f"Host: [{host}]:".encode() in heads[0]
+    assert heads[0].endswith(source.encode())
 
 
 @pytest.mark.parametrize(
@@ -438,6 +464,28 @@ def test_interrupt_ends_it_with_the_table(ns, carrier):
     assert child.returncode == 0
     assert "Requests/sec:" in text
     assert "99.999%" in text
+
+
+def test_interface_that_goes_away_ends_it_with_the_table(ns):
+    def handle(conn: socket.socket) -> None:
+        conn.settimeout(1)  # nobody tells it
+        answering(OK)(conn)
+
+    with serving(ns, "utcp", handle) as url:
+        command = [load_path(), *CARRIERS["utcp"], "-c", "2", "-d", "60", url]
+        with subprocess.Popen(
+            ns.command(*command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as child:
+            eventually(lambda: "ms0" in ns.ip("link"), "the interface")
+            time.sleep(0.3)
+            ns.ip("link", "del", "ms0")
+            text, errors = child.communicate(timeout=20)
+    assert child.returncode == 1
+    assert "ms0" in errors
+    assert "Requests/sec:" in text
 
 
 def test_live_line_on_a_terminal(ns):
