@@ -77,27 +77,22 @@ static int
 run(mslink_t *l, struct sending *x)
 {
 	utcp_event_t events[BATCH];
-	int r = 0, n;
+	int done = 0, r = 0, n;
 
-	while (r == 0) {
+	while (done == 0 && r >= 0) {
 		r = mslink_poll(l);
-		while (r >= 0 &&
-		       (n = utcp_events(mslink_stack(l), events, BATCH)) > 0) {
-			r = 0;
-			for (int i = 0; i < n && r == 0; i++)
-				r = on_event(x, &events[i]);
-			if (r != 0)
-				break;
-		}
-		if (r < 0 || r == 1)
-			break;
-		r = mslink_flush(l);
+		while (r >= 0 && done == 0 &&
+		       (n = utcp_events(mslink_stack(l), events, BATCH)) > 0)
+			for (int i = 0; i < n && done == 0; i++)
+				done = on_event(x, &events[i]);
 		if (r >= 0)
+			r = mslink_flush(l);
+		if (r >= 0 && done == 0)
 			r = mslink_wait(l, -1);
-		if (r > 0 || r == -EINTR)
+		if (r == -EINTR)
 			r = 0;
 	}
-	return r < 0 ? r : 0;
+	return done < 0 ? done : r < 0 ? r : 0;
 }
 
 static void
