@@ -41,7 +41,8 @@ utcp_ext_timer(utcp_ext_t *ext, uint64_t at_ns)
 	if (!ext)
 		return -EINVAL;
 	x = of(ext)->all;
-	of(ext)->due_ns = at_ns;
+	/* Time goes on, whatever a hook asks for. */
+	of(ext)->due_ns = MAX(at_ns, x->u->now_ns + 1);
 	if (!x->s)
 		return 0;
 	for (const struct utcp__ext *e = x->first; e; e = e->next)

@@ -291,9 +291,9 @@ utcp__ext_timers(utcp_sock_t *s)
 	uint64_t now = s->u->now_ns, next = UTCP_NEVER;
 
 	for (struct utcp__ext *e = x->first; e; e = e->next) {
-		if (e->due_ns <= now && utcp__ext_lives(e)) {
+		if (e->due_ns <= now) {
 			e->due_ns = UTCP_NEVER;
-			if (e->mod->ops.timer)
+			if (e->mod->ops.timer && utcp__ext_lives(e))
 				(void)utcp__ext_took(
 				    e, e->mod->ops.timer(&e->pub));
 		}

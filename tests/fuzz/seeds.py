@@ -278,6 +278,10 @@ def tcp_programs() -> dict[str, bytes]:
     def stack_call(side: int, which: int, *args: int, high: int = 0) -> bytes:
         return far(4, high << 4 | which << 1 | side, *args)
 
+    def ext(how: int) -> bytes:
+        """Bit 1: must be; bit 2: a stream."""
+        return stack_call(0, 5, high=8 | how) + stack_call(1, 5, high=8 | how)
+
     both = listen() + connect() + flow(8) + call(1, 7, 0)
     six = listen(1) + connect(1) + flow(8) + call(1, 7, 0)
     udp = call(0, 0, 0) + call(1, 0, 0)
@@ -320,6 +324,13 @@ def tcp_programs() -> dict[str, bytes]:
         + live(14, 5)
         + option(0, 0, 255, 0)
         + live(14),
+        # Extensions on both sides; with a stream; one that must be.
+        "odd-ext": b"\0" + ext(0) + both + lot + live(14, 5) + lot + live(14),
+        "odd-ext-gso": b"\x40" + ext(0) + six + lot + live(14, 3) + live(14),
+        "odd-ext-stream": b"\0" + ext(4) + both + lot + live(14, 4) + live(14),
+        "odd-ext-close": b"\x40" + ext(4) + both + lot + close(0, 0) + live(15),
+        "odd-ext-must": b"\0" + ext(6) + both * 3 + lot + live(14) + close(1, 1),
+        "odd-ext-memory": b"\0" + ext(4) + both + far(3, 0x82) + lot + live(13, 2),
         "stack": b"\0"
         + both
         + b"".join(stack_call(side, n, 3, 5) for side in (0, 1) for n in range(8)),

@@ -117,6 +117,8 @@ static int
 on_timer(utcp_ext_t *ext)
 {
 	of(ext)->timers++;
+	if (of(ext)->timer_says)
+		(void)utcp_ext_timer(ext, 0); /* time goes on all the same */
 	return of(ext)->timer_says;
 }
 
