@@ -382,10 +382,11 @@ crypt_write_end(utcp_ext_t *ext)
 {
 	struct crypt__priv *p = ext->priv;
 	struct crypt__io io = crypt__io_of(ext);
+	int err = -EAGAIN;
 
-	if (p->conn == NULL)
-		return -EAGAIN;
-	return crypt__conn_write_end(p->conn, &io);
+	if (p->conn != NULL)
+		err = crypt__conn_write_end(p->conn, &io);
+	return err == -EAGAIN ? UTCP_EXT_WAIT : err;
 }
 
 static ssize_t
@@ -406,6 +407,10 @@ crypt_read(utcp_ext_t *ext, const void *data, size_t len)
 		keep_next(ext);
 		(void)utcp_ext_resume(ext);
 	}
+	/* The end is where the last frame is, not where a FIN is (section
+	   3.7). */
+	if (p->conn->fin_seen)
+		(void)utcp_ext_deliver_end(ext);
 	return (ssize_t)len;
 }
 
