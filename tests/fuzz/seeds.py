@@ -445,6 +445,32 @@ def ip_programs() -> dict[str, bytes]:
     }
 
 
+def crypt_programs() -> dict[str, bytes]:
+    """Two options, then steps of fuzz_crypt.c: end, call."""
+    usual = b"\0\0"
+    keys = bytes([13, 12])  # Init1 to B, Init2 to A
+    talk = bytes([0]) + struct.pack("<H", 999) + bytes([3]) + struct.pack("<H", 40000)
+
+    def option(body: bytes) -> bytes:
+        return bytes([0x80 + (len(body) - 0x80 % 39) % 39]) + body
+
+    half = bytes(9)
+    resume = option(b"\xa3" + half + bytes(8))
+    return {
+        "talk": usual + keys + talk + bytes([12, 13]),
+        "x448": b"\1\1" + keys + talk + bytes([12, 13]),
+        "pieces": usual + bytes([8, 3, 9, 3]) * 40 + talk + bytes([0x49, 7]) * 20,
+        "end": usual + keys + talk + bytes([4, 5]),
+        "rekey": usual + keys + bytes([6, 7, 12, 13]) + talk + bytes([6, 12, 13]) * 3,
+        "flipped": usual + keys + talk + bytes([0x2E, 30, 0, 1, 13]),
+        "cut": usual + keys + talk + bytes([4, 0x1E, 5, 0, 8, 13]),
+        "hostile": usual + keys + bytes([0x8C, 0, 9]) + bytes(9) + bytes([13]),
+        "no-memory": usual + bytes([0x4D, 13, 0x5C, 12]) + talk + bytes([13, 12]),
+        "options": option(b"\x82\xa4\1\2\3\x23") + option(b"\1\x24\x23"),
+        "resume": resume + option(b"\1\xa3" + half + bytes(7)) + talk + bytes([13]),
+    }
+
+
 def httpd_programs() -> dict[str, bytes]:
     """Requests of fuzz_httpd.c, after the sizes of the first pieces."""
 
@@ -550,6 +576,7 @@ def main() -> None:
         ("ip", ip_programs()),
         ("httpd", httpd_programs()),
         ("load", load_programs()),
+        ("crypt", crypt_programs()),
     ):
         for name, program in programs.items():
             write(root / target / name, program)
