@@ -119,6 +119,12 @@ ROOMS = (
         "link includes the public headers of port and utcp, and its own",
     ),
     Room(
+        ("lib/crypt/*",),
+        (*PURE_LIBC, "sys/types.h", "openssl/*"),
+        (PUBLIC, "lib/crypt/*.h"),
+        "crypt includes the stack's public headers, libcrypto and its own",
+    ),
+    Room(
         ("lib/httpd/*",),
         ANY,
         (PUBLIC, "lib/httpd/*.h"),

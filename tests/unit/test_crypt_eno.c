@@ -2,6 +2,8 @@
 /* TCP-ENO (RFC 8547): the option, roles, the negotiated TEP, falling back. */
 #include "crypt_pair.h"
 
+static const uint8_t nothing[1];
+
 /* An option's bytes behind kind and length. */
 #define OPT(...)                                                               \
 	(const uint8_t[]){ __VA_ARGS__ },                                      \
@@ -30,7 +32,7 @@ static const struct {
 		uint8_t tep, v, len;
 	} sub[3];
 } options[] = {
-	{ "vacuous", NULL, 0, 0, 0, 0, { { 0 } } },
+	{ "vacuous", nothing, 0, 0, 0, 0, { { 0 } } },
 	{ "one", OPT(0x23), 0, 0, 1, { { 0x23 } } },
 	{ "three",
 	  OPT(0x21, 0x22, 0x23),
@@ -305,7 +307,7 @@ static const struct {
 	{ "our last counts", OPT(0x23, 0x24), 0, 0x23 },
 	{ "the one there is", OPT(0x22, 0x24), 0, 0x24 },
 	{ "none that we have", OPT(0x22, 0x21), 0, 0 },
-	{ "vacuous", NULL, 0, 0, 0 },
+	{ "vacuous", nothing, 0, 0, 0 },
 	{ "host B, like us", OPT(0x01, 0x23), 0, 0 },
 	{ "not aware", OPT(0x23), 1, 0 },
 	{ "aware", OPT(0x02, 0x23), 1, 0x23 },
