@@ -29,16 +29,18 @@ usage(void)
 {
 	const struct group *g;
 
-	fprintf(stderr,
-		"usage: sim [-v] [--all] [--seed N] [--seeds N] [--times N]\n"
-		"           [--pcap DIR] GROUP...\n"
-		"  --seed   the first seed (1)\n"
-		"  --seeds  how many, instead of each group's own number\n"
-		"  --times  so many times that number\n"
-		"  --pcap   where traces of a failing seed go (%s)\n"
-		"  --all    go on after three failures, and do not trace\n"
-		"groups:\n",
-		pcap_dir);
+	fprintf(
+	    stderr,
+	    "usage: sim [-v] [--all] [--seed N] [--seeds N] [--times N]\n"
+	    "           [--pcap DIR] [--crypt] GROUP...\n"
+	    "  --seed   the first seed (1)\n"
+	    "  --seeds  how many, instead of each group's own number\n"
+	    "  --times  so many times that number\n"
+	    "  --pcap   where traces of a failing seed go (%s)\n"
+	    "  --all    go on after three failures, and do not trace\n"
+	    "  --crypt  all stacks have tcpcrypt; a sixteenth of the seeds\n"
+	    "groups:\n",
+	    pcap_dir);
 	for (g = sim_groups; g->name != NULL; g++)
 		fprintf(stderr, "  %-10s %5u  %s\n", g->name, g->seeds,
 			g->text);
@@ -109,10 +111,11 @@ run_group(const struct group *g, uint64_t seed, uint64_t num)
 			seed = shared->seed + 1;
 			continue;
 		}
-		printf("  again with traces:\n  %s --pcap %s --seeds 1 --seed "
-		       "%llu %s\n",
-		       program, pcap_dir, (unsigned long long)shared->seed,
-		       g->name);
+		printf(
+		    "  again with traces:\n  %s --pcap %s%s --seeds 1 --seed "
+		    "%llu %s\n",
+		    program, pcap_dir, sim_extend != NULL ? " --crypt" : "",
+		    (unsigned long long)shared->seed, g->name);
 		seed = shared->seed;
 		mkdir(pcap_dir, 0777);
 		if (run_seeds(g, seed, seed + 1, pcap_dir) == 0)
@@ -165,6 +168,13 @@ main(int argc, char **argv)
 			all = true;
 			continue;
 		}
+#ifdef SIM_CRYPT
+		if (strcmp(argv[i], "--crypt") == 0) {
+			sim_extend = sim_encrypt;
+			part *= 16;
+			continue;
+		}
+#endif
 		if (argv[i][0] == '-' && i + 1 == argc)
 			return usage();
 		if (strcmp(argv[i], "--seed") == 0) {

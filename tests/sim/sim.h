@@ -8,6 +8,7 @@
  *	pcapng.c	what a node saw, for Wireshark
  *	app.c		applications: scripts of transfers over a connection
  *	chaos.c		applications that call anything
+ *	crypt.c		tcpcrypt on all stacks, where that library is built
  *	wire.c		looks at every segment: what no TCP may do
  *	case_*.c	the worlds, and what must come of them
  *
@@ -181,6 +182,9 @@ struct sim {
 };
 
 extern const char *sim_pcap_dir; /* NULL: no traces */
+/* Puts an extension on each new stack; NULL: none. */
+extern void (*sim_extend)(struct sim *w, struct node *n);
+void sim_encrypt(struct sim *w, struct node *n);
 
 struct sim *sim_new(const char *group, uint64_t seed);
 /* Ends all stacks, looks whether memory is back, frees. */

@@ -6,6 +6,7 @@
 #define OUT_BUFS 48
 
 const char *sim_pcap_dir;
+void (*sim_extend)(struct sim *w, struct node *n);
 bool sim_verbose;
 
 /* ---- random ----------------------------------------------------------------- */
@@ -291,6 +292,8 @@ sim_node(struct sim *w, const struct node_conf *conf, struct pipe *out)
 		a = node_addr(n, family, 0);
 		SIM_CHECK(w, utcp_address(n->u, &a, 1) == 0);
 	}
+	if (sim_extend != NULL)
+		sim_extend(w, n);
 	if (sim_pcap_dir != NULL) {
 		snprintf(path, sizeof(path), "%s/sim-%s-%llu-node%u.pcapng",
 			 sim_pcap_dir, w->group, (unsigned long long)w->seed,
