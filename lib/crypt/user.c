@@ -130,8 +130,13 @@ priv_of(const utcp_sock_t *s, utcp_ext_t **ext, int *err)
 	if (*ext != NULL)
 		return (*ext)->priv;
 	*err = -EINVAL;
-	if (s != NULL && utcp_info(s, &info) == 0)
-		*err = info.state < UTCP_ESTABLISHED ? -ENOTCONN : -EOPNOTSUPP;
+	if (s == NULL || utcp_info(s, &info) != 0)
+		return NULL;
+	*err = -EOPNOTSUPP;
+	/* One that has ended is closed, too. */
+	if (info.state < UTCP_ESTABLISHED &&
+	    (info.state != UTCP_CLOSED || info.segs_in == 0))
+		*err = -ENOTCONN;
 	return NULL;
 }
 

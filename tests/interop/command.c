@@ -267,6 +267,14 @@ do_info(struct peer *p, const struct words *ws)
 	return 0;
 }
 
+static int
+do_session(struct peer *p, const struct words *ws)
+{
+	struct conn *c = conn_find(p, word(ws, 1));
+
+	return c ? peer_session(c->s) : -ENOENT;
+}
+
 /* ---- commands on all ----------------------------------------------------------------- */
 
 static int
@@ -365,6 +373,7 @@ static const struct {
 	{ "impair", do_impair },     { "wire", do_wire },
 	{ "mtu", do_mtu },	     { "address", do_address },
 	{ "quit", do_quit },	     { "udp", do_udp },
+	{ "session", do_session },
 };
 
 void

@@ -38,7 +38,7 @@ usage(void)
 	      "  [--offloads csum,tso,uso] [--buf BYTES] [--cc NAME]\n"
 	      "  [--max-socks N] [--max-syns N] [--max-bytes N] [--icmp N]\n"
 	      "  [--in IMPAIR] [--out IMPAIR] [--pcap FILE] [--snap BYTES]\n"
-	      "  [--zerocopy] [--epoch TIME] [--stay] [COMMAND]...\n",
+	      "  [--zerocopy] [--epoch TIME] [--crypt] [--stay] [COMMAND]...\n",
 	      stderr);
 	exit(2);
 }
@@ -61,6 +61,7 @@ enum {
 	SNAP,
 	ZEROCOPY,
 	EPOCH,
+	CRYPT,
 	STAY
 };
 
@@ -82,6 +83,7 @@ static const struct option long_options[] = {
 	{ "snap", 1, NULL, SNAP },
 	{ "zerocopy", 0, NULL, ZEROCOPY },
 	{ "epoch", 1, NULL, EPOCH },
+	{ "crypt", 0, NULL, CRYPT },
 	{ "stay", 0, NULL, STAY },
 	{ NULL, 0, NULL, 0 },
 };
@@ -92,7 +94,7 @@ struct setup {
 	const char *addrs[16], *in, *out;
 	unsigned int num_addrs;
 	uint64_t epoch_ns; /* the stack's time at the start */
-	bool zerocopy, stay;
+	bool zerocopy, crypt, stay;
 };
 
 static uint32_t
@@ -167,6 +169,9 @@ take_option(struct setup *o, int which, const char *arg)
 		break;
 	case EPOCH:
 		o->epoch_ns = parse_time(arg);
+		break;
+	case CRYPT:
+		o->crypt = true;
 		break;
 	case STAY:
 		o->stay = true;
@@ -265,8 +270,10 @@ main(int argc, char **argv)
 	memcpy(o.cfg.seed, &o.wire.seed, sizeof(o.wire.seed));
 	o.cfg.now_ns = o.epoch_ns;
 	r = utcp_create(&p.u, &o.cfg);
+	if (r == 0 && o.crypt)
+		r = peer_crypt(p.u);
 	if (r) {
-		fprintf(stderr, "utcp-peer: utcp_create: %s\n", strerror(-r));
+		fprintf(stderr, "utcp-peer: the stack: %s\n", strerror(-r));
 		return 2;
 	}
 	p.conns.next = p.conns.prev = &p.conns;

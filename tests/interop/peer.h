@@ -72,6 +72,11 @@ void pattern_fill(struct peer *p);
 int udp_echo_open(struct peer *p, const utcp_addr_t *local);
 void udp_echo_step(struct peer *p, utcp_udp_t *s);
 
+/* crypt.c: tcpcrypt on all sockets. -ENOSYS: it is not built. Whether a
+   connection is encrypted: 0, or why not. */
+int peer_crypt(utcp_t *u);
+int peer_session(const utcp_sock_t *s);
+
 /* command.c: one line; answers on stdout. */
 void command(struct peer *p, char *line);
 /* "nodelay=1", "cc=bbr", "keepidle_ns=2s", on a socket. 0, negative errno. */

@@ -94,8 +94,8 @@ typedef struct utcp_crypt_session_s {
 	uint64_t sent_rekeys, received_rekeys;
 } utcp_crypt_session_t;
 
-/* Of an encrypted connection. -ENOTCONN: keys are not agreed on yet;
-   -EOPNOTSUPP: it is plain TCP; -EINVAL. */
+/* Of an encrypted connection, until it is closed. -ENOTCONN: keys are not agreed
+   on yet; -EOPNOTSUPP: it is plain TCP, or was; -EINVAL. */
 UTCP_EXTERN int utcp_crypt_session(const utcp_sock_t *s,
 				   utcp_crypt_session_t *session);
 /*
