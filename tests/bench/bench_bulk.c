@@ -3,12 +3,18 @@
  * bench_bulk: one flow from stack to stack over memory, in one thread, checksums
  * made and verified by both. One line of JSON.
  *
- *     bench_bulk direct|pair SECONDS [MTU [CC]]
+ *     bench_bulk direct|pair SECONDS [MTU [CC [CIPHER]]]
+ *
+ * CIPHER, a number of RFC 8548 table 5, encrypts it (tcpcrypt).
  *
  * gbps counts payload over the time on the clock, core_gbps over the processor
  * time of both ends together.
  */
 #include "bench_ends.h"
+
+#ifdef HAS_CRYPT
+#include <multistack/utcp_crypt.h>
+#endif
 
 #define CHUNKS 16
 #define CHUNK_BYTES (256u << 10)
@@ -57,16 +63,53 @@ take(utcp_sock_t *s)
 	return total;
 }
 
+/* Encrypts what a's stack and b's make from now on, if there is a cipher. */
+static void
+encrypt(utcp_t *a, utcp_t *b, unsigned int cipher)
+{
+	int r = cipher ? -ENOSYS : 0;
+
+#ifdef HAS_CRYPT
+	if (cipher)
+		r = utcp_crypt_register(a);
+	if (cipher && r == 0)
+		r = utcp_crypt_register(b);
+#endif
+	if (r)
+		bench_die("tcpcrypt", r);
+}
+
+static utcp_sock_t *
+open_to(struct bench_end *e, unsigned int cipher)
+{
+	utcp_sock_t *s;
+	int r = utcp_open(e[0].u, 4, &s);
+
+#ifdef HAS_CRYPT
+	utcp_crypt_options_t o = { .size = sizeof o,
+				   .flags = UTCP_CRYPT_MUST,
+				   .ciphers = { (uint16_t)cipher } };
+
+	if (cipher && r == 0)
+		r = utcp_crypt_set(s, &o);
+#endif
+	if (r == 0)
+		r = utcp_connect(s, &e[1].addr);
+	if (r && r != -EINPROGRESS)
+		bench_die("connect", r);
+	return s;
+}
+
 int
 main(int argc, char **argv)
 {
+	unsigned int cipher = argc > 5 ? (unsigned int)atoi(argv[5]) : 0;
 	utcp_config_t c = { .mtu = 1500 };
 	uint64_t got = 0, from_ns = 0, cpu_ns = 0, end_ns, now_ns;
 	utcp_sock_t *listener, *a, *b = NULL;
 	struct bench_end e[2];
 	utcp_event_t ev[16];
 	double seconds;
-	int r;
 
 	if (argc < 3)
 		return 2;
@@ -78,12 +121,9 @@ main(int argc, char **argv)
 	bench_ends(e, !strcmp(argv[1], "pair"), &c);
 	tx.data = malloc(CHUNK_BYTES);
 	memset(tx.data, 0x5a, CHUNK_BYTES);
+	encrypt(e[0].u, e[1].u, cipher);
 	listener = bench_listen(&e[1]);
-	r = utcp_open(e[0].u, 4, &a);
-	if (r == 0)
-		r = utcp_connect(a, &e[1].addr);
-	if (r && r != -EINPROGRESS)
-		bench_die("connect", r);
+	a = open_to(e, cipher);
 	end_ns = UINT64_MAX;
 	for (;;) {
 		bench_in(&e[0]);
