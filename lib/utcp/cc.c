@@ -75,7 +75,8 @@ utcp__cc_init(utcp_t *u)
 
 	u->cc.random = utcp__random(u);
 	r = r ? r : utcp_cc_register(u, &utcp__cc_cubic);
-	return r ? r : utcp_cc_register(u, &utcp__cc_bbr);
+	r = r ? r : utcp_cc_register(u, &utcp__cc_bbr);
+	return r ? r : utcp_cc_register(u, &utcp__cc_prague);
 }
 
 void

@@ -27,6 +27,7 @@ void utcp__cc_stop(utcp_sock_t *s);
 utcp_cc_t *utcp__cc_view(utcp_sock_t *s);
 /* Takes what the hook set. */
 void utcp__cc_taken(utcp_sock_t *s);
-extern const utcp_cc_ops_t utcp__cc_newreno, utcp__cc_cubic, utcp__cc_bbr;
+extern const utcp_cc_ops_t utcp__cc_newreno, utcp__cc_cubic, utcp__cc_bbr,
+    utcp__cc_prague;
 
 #endif /* UTCP_CC_H */
