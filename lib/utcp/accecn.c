@@ -140,7 +140,7 @@ fields_due(const struct utcp__accecn *a, bool data)
 		return 3;
 	/* Padding has room for the second anyway. */
 	return first || a->r_ceb != a->told_ceb || a->opt_owed ||
-			       (data && a->data_owed)
+		       (data && a->data_owed)
 		   ? 2
 		   : 0;
 }
@@ -228,8 +228,8 @@ utcp__accecn_parse(struct utcp__accecn_opt *o, uint8_t kind,
 		o->zeroed |= (fields[6] | fields[7] | fields[8]) == 0;
 	o->have_ceb = n >= 6;
 	if (o->have_ceb)
-		o->ceb = (uint32_t)fields[3] << 16 |
-			 (uint32_t)fields[4] << 8 | fields[5];
+		o->ceb = (uint32_t)fields[3] << 16 | (uint32_t)fields[4] << 8 |
+			 fields[5];
 }
 
 /* Sections 3.2.3.2.3 and 3.2.3.2.4. True: the option is to be used. */
@@ -237,7 +237,7 @@ static bool
 judge_option(struct utcp__accecn *a, const struct utcp__accecn_opt *o)
 {
 	if (a->opts == ACCECN_UNSEEN)
-		a->opts = !o->have   ? ACCECN_ABSENT
+		a->opts = !o->have    ? ACCECN_ABSENT
 			  : o->zeroed ? ACCECN_ZEROED
 				      : ACCECN_GOOD;
 	else if (a->opts == ACCECN_ABSENT && o->have)

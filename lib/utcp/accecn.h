@@ -57,8 +57,8 @@ enum utcp__accecn_opts {
 
 struct utcp__accecn {
 	/* what came to us */
-	uint32_t r_cep;		      /* packets with CE */
-	uint32_t r_ceb, r_e0b, r_e1b; /* bytes of data by mark */
+	uint32_t r_cep;			       /* packets with CE */
+	uint32_t r_ceb, r_e0b, r_e1b;	       /* bytes of data by mark */
 	uint32_t told_ceb, told_e0b, told_e1b; /* as the last option said */
 	uint8_t ce_untold; /* CE packets since the last segment that left */
 	bool last_ce;	   /* the packet before was one */
@@ -131,7 +131,7 @@ struct utcp__accecn_ack {
 struct utcp__accecn_ce {
 	uint32_t pkts, bytes;
 };
-struct utcp__accecn_ce
-utcp__accecn_feedback(struct utcp__accecn *a, const struct utcp__accecn_ack *k);
+struct utcp__accecn_ce utcp__accecn_feedback(struct utcp__accecn *a,
+					     const struct utcp__accecn_ack *k);
 
 #endif /* UTCP_ACCECN_H */

@@ -18,21 +18,29 @@
    old (section 2.4.4): else they would leave nothing to the longer ones. */
 #define VIRTUAL_NS (25 * MSEC)
 #define YOUNG_ROUNDS 500
+/* Marks come once a sawtooth. When none have come for two of them, and not for
+   so many rounds either, the path has become wider (or slow start ended at a
+   burst's mark), and the window grows by a segment a round more each round. The
+   draft has only the one segment a round, which takes half a minute to fill
+   100 Mb/s over 80 ms. */
+#define QUIET_ROUNDS 8
 #define MIN_SEGS 2
 #define BURST_PER_S 4096 /* a burst is a quarter of a millisecond, at most */
 
 struct prague {
-	double alpha; /* share of bytes marked, averaged over rounds */
-	double cwnd;  /* bytes */
+	double alpha;  /* share of bytes marked, averaged over rounds */
+	double cwnd;   /* bytes */
 	uint32_t said; /* as the stack was told; another: it has changed it */
 	/* this round, by cc->delivered */
 	uint64_t round_end, round_begin, marked;
 	uint64_t alpha_ns; /* the average was taken, at the end of a round */
 	/* the window was lowered for a mark: not again before */
 	uint64_t quiet_end, quiet_ns;
-	uint32_t rounds; /* since slow start */
-	bool seen;	 /* a mark: before the first, the average says nothing */
-	bool exact;	 /* ce is a count, not an echo */
+	uint32_t rounds;   /* since slow start */
+	uint32_t unmarked; /* rounds, up to now */
+	uint32_t sawtooth; /* rounds to grow back what was taken last */
+	bool seen;  /* a mark: before the first, the average says nothing */
+	bool exact; /* ce is a count, not an echo */
 	double old_cwnd; /* what undo brings back */
 };
 
@@ -113,6 +121,7 @@ end_round(struct prague *p, utcp_cc_t *cc)
 	if (cc->delivered < p->round_end || !bytes ||
 	    cc->now_ns - p->alpha_ns < virtual_ns(p, cc))
 		return;
+	p->unmarked = p->marked ? 0 : p->unmarked + 1;
 	if (p->seen) {
 		share = (double)p->marked / (double)bytes;
 		p->alpha += GAIN * ((share < 1 ? share : 1) - p->alpha);
@@ -127,6 +136,8 @@ end_round(struct prague *p, utcp_cc_t *cc)
 static void
 reduce(struct prague *p, utcp_cc_t *cc)
 {
+	double before = p->cwnd;
+
 	p->seen = true;
 	if (cc->delivered < p->quiet_end || cc->now_ns < p->quiet_ns)
 		return;
@@ -135,6 +146,10 @@ reduce(struct prague *p, utcp_cc_t *cc)
 		p->cwnd = MIN_SEGS * cc->mss;
 	p->quiet_end = cc->delivered + (cc->snd_nxt - cc->snd_una);
 	p->quiet_ns = is_old(p) ? cc->now_ns + virtual_ns(p, cc) : 0;
+	/* Of slow start's end nothing follows for that. */
+	p->sawtooth = 0;
+	if (cc->ssthresh != UINT32_MAX)
+		p->sawtooth = (uint32_t)((before - p->cwnd) / cc->mss);
 	cc->ssthresh = (uint32_t)p->cwnd;
 }
 
@@ -143,6 +158,7 @@ reduce(struct prague *p, utcp_cc_t *cc)
 static void
 grow(struct prague *p, utcp_cc_t *cc, uint32_t n)
 {
+	uint32_t wait = 2 * p->sawtooth + QUIET_ROUNDS;
 	double scale = 1, ratio;
 
 	if (cc->cwnd < cc->ssthresh) {
@@ -154,6 +170,8 @@ grow(struct prague *p, utcp_cc_t *cc, uint32_t n)
 		ratio = (double)cc->srtt_ns / (double)VIRTUAL_NS;
 		scale = ratio * ratio;
 	}
+	if (p->unmarked > wait)
+		scale *= p->unmarked - wait;
 	p->cwnd += scale * n * cc->mss / p->cwnd;
 }
 

@@ -97,6 +97,49 @@ mark(struct packet *p)
 	return true;
 }
 
+/* Whether it goes by L4S's rules (RFC 9331 section 5.1). */
+static bool
+is_l4s(const struct packet *p)
+{
+	const uint8_t *d = p->data;
+
+	return (d[0] >> 4 == 4 ? d[1] : d[1] >> 4) & 1;
+}
+
+void
+waits_begin(struct pipe *pipe)
+{
+	if (pipe->waits == NULL)
+		pipe->waits = malloc(sizeof(*pipe->waits));
+	SIM_CHECK(pipe->w, pipe->waits != NULL);
+	memset(pipe->waits, 0, sizeof(*pipe->waits));
+	pipe->waits->since_ns = pipe->w->now_ns;
+}
+
+static void
+waits_add(struct waits *w, uint64_t ns, uint32_t len)
+{
+	uint64_t at = (ns + WAIT_STEP - 1) / WAIT_STEP;
+
+	w->num++;
+	w->bytes += len;
+	w->sum_ns += ns;
+	if (ns > w->max_ns)
+		w->max_ns = ns;
+	w->hist[at < WAITS_MAX ? at : WAITS_MAX]++;
+}
+
+uint64_t
+waits_quantile(const struct waits *w, double share)
+{
+	uint64_t left = (uint64_t)((double)w->num * share);
+	uint64_t i;
+
+	for (i = 0; i < WAITS_MAX && w->hist[i] <= left; i++)
+		left -= w->hist[i];
+	return i * WAIT_STEP;
+}
+
 static bool
 is_lost(struct pipe *pipe, uint64_t now_ns)
 {
@@ -218,7 +261,7 @@ static bool
 enqueue(struct pipe *pipe, struct packet *p, uint64_t *left_ns)
 {
 	const struct pipe_conf *c = &pipe->conf;
-	uint64_t now = pipe->w->now_ns, backlog = 0;
+	uint64_t now = pipe->w->now_ns, backlog = 0, wait;
 
 	*left_ns = now;
 	if (c->rate_bps == 0)
@@ -232,6 +275,12 @@ enqueue(struct pipe *pipe, struct packet *p, uint64_t *left_ns)
 	}
 	if (c->mark_bytes != 0 && backlog > c->mark_bytes && mark(p))
 		pipe->marks++;
+	wait = pipe->busy_ns > now ? pipe->busy_ns - now : 0;
+	/* First in, first out: it is known already. */
+	if (c->step_ns != 0 && wait > c->step_ns && is_l4s(p) && mark(p))
+		pipe->marks++;
+	if (pipe->waits != NULL)
+		waits_add(pipe->waits, wait, p->len);
 	pipe->backlog_sum += backlog;
 	if (backlog > pipe->backlog_max)
 		pipe->backlog_max = backlog;

@@ -79,10 +79,11 @@ struct pipe_conf {
 	double reorder;	      /* is held back by reorder_ns */
 	uint64_t reorder_ns;
 	double dup, corrupt;
-	uint64_t queue_bytes;		   /* droptail; 0: no limit */
-	uint64_t mark_bytes;		   /* CE from this queue on; 0: never */
-	uint32_t mtu;			   /* 0: any */
-	bool mtu_silent;		   /* too big: no ICMP (a black hole) */
+	uint64_t queue_bytes; /* droptail; 0: no limit */
+	uint64_t mark_bytes;  /* CE from this queue on; 0: never */
+	uint64_t step_ns;     /* CE on L4S's that waits longer; 0: never */
+	uint32_t mtu;	      /* 0: any */
+	bool mtu_silent;      /* too big: no ICMP (a black hole) */
 	uint64_t dead_from_ns, dead_to_ns; /* loses all */
 };
 
@@ -97,6 +98,16 @@ struct pipe {
 	/* what happened */
 	uint64_t pkts, bytes, overflows, losses, marks, too_big, broken, late;
 	uint64_t backlog_max, backlog_sum; /* bytes, at each packet */
+	struct waits *waits;		   /* NULL: not measured */
+};
+
+/* How long packets waited in a queue, since waits_begin. */
+#define WAIT_STEP (10 * USEC)
+#define WAITS_MAX 200000 /* of WAIT_STEP; longer ones count as this */
+
+struct waits {
+	uint64_t since_ns, num, bytes, sum_ns, max_ns;
+	uint32_t hist[WAITS_MAX + 1];
 };
 
 struct packet {
@@ -116,6 +127,10 @@ void pipe_send(struct pipe *pipe, struct node *from, struct packet *p);
 /* What the stack wrote, offloads done in software. */
 void pipe_send_pkt(struct pipe *pipe, struct node *from, const utcp_pkt_t *el,
 		   unsigned int n);
+/* From now on; what was measured is forgotten. */
+void waits_begin(struct pipe *pipe);
+/* So long, or shorter, did this share of packets wait. */
+uint64_t waits_quantile(const struct waits *w, double share);
 uint16_t sim_sum(const uint8_t *b, size_t len, uint32_t sum);
 /* The pseudo header's, of a packet, for l4_bytes of proto. */
 uint32_t sim_pseudo(const uint8_t *pkt, uint32_t l4_bytes, uint8_t proto);

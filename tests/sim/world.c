@@ -666,8 +666,10 @@ sim_end(struct sim *w)
 		node_end(w, w->nodes[i]);
 	for (i = 0; i < w->num_nodes; i++)
 		free(w->nodes[i]);
-	for (i = 0; i < w->num_pipes; i++)
+	for (i = 0; i < w->num_pipes; i++) {
+		free(w->pipes[i]->waits);
 		free(w->pipes[i]);
+	}
 	while ((p = w->free_packets) != NULL) {
 		w->free_packets = p->next;
 		free(p);
