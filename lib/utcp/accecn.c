@@ -119,9 +119,8 @@ utcp__accecn_flags(struct utcp__accecn *a, bool pure)
 	return (uint16_t)((a->r_cep & ACE_MASK) << ACE_SHIFT);
 }
 
-/* Whether AccECN1 says it shorter: its first field changed, the other's not. */
-static bool
-is_order1(const struct utcp__accecn *a)
+bool
+utcp__accecn_order1(const struct utcp__accecn *a)
 {
 	return a->r_e1b != 1 && a->r_e0b == 1;
 }
@@ -132,8 +131,8 @@ fields_due(const struct utcp__accecn *a, bool data)
 {
 	bool first = a->r_e0b != a->told_e0b, last = a->r_e1b != a->told_e1b;
 
-	if (is_order1(a)) {
-		first = a->r_e1b != a->told_e1b;
+	if (utcp__accecn_order1(a)) {
+		first = last;
 		last = false;
 	}
 	if (last)
@@ -145,17 +144,16 @@ fields_due(const struct utcp__accecn *a, bool data)
 		   : 0;
 }
 
-uint32_t
-utcp__accecn_room(const struct utcp__accecn *a, uint32_t room, bool data)
+unsigned int
+utcp__accecn_fields(const struct utcp__accecn *a, uint32_t room, bool data)
 {
 	unsigned int fields = fields_due(a, data);
 
-	if (!fields)
-		return 0;
 	/* All that ever changed, if it fits. */
-	if (a->r_e0b != 1 && a->r_e1b != 1 && room >= 12)
+	if (fields && a->r_e0b != 1 && a->r_e1b != 1 &&
+	    room >= utcp__accecn_bytes(3))
 		fields = 3;
-	return fields == 3 ? (room >= 12 ? 12 : 0) : (room >= 8 ? 8 : 0);
+	return fields && room >= utcp__accecn_bytes(fields) ? fields : 0;
 }
 
 static void
@@ -167,19 +165,14 @@ put24(uint8_t *p, uint32_t v)
 }
 
 void
-utcp__accecn_write(struct utcp__accecn *a, uint8_t *to, uint32_t bytes)
+utcp__accecn_write(struct utcp__accecn *a, uint8_t *to, unsigned int fields)
 {
-	bool order1 = is_order1(a);
-	unsigned int fields = bytes >= 12 ? 3 : 2;
+	bool order1 = utcp__accecn_order1(a);
 
-	to[0] = order1 ? OPT_ACCECN1 : OPT_ACCECN0;
-	to[1] = (uint8_t)(2 + 3 * fields);
-	put24(to + 2, order1 ? a->r_e1b : a->r_e0b);
-	put24(to + 5, a->r_ceb);
-	if (fields == 3) {
-		put24(to + 8, order1 ? a->r_e0b : a->r_e1b);
-		to[11] = 1; /* a NOP */
-	}
+	put24(to, order1 ? a->r_e1b : a->r_e0b);
+	put24(to + 3, a->r_ceb);
+	if (fields == 3)
+		put24(to + 6, order1 ? a->r_e0b : a->r_e1b);
 	a->told_ceb = a->r_ceb;
 	if (!order1 || fields == 3)
 		a->told_e0b = a->r_e0b;
@@ -218,10 +211,9 @@ utcp__accecn_third(struct utcp__accecn *a, uint16_t flags, bool pure,
 }
 
 void
-utcp__accecn_parse(struct utcp__accecn_opt *o, uint8_t kind,
-		   const uint8_t *fields, uint32_t n)
+utcp__accecn_parse(struct utcp__accecn_opt *o, const uint8_t *fields,
+		   uint32_t n)
 {
-	(void)kind; /* the second is ECEB in either order */
 	o->have = true;
 	o->zeroed = n >= 3 && (fields[0] | fields[1] | fields[2]) == 0;
 	if (n >= 9)
@@ -232,17 +224,16 @@ utcp__accecn_parse(struct utcp__accecn_opt *o, uint8_t kind,
 			 fields[5];
 }
 
-/* Sections 3.2.3.2.3 and 3.2.3.2.4. True: the option is to be used. */
-static bool
-judge_option(struct utcp__accecn *a, const struct utcp__accecn_opt *o)
+void
+utcp__accecn_judge(struct utcp__accecn *a, const struct utcp__accecn_opt *o)
 {
-	if (a->opts == ACCECN_UNSEEN)
-		a->opts = !o->have    ? ACCECN_ABSENT
-			  : o->zeroed ? ACCECN_ZEROED
-				      : ACCECN_GOOD;
-	else if (a->opts == ACCECN_ABSENT && o->have)
+	if (a->opts == ACCECN_UNSEEN) {
+		a->opts = ACCECN_ABSENT;
+		if (o->have)
+			a->opts = o->zeroed ? ACCECN_ZEROED : ACCECN_GOOD;
+	} else if (a->opts == ACCECN_ABSENT && o->have) {
 		a->opts = ACCECN_GOOD;
-	return o->have && o->have_ceb && a->opts == ACCECN_GOOD;
+	}
 }
 
 /* Section 3.2.2.5.2 and appendix A.2: packets with CE, if the field may have
@@ -293,9 +284,11 @@ struct utcp__accecn_ce
 utcp__accecn_feedback(struct utcp__accecn *a, const struct utcp__accecn_ack *k)
 {
 	struct utcp__accecn_ce ce = { 0 };
-	bool told = judge_option(a, &k->opt);
 	uint32_t bytes = 0;
+	bool told;
 
+	utcp__accecn_judge(a, &k->opt);
+	told = k->opt.have_ceb && a->opts == ACCECN_GOOD;
 	/* Section 3.2.2.4: zero at first. */
 	if (!a->acked && (k->flags & TH_ACE) == 0)
 		a->no_ect = a->deaf = true;

@@ -65,12 +65,10 @@ struct utcp__accecn {
 	/* what came to the peer, as it says */
 	uint32_t s_cep, s_ceb;
 	uint32_t guessed;  /* CE bytes without an option, of s_ceb to come */
-	uint32_t ts_val;   /* of the newest feedback, if ts_seen */
 	uint32_t run_pkts; /* acknowledged, as long as all were CE */
 	uint64_t run_end;  /* stream position where its round ends */
 	uint8_t run_rounds;
-	uint8_t opts; /* enum utcp__accecn_opts */
-	bool ts_seen;
+	uint8_t opts;	/* enum utcp__accecn_opts */
 	bool acked;	/* feedback has come */
 	bool no_ect;	/* our packets leave without ECT from now on */
 	bool deaf;	/* the peer's feedback means nothing */
@@ -95,12 +93,22 @@ bool utcp__accecn_came(struct utcp__accecn *a, uint8_t ip, uint32_t len,
    leaves. */
 uint16_t utcp__accecn_flags(struct utcp__accecn *a, bool pure);
 
-/* Bytes of the option for the next segment, padded to a multiple of 4; 0: it
-   needs none, or what it needs does not fit in room. */
-uint32_t utcp__accecn_room(const struct utcp__accecn *a, uint32_t room,
-			   bool data);
-/* Writes it, as long as that said; remembers what was told. */
-void utcp__accecn_write(struct utcp__accecn *a, uint8_t *to, uint32_t bytes);
+/* Fields of the option on the next segment, as room bytes of options take them,
+   padding included: 2 (8 bytes) or 3 (12); 0: it needs none, or what it needs
+   does not fit. data: the segment has some. */
+unsigned int utcp__accecn_fields(const struct utcp__accecn *a, uint32_t room,
+				 bool data);
+/* Bytes that those need, all told. */
+static inline uint32_t
+utcp__accecn_bytes(unsigned int fields)
+{
+	return (2 + 3 * fields + 3) & ~3u;
+}
+/* Whether it is AccECN1's order that says it shorter. */
+bool utcp__accecn_order1(const struct utcp__accecn *a);
+/* Writes the fields, 3 bytes each; remembers what was told. */
+void utcp__accecn_write(struct utcp__accecn *a, uint8_t *to,
+			unsigned int fields);
 
 /* ---- sender (sections 3.2.2, 3.2.3) ------------------------------------ */
 
@@ -110,13 +118,17 @@ void utcp__accecn_write(struct utcp__accecn *a, uint8_t *to, uint32_t bytes);
 bool utcp__accecn_third(struct utcp__accecn *a, uint16_t flags, bool pure,
 			uint8_t sent);
 
-/* An option, from its length byte on; n: that byte's value less 2. */
+/* An option; n: bytes behind kind and length, of either kind. */
 struct utcp__accecn_opt {
 	bool have, have_ceb, zeroed;
 	uint32_t ceb;
 };
-void utcp__accecn_parse(struct utcp__accecn_opt *o, uint8_t kind,
-			const uint8_t *fields, uint32_t n);
+void utcp__accecn_parse(struct utcp__accecn_opt *o, const uint8_t *fields,
+			uint32_t n);
+/* That a SYN-ACK, or the first acknowledgement of one, came with this (sections
+   3.2.3.2.3, 3.2.3.2.4). */
+void utcp__accecn_judge(struct utcp__accecn *a,
+			const struct utcp__accecn_opt *o);
 
 /* An acknowledgement that no newer one has overtaken. */
 struct utcp__accecn_ack {
