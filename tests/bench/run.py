@@ -24,6 +24,7 @@ from tests.bench import (
     over,
     plot,
     plot6,
+    prague,
     switch,
     utcp,
     wires,
@@ -42,6 +43,7 @@ BENCHES: dict[str, Callable[[Programs, bool], list[Row]]] = {
     "load": load.bench,
     "bulk": utcp.bulk,
     "connections": utcp.connections,
+    "prague": prague.bench,
     "kernel": kernel.bench,
 }
 

@@ -23,7 +23,7 @@ const struct group sim_groups[] = {
 	{ "share", "BBR beside CUBIC, and beside BBR", case_share, 20 },
 	{ "ecn", "marks keep the queue short, nothing is lost", case_ecn, 4 },
 	{ "l4s", "Prague's queue, at a step of marks; CUBIC's, deep", case_l4s,
-	  28 },
+	  42 },
 	{ "rack", "RACK is never slower", case_rack, 9 },
 	{ NULL, NULL, NULL, 0 },
 };
