@@ -3,7 +3,7 @@
  * cc.c: congestion control by name: the registry of a stack, the life of one
  * with a connection.
  */
-#include "sock.h"
+#include "ext.h"
 #include "tcp_loss.h"
 #include "tcp_output.h"
 
@@ -242,6 +242,7 @@ utcp_set_cc(utcp_sock_t *s, const char *name)
 	if (!o)
 		return -ENOMEM;
 	o->cc = mod;
+	utcp__accecn_follow(s);
 	if (s->cc_mod && !s->dead)
 		utcp__cc_start(s, mod);
 	return 0;

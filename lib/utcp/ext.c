@@ -158,6 +158,12 @@ utcp_ext_name(const utcp_t *u, unsigned int i)
 	return m ? m->name : NULL;
 }
 
+int
+utcp__ext_init(utcp_t *u)
+{
+	return utcp_ext_register(u, &utcp__accecn_ops, 0, NULL);
+}
+
 void
 utcp__ext_deinit(utcp_t *u)
 {

@@ -78,7 +78,13 @@ struct utcp__exts {
 
 /* ---- ext.c ------------------------------------------------------------- */
 
+/* Those that ship; 0, -ENOMEM. */
+int utcp__ext_init(utcp_t *u);
 void utcp__ext_deinit(utcp_t *u);
+extern const utcp_ext_ops_t utcp__accecn_ops;
+/* s has another congestion control, or UTCP_OPT_ECN: one for L4S brings accurate
+   feedback with it, unless there is to be no ECN. */
+void utcp__accecn_follow(utcp_sock_t *s);
 /* What is on for all, on a new socket. 0, -ENOMEM. */
 int utcp__ext_opened(utcp_sock_t *s);
 /* utcp_connect: instances. */

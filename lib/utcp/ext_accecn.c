@@ -7,9 +7,11 @@
  * not (RFC 3168): what leaves with ECT is new data.
  */
 #include "accecn.h"
+#include "cc.h"
 #include "ext.h"
 
 #define SACK_BYTES 20 /* two blocks, which go first (section 3.2.3.3) */
+#define TS_BYTES 12
 #define OPTS_MAX 40
 
 struct accecn {
@@ -26,13 +28,15 @@ struct accecn {
 	uint8_t syn_ip;		     /* ECN field of the last SYN */
 };
 
-static int
-accecn_init(utcp_ext_t *ext)
+void
+utcp__accecn_follow(utcp_sock_t *s)
 {
-	/* Who wants no ECN at all gets none. */
-	if (ext->sock && OPT(ext->sock, ECN) == 0)
-		return UTCP_EXT_LEAVE;
-	return 0;
+	const struct utcp__cc_mod *cc = s->opts->cc;
+
+	if (OPT(s, ECN) == 0)
+		(void)utcp_ext_remove(s, utcp__accecn_ops.name);
+	else if (cc && cc->ops.flags & UTCP_CC_L4S)
+		(void)utcp_ext_add(s, utcp__accecn_ops.name, NULL, 0);
 }
 
 /* ---- it came ----------------------------------------------------------- */
@@ -46,12 +50,14 @@ want(utcp_ext_t *ext)
 	uint32_t room = OPTS_MAX;
 	unsigned int fields;
 
-	if (s && s->negotiated & UTCP_GOT_TIMESTAMPS)
-		room -= 12;
+	if (!s || s->negotiated & UTCP_GOT_TIMESTAMPS)
+		room -= TS_BYTES;
 	if (s && (s->num_sacks || s->busy->dsack.start != s->busy->dsack.end))
 		room -= SACK_BYTES;
 	fields = utcp__accecn_fields(&x->a, room, true);
 	utcp_ext_want(ext, fields ? utcp__accecn_bytes(fields) : 0);
+	/* Of many segments, the device clears CWR on all but the first. */
+	utcp_ext_gso(ext, !(x->a.r_cep << ACE_SHIFT & TH_CWR));
 }
 
 static int
@@ -116,6 +122,7 @@ take_synack(utcp_ext_t *ext, const utcp_ext_in_t *seg)
 		x->a.r_cep++;
 	}
 	want(ext);
+	utcp_ext_ack_first(ext);
 	return 0;
 }
 
@@ -261,7 +268,6 @@ const utcp_ext_ops_t utcp__accecn_ops = {
 	.priv_bytes = sizeof(struct accecn),
 	.num_options = 2,
 	.options = options,
-	.init = accecn_init,
 	.open = accecn_open,
 	.in = accecn_in,
 	.out = accecn_out,

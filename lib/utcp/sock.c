@@ -338,6 +338,7 @@ utcp_open(utcp_t *u, int family, utcp_sock_t **out)
 		sock_free(s);
 		return -ENOMEM;
 	}
+	utcp__accecn_follow(s);
 	*out = s;
 	return 0;
 }

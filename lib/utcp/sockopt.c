@@ -298,6 +298,9 @@ apply(utcp_sock_t *s, int opt, int64_t value)
 			utcp__tm_set(s, UTCP__TM_REXMT,
 				     s->busy->progress_ns + (uint64_t)value);
 		break;
+	case UTCP_OPT_ECN:
+		utcp__accecn_follow(s);
+		break;
 	case UTCP_OPT_KEEPALIVE:
 	case UTCP_OPT_KEEPIDLE_NS:
 	case UTCP_OPT_KEEPINTVL_NS:

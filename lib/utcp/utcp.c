@@ -113,6 +113,7 @@ init_rooms(utcp_t *u)
 	r = r ? r : utcp__heap_reserve(u, 3);
 	r = r ? r : utcp__opts_init(u);
 	r = r ? r : utcp__cc_init(u);
+	r = r ? r : utcp__ext_init(u);
 	if (r)
 		return r;
 	u->dflt->cc = utcp__cc_find(u, cc);
