@@ -6,22 +6,19 @@
  *
  * For that it takes what AccECN tells (ext_accecn.c). On a connection without
  * it, data is not sent as L4S, and this is Reno, by bytes, to echoes and losses.
- *
- * A window is a real number of bytes here, and what the stack gets of it is
- * rounded up to a segment: the pace makes up for that.
  */
 #include "cc_util.h"
 #include "tcp_var.h"
 
-#define GAIN (1.0 / 16) /* of the moving average; section 2.4.2 */
+#define GAIN (1.0 / 16) /* of the moving average */
 /* Flows of shorter round trips behave as if theirs was this one, once they are
-   old (section 2.4.4): else they would leave nothing to the longer ones. */
+   old: else they would leave nothing to the longer ones. */
 #define VIRTUAL_NS (25 * MSEC)
 #define YOUNG_ROUNDS 500
 /* Marks come once a sawtooth. When none have come for two of them, and not for
-   so many rounds either, the path has become wider (or slow start ended at a
-   burst's mark), and the window grows by a segment a round more each round. The
-   draft has only the one segment a round, which takes half a minute to fill
+   so many rounds either, the path has become wider (or slow start ended at the
+   mark of a burst), and the window grows by a segment a round more each round.
+   The draft has only the one segment a round, which takes half a minute to fill
    100 Mb/s over 80 ms. */
 #define QUIET_ROUNDS 8
 #define MIN_SEGS 2
@@ -39,6 +36,7 @@ struct prague {
 	uint32_t rounds;   /* since slow start */
 	uint32_t unmarked; /* rounds, up to now */
 	uint32_t sawtooth; /* rounds to grow back what was taken last */
+	bool grew;	   /* in this round */
 	bool seen;  /* a mark: before the first, the average says nothing */
 	bool exact; /* ce is a count, not an echo */
 	double old_cwnd; /* what undo brings back */
@@ -72,11 +70,11 @@ tell(struct prague *p, utcp_cc_t *cc)
 
 	if (p->cwnd < least)
 		p->cwnd = least;
-	cc->cwnd = ((uint32_t)p->cwnd + cc->mss - 1) / cc->mss * cc->mss;
+	cc->cwnd = (uint32_t)p->cwnd;
 	p->said = cc->cwnd;
 	if (!cc->srtt_ns)
 		return;
-	/* Exactly the window a round trip (section 2.5.1), but while that is
+	/* Exactly the window a round trip, but while that is
 	   to double. */
 	if (cc->cwnd < cc->ssthresh / 2)
 		rate *= 2;
@@ -111,7 +109,7 @@ prague_init(utcp_cc_t *cc)
 	return 0;
 }
 
-/* Section 2.4.2: once a round trip, the longer of it and of the virtual one. */
+/* Once a round trip, the longer of it and of the virtual one. */
 static void
 end_round(struct prague *p, utcp_cc_t *cc)
 {
@@ -121,7 +119,8 @@ end_round(struct prague *p, utcp_cc_t *cc)
 	if (cc->delivered < p->round_end || !bytes ||
 	    cc->now_ns - p->alpha_ns < virtual_ns(p, cc))
 		return;
-	p->unmarked = p->marked ? 0 : p->unmarked + 1;
+	p->unmarked = p->marked ? 0 : p->unmarked + p->grew;
+	p->grew = false;
 	if (p->seen) {
 		share = (double)p->marked / (double)bytes;
 		p->alpha += GAIN * ((share < 1 ? share : 1) - p->alpha);
@@ -132,7 +131,7 @@ end_round(struct prague *p, utcp_cc_t *cc)
 	begin_round(p, cc);
 }
 
-/* Section 2.4.3: at the first mark, for a round trip. */
+/* At the first mark, for a round trip. */
 static void
 reduce(struct prague *p, utcp_cc_t *cc)
 {
@@ -153,7 +152,7 @@ reduce(struct prague *p, utcp_cc_t *cc)
 	cc->ssthresh = (uint32_t)p->cwnd;
 }
 
-/* Section 2.4.4: a segment a round trip, for what came without a mark; of a
+/* A segment a round trip, for what came without a mark; of a
    short round trip as much as makes a rate grow as on the virtual one. */
 static void
 grow(struct prague *p, utcp_cc_t *cc, uint32_t n)
@@ -170,8 +169,10 @@ grow(struct prague *p, utcp_cc_t *cc, uint32_t n)
 		ratio = (double)cc->srtt_ns / (double)VIRTUAL_NS;
 		scale = ratio * ratio;
 	}
-	if (p->unmarked > wait)
+	/* Where nobody ever marks, it is Reno. */
+	if (p->seen && p->unmarked > wait)
 		scale *= p->unmarked - wait;
+	p->grew = true;
 	p->cwnd += scale * n * cc->mss / p->cwnd;
 }
 
@@ -196,7 +197,7 @@ prague_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 	tell(p, cc);
 }
 
-/* For losses, and for echoes that are not counts: as Reno (section 2.4.5). A
+/* For losses, and for echoes that are not counts: as Reno. A
    window that marks have lowered in this round already is not halved again in
    full: both together halve it. */
 static uint32_t
@@ -209,6 +210,8 @@ prague_ssthresh(utcp_cc_t *cc, enum utcp_cc_event why)
 		half = p->cwnd / (2 - p->alpha);
 	p->old_cwnd = p->cwnd;
 	p->cwnd = half > least ? half : least;
+	p->sawtooth = (uint32_t)((p->old_cwnd - half) / cc->mss);
+	p->unmarked = 0;
 	return (uint32_t)p->cwnd;
 }
 

@@ -42,6 +42,8 @@ option_set(utcp_sock_t *s, const char *text)
 		return -EINVAL;
 	if (!strncmp(text, "cc=", 3))
 		return utcp_set_cc(s, value + 1);
+	if (!strncmp(text, "ext=", 4))
+		return utcp_ext_add(s, value + 1, NULL, 0);
 	for (unsigned int i = 0; (name = utcp_opt_name(i)) != NULL; i++) {
 		size_t len = strlen(name);
 

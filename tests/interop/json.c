@@ -11,7 +11,8 @@ void
 json_info(FILE *f, const utcp_sock_t *s)
 {
 	static const char *const got[] = { "timestamps", "sack",     "wscale",
-					   "ecn",	 "fastopen", "cookie" };
+					   "ecn",	 "fastopen", "cookie",
+					   "ext",	 "ext_ecn" };
 	utcp_info_t i = { .size = sizeof(i) };
 	const char *comma = "";
 	int r = utcp_info(s, &i);

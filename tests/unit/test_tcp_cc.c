@@ -163,8 +163,9 @@ the_incomplete_is_refused(void **state)
 	assert_string_equal(utcp_cc_name(t.u, 0), "newreno");
 	assert_string_equal(utcp_cc_name(t.u, 1), "cubic");
 	assert_string_equal(utcp_cc_name(t.u, 2), "bbr");
-	assert_string_equal(utcp_cc_name(t.u, 3), "own");
-	assert_null(utcp_cc_name(t.u, 4));
+	assert_string_equal(utcp_cc_name(t.u, 3), "prague");
+	assert_string_equal(utcp_cc_name(t.u, 4), "own");
+	assert_null(utcp_cc_name(t.u, 5));
 	assert_null(utcp_cc_name(NULL, 0));
 	tt_end(&t);
 }

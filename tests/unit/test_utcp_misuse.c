@@ -464,8 +464,8 @@ incomplete_congestion_controls_are_refused(void **state)
 		assert_int_equal(utcp_cc_register(u, &bad[i]), -EINVAL);
 	assert_int_equal(utcp_cc_register(u, &good), 0);
 	assert_int_equal(utcp_cc_register(u, &good), -EEXIST);
-	assert_string_equal(utcp_cc_name(u, 3), "ours");
-	assert_null(utcp_cc_name(u, 4));
+	assert_string_equal(utcp_cc_name(u, 4), "ours");
+	assert_null(utcp_cc_name(u, 5));
 	utcp_destroy(u);
 }
 
