@@ -343,7 +343,7 @@ more_config(struct fuzz_in *in, struct side *s, utcp_config_t *cfg)
 		cfg->claim_arg = s;
 	}
 	if ((how & 8) != 0)
-		cfg->cc = "bbr";
+		cfg->cc = (how & 32) != 0 ? "prague" : "bbr";
 	if ((how & 16) != 0)
 		cfg->offloads |= UTCP_OFFLOAD_CSUM_TRUST;
 	s->clock_ns = (uint64_t)(how >> 5) << 51;

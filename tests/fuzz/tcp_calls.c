@@ -224,8 +224,9 @@ read_all(struct world *w)
 static void
 call_option(struct fuzz_in *in, utcp_sock_t *s)
 {
-	static const char *const ccs[] = { "cubic", "newreno", "bbr",	"x",
-					   "odd",   "odd",     "cubic", "bbr" };
+	static const char *const ccs[] = { "cubic",  "newreno", "bbr",
+					   "prague", "odd",	"odd",
+					   "cubic",  "bbr" };
 	uint8_t opt = fuzz_u8(in);
 	int64_t v = (int64_t)((uint64_t)fuzz_u16(in) << fuzz_u8(in) % 48);
 

@@ -9,6 +9,7 @@
 
 #define HDR_BYTES 52 /* IPv4, TCP, timestamps */
 #define MTU 1500
+#define PAYLOAD (MTU - HDR_BYTES)
 #define FLOWS_MAX 8
 #define STEP (500 * USEC)
 #define WARM (20 * SEC)
@@ -31,11 +32,13 @@ static const struct scene scenes[] = {
 };
 #define SCENES (sizeof(scenes) / sizeof(scenes[0]))
 
+/* From a to b, for ever; *to is b's end. */
 static struct ep *
-flow(struct two *t, uint16_t port, const char *cc)
+flow(struct two *t, uint16_t port, const char *cc, struct ep **to)
 {
 	struct ep_conf c = { 0 }, s = { 0 };
 	struct listener *l;
+	struct ep *from;
 
 	conf_step(&c, OP_FOREVER, 0, 0, 0);
 	conf_step(&s, OP_SINK, 0, 0, 0);
@@ -44,11 +47,12 @@ flow(struct two *t, uint16_t port, const char *cc)
 	conf_opt(&c, UTCP_OPT_SNDBUF_MAX, 1 << 30);
 	conf_opt(&s, UTCP_OPT_RCVBUF_MAX, 1 << 30);
 	l = app_listen(t->b, 4, port, &s);
-	app_connect(t->a, 4, 0, t->b, port, &c);
+	from = app_connect(t->a, 4, 0, t->b, port, &c);
 	while (l->last == NULL && t->w->now_ns < 100 * SEC)
 		sim_run_until(t->w, t->w->now_ns + MSEC);
 	SIM_CHECK(t->w, l->last != NULL);
-	return l->last;
+	*to = l->last;
+	return from;
 }
 
 static double
@@ -117,7 +121,8 @@ case_l4s(uint64_t seed)
 	struct node_conf node = { .cc = cc };
 	struct pipe_conf pipe = { 0 };
 	uint64_t before[FLOWS_MAX], p99, i;
-	struct ep *e[FLOWS_MAX];
+	struct ep *e[FLOWS_MAX], *from[FLOWS_MAX];
+	uint64_t marked = 0;
 	struct two t;
 
 	bottleneck(&pipe, s, kind);
@@ -125,7 +130,7 @@ case_l4s(uint64_t seed)
 	sim_say(t.w, " %s, %.0f Mb/s, rtt %.0f ms, %u flows", kinds[kind],
 		(double)s->rate_bps / 1e6, us(s->rtt_ns) / 1e3, s->flows);
 	for (i = 0; i < s->flows; i++) {
-		e[i] = flow(&t, (uint16_t)(80 + i), cc);
+		from[i] = flow(&t, (uint16_t)(80 + i), cc, &e[i]);
 		sim_run_until(t.w, t.w->now_ns + rng_below(&t.w->rng, SEC));
 	}
 	sim_run_until(t.w, t.w->now_ns + WARM);
@@ -137,6 +142,7 @@ case_l4s(uint64_t seed)
 		one = (double)(e[i]->got - before[i]);
 		got += one;
 		squares += one * one;
+		marked += app_info(from[i]).delivered_ce_bytes;
 	}
 	jain = got * got / (s->flows * squares);
 	used = report(&t, s, kind, jain);
@@ -146,7 +152,11 @@ case_l4s(uint64_t seed)
 		SIM_CHECK(t.w, p99 <= MSEC);
 		SIM_CHECK(t.w, jain >= 0.9);
 		SIM_CHECK(t.w, t.there->overflows == 0);
+		/* AccECN: what was marked is told to the byte, but for what is
+		   on its way. */
 		SIM_CHECK(t.w, t.there->marks > 0);
+		SIM_CHECK(t.w, marked <= t.there->marks * PAYLOAD);
+		SIM_CHECK(t.w, marked >= t.there->marks * PAYLOAD * 0.98);
 		SIM_CHECK(t.w, sim_counter(t.w, UTCP_CTR_RETRANS_SEGS) == 0);
 	} else if (kind == CUBIC) {
 		SIM_CHECK(t.w, used >= 0.95);

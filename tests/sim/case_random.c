@@ -33,6 +33,8 @@ draw_pipe(struct rng *r, struct pipe_conf *p)
 		p->corrupt = (double)rng_log(r, 1, 300) / 10000;
 	if (rng_chance(r, 0.2))
 		p->mark_bytes = rng_log(r, 3000, 100000);
+	if (rng_chance(r, 0.2))
+		p->step_ns = rng_log(r, 10 * USEC, 10 * MSEC);
 	if (rng_chance(r, 0.1)) {
 		p->dead_from_ns = SEC + rng_log(r, MSEC, 10 * SEC);
 		p->dead_to_ns = p->dead_from_ns + rng_log(r, MSEC, 60 * SEC);
@@ -69,11 +71,12 @@ say_pipe(struct sim *w, const char *name, const struct pipe_conf *p)
 static void
 draw_node(struct rng *r, struct node_conf *n)
 {
-	static const char *const ccs[] = { "newreno", "cubic", "bbr" };
+	static const char *const ccs[] = { "newreno", "cubic", "bbr",
+					   "prague" };
 	static const uint32_t mtus[] = { 1280, 9000, 576, 65535, 296, 100 };
 
 	*n = (struct node_conf){ 0 };
-	n->cc = ccs[rng_below(r, 3)];
+	n->cc = ccs[rng_below(r, 4)];
 	n->mtu = rng_chance(r, 0.7) ? 1500 : mtus[rng_below(r, 6)];
 	if (rng_chance(r, 0.3))
 		n->offloads = UTCP_OFFLOAD_CSUM;

@@ -193,6 +193,7 @@ wild_connect(struct wild *x)
 static void
 wild_option(struct wild *x)
 {
+	static const char *const ccs[] = { "bbr", "newreno", "prague" };
 	struct rng *r = rng_of(x->chaos);
 	int opt = (int)rng_below(r, UTCP_OPT_MAX + 2) - 1;
 	int64_t v = (int64_t)(rng_next(r) >> rng_below(r, 64));
@@ -206,7 +207,7 @@ wild_option(struct wild *x)
 	    opt == UTCP_OPT_FIN_TIMEOUT_NS || opt == UTCP_OPT_RETRIES)
 		return;
 	if (rng_chance(r, 0.2))
-		utcp_set_cc(x->s, rng_chance(r, 0.5) ? "bbr" : "newreno");
+		utcp_set_cc(x->s, ccs[rng_below(r, 3)]);
 	else if (rng_chance(r, 0.5))
 		utcp_set(x->s, opt, v);
 	else

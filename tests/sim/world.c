@@ -407,7 +407,7 @@ follows(const struct packet *first, const struct packet *a,
 	    a->len != first->len || b->len > first->len)
 		return false;
 	if (memcmp(x, y, 4) != 0 || memcmp(x + 8, y + 8, 5) != 0 ||
-	    (y[13] & ~TH_PSH) != TH_ACK || x[13] != TH_ACK ||
+	    (y[13] & ~TH_PSH) != x[13] || (x[13] & ~TH_ECE) != TH_ACK ||
 	    memcmp(x + 14, y + 14, 2) != 0 ||
 	    memcmp(x + 20, y + 20, l4 - 20) != 0)
 		return false;
@@ -432,8 +432,9 @@ merge(struct node *n, struct packet *p, utcp_pkt_t *el)
 	el->len = p->len;
 	if (!n->conf.merge || p->len < 40)
 		return 1;
-	if (p->data[0] != 0x45 || p->data[9] != 6 || p->data[33] != TH_ACK ||
-	    get16(p->data + 2) != p->len || sim_sum(p->data, 20, 0) != 0xffff)
+	if (p->data[0] != 0x45 || p->data[9] != 6 ||
+	    (p->data[33] & ~TH_ECE) != TH_ACK || get16(p->data + 2) != p->len ||
+	    sim_sum(p->data, 20, 0) != 0xffff)
 		return 1;
 	skip = 20 + (uint32_t)(p->data[32] >> 4) * 4;
 	if (skip < 40 || p->len <= skip ||
