@@ -50,7 +50,9 @@ SHARE = {
     "linux-6.12": (
         *("test_attach.py", "test_bindings.py", "test_loans.py", "test_utcp.py"),
     ),
-    "linux-newest": ("test_claims.py", "test_routes.py", "test_tcpdump.py"),
+    "linux-newest": (
+        *("test_accecn.py", "test_claims.py", "test_routes.py", "test_tcpdump.py"),
+    ),
 }
 
 LOAD_S = 120.0

@@ -218,21 +218,6 @@ def test_the_kernel_heeds_our_echo(bench: Bench, family: int) -> None:
     assert wire["marked"] < wire["in"] * 0.6, "the kernel did not slow down"
 
 
-def test_accurate_ecn_of_the_kernels_is_understood(bench: Bench) -> None:
-    """It asks for AccECN (tcp_ecn=3): we fall back or agree, and data flows."""
-    try:
-        bench.sysctl(tcp_ecn=3)
-    except OSError:
-        pytest.skip("this kernel has no such protocol: AccECN")
-    peer = bench.peer("--in", "rate=100m,mark=20000,delay=1ms")
-    peer.listen(4, 7000, "echo", "ecn=2")
-    sock = bench.connect(4, 7000)
-    assert full_duplex(sock, MB) == MB
-    listener = bench.listener(4)
-    peer.connect(4, listener.getsockname()[1], "both", MB, "ecn=2")
-    assert full_duplex(bench.accept(listener), MB) == MB
-
-
 # ---- path MTU ---------------------------------------------------------------------------
 
 
