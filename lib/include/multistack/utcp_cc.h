@@ -110,8 +110,8 @@ typedef struct utcp_cc_ops_s {
 } utcp_cc_ops_t;
 
 /* Registers ops with this stack; copied, hooks must outlive the stack.
-   -EEXIST, -EINVAL (incomplete), -ENOMEM. "newreno", "cubic" and "bbr" are
-   there from the beginning. */
+   -EEXIST, -EINVAL (incomplete), -ENOMEM. "newreno", "cubic", "bbr" and "prague"
+   are there from the beginning. */
 UTCP_EXTERN int utcp_cc_register(utcp_t *u, const utcp_cc_ops_t *ops);
 /* Name of the i-th; NULL past the last. */
 UTCP_EXTERN const char *utcp_cc_name(const utcp_t *u, unsigned int i);

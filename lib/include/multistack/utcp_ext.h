@@ -314,6 +314,7 @@ UTCP_EXTERN void utcp_ext_free(utcp_ext_t *ext, void *mem, size_t bytes);
  * Makes ops known to this stack; copied, hooks outlive the stack. flags:
  * UTCP_EXT_ALL, with it UTCP_EXT_MUST. shared: ext->shared of all instances, and
  * ext->arg of those that are there by ALL.
+ * "accecn" (RFC 9768) is there from the beginning, on no socket.
  * -EEXIST (name; with ALL an option, or a STREAM, that another with ALL has),
  * -EINVAL (incomplete), -ENOMEM.
  */
