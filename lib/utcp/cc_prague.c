@@ -62,14 +62,24 @@ virtual_ns(const struct prague *p, const utcp_cc_t *cc)
 	return is_old(p) && cc->srtt_ns < VIRTUAL_NS ? VIRTUAL_NS : cc->srtt_ns;
 }
 
+/* The stack sets it in recovery, and after a rest. */
+static void
+follow(struct prague *p, const utcp_cc_t *cc)
+{
+	if (cc->cwnd != p->said)
+		p->cwnd = cc->cwnd;
+	p->said = cc->cwnd;
+}
+
 static void
 tell(struct prague *p, utcp_cc_t *cc)
 {
-	double rate = p->cwnd;
-	uint32_t least = MIN_SEGS * cc->mss;
+	double rate;
 
-	if (p->cwnd < least)
-		p->cwnd = least;
+	/* One after a timeout (RFC 5681 section 3.1). */
+	if (p->cwnd < cc->mss)
+		p->cwnd = cc->mss;
+	rate = p->cwnd;
 	cc->cwnd = (uint32_t)p->cwnd;
 	p->said = cc->cwnd;
 	if (!cc->srtt_ns)
@@ -135,14 +145,14 @@ end_round(struct prague *p, utcp_cc_t *cc)
 static void
 reduce(struct prague *p, utcp_cc_t *cc)
 {
-	double before = p->cwnd;
+	double before = p->cwnd, least = MIN_SEGS * cc->mss;
 
 	p->seen = true;
 	if (cc->delivered < p->quiet_end || cc->now_ns < p->quiet_ns)
 		return;
 	p->cwnd *= 1 - p->alpha / 2;
-	if (p->cwnd < MIN_SEGS * cc->mss)
-		p->cwnd = MIN_SEGS * cc->mss;
+	if (p->cwnd < least)
+		p->cwnd = before < least ? before : least;
 	p->quiet_end = cc->delivered + (cc->snd_nxt - cc->snd_una);
 	p->quiet_ns = is_old(p) ? cc->now_ns + virtual_ns(p, cc) : 0;
 	/* Of slow start's end nothing follows for that. */
@@ -182,8 +192,7 @@ prague_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 	struct prague *p = cc->priv;
 	uint32_t n = utcp__cc_growth(cc, ack), ce = 0;
 
-	if (cc->cwnd != p->said)
-		p->cwnd = cc->cwnd;
+	follow(p, cc);
 	p->exact = is_exact(cc);
 	if (p->exact) {
 		ce = ack->ce;
@@ -204,8 +213,10 @@ static uint32_t
 prague_ssthresh(utcp_cc_t *cc, enum utcp_cc_event why)
 {
 	struct prague *p = cc->priv;
-	double half = p->cwnd / 2, least = MIN_SEGS * cc->mss;
+	double half, least = MIN_SEGS * cc->mss;
 
+	follow(p, cc);
+	half = p->cwnd / 2;
 	if (why == UTCP_CC_LOSS && p->exact && cc->delivered < p->quiet_end)
 		half = p->cwnd / (2 - p->alpha);
 	p->old_cwnd = p->cwnd;
