@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 from netns import need
 from scapy.layers.inet import UDP
@@ -130,6 +131,30 @@ def test_a_pipe_into_tcpdump(alone: HostedWorld, port: multistack.Port) -> None:
     _, err, code = captor.end()
     assert code == 0, err
     assert text.count(f"{alone.addr[4]}.7000") == 2, text + faults
+
+
+def test_a_terminal_gets_text(alone: HostedWorld, port: multistack.Port) -> None:
+    """tcpdump's, until an interrupt."""
+    need(shutil.which("tcpdump"), "no tcpdump")
+    words = alone.ns.command(sys.executable, "-c", SCRIPT, "capture", "eth0", "udp")
+    shown = pexpect.spawn(
+        words[0],
+        words[1:],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "MULTISTACK_DEVICE": alone.control,
+        },
+        timeout=20,
+    )
+    shown.expect("reading from file")
+    talk(alone, port, 1)
+    shown.expect(rf"{alone.addr[4]}\.7000")
+    shown.sendintr()
+    shown.expect("2 frames captured")
+    shown.expect(pexpect.EOF)
+    shown.close()
+    assert shown.exitstatus == 0
 
 
 def test_whoever_reads_may_stop(alone: HostedWorld, port: multistack.Port) -> None:

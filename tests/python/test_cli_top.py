@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 from click.testing import CliRunner, Result
 from httpd_server import httpd_path
@@ -77,6 +78,30 @@ def test_as_tables(alone: HostedWorld) -> None:
         port.bind(alone.addr[4], 7000)
         text = run(alone, "--once", "-i", "0.1").stdout
     assert "here" in text and "bit/s" in text
+
+
+def test_live_on_a_terminal(alone: HostedWorld) -> None:
+    """Until an interrupt, which is no error."""
+    with alone.port(label="mine"):
+        words = alone.ns.command(sys.executable, "-m", "multistack", "top", "-i", "0.1")
+        shown = pexpect.spawn(
+            words[0],
+            words[1:],
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "MULTISTACK_DEVICE": alone.control,
+                "TERM": "xterm",
+            },
+            dimensions=(40, 150),
+            timeout=20,
+        )
+        for _ in range(3):
+            shown.expect("mine")
+        shown.sendintr()
+        shown.expect(pexpect.EOF)
+        shown.close()
+    assert shown.exitstatus == 0
 
 
 def test_a_switch_that_is_not_there(alone: HostedWorld) -> None:
