@@ -21,12 +21,13 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-MAN = (
-    "bindings/multistack.1",
-    "sys/multistack.4",
-    "lib/msctl/msctl.8",
-    "lib/httpd/multistack-httpd.8",
-    "sys/os/user/daemon/multistackd.8",
+MAN = sorted(
+    (
+        str(path.relative_to(ROOT))
+        for room in ("bindings", "lib", "sys")
+        for path in (ROOT / room).rglob("*.[1-8]")
+    ),
+    key=lambda source: (source[-1], Path(source).name),
 )
 HEADERS = sorted((ROOT / "lib/include/multistack").glob("*.h"))
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
