@@ -40,6 +40,7 @@ def _candidates() -> list[Path]:
     tree = here.parents[1]
     return [
         here / "libmultistack.so.0",
+        tree / "build/plain/lib/libmultistack.so",
         # Deeper down are those for other systems.
         *sorted(tree.glob("build*/lib/libmultistack.so")),
         *sorted(tree.glob("build*/*/lib/libmultistack.so")),

@@ -17,6 +17,8 @@ from pathlib import Path
 from netns import Netns, need, sh, veth
 from worlds import daemon_path, eventually
 
+from multistack import _ffi
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVER, CLIENT = ("192.0.2.7", "2001:db8::7"), ("192.0.2.1", "2001:db8::1")
 PATIENCE_S = 20.0
@@ -35,6 +37,7 @@ class DocWorld:
     def __init__(self, scratch: Path, kind: str) -> None:
         self.folder = scratch
         self.serving: list[subprocess.Popen[bytes]] = []
+        self.runs = 0
         self.build = daemon_path().parents[4]
         self.server, self.client = Netns("srv"), Netns("cli")
         veth(
@@ -79,6 +82,7 @@ class DocWorld:
             "TERM": "dumb",
             "LC_ALL": "C.UTF-8",
             "LD_LIBRARY_PATH": str(self.build / "lib"),
+            "MULTISTACK_LIBRARY": str(_ffi.library_path),
             "PKG_CONFIG_PATH": str(self.build / "meson-uninstalled"),
             "PWD": str(self.folder),
         }
@@ -94,8 +98,10 @@ class DocWorld:
 
     def run(self, script: str) -> str:
         """Runs it on the server; what it starts in the background stays."""
-        log = self.folder / "log"
-        with log.open("w+") as file:
+        # One for each: what an earlier one started still writes into its own.
+        self.runs += 1
+        log = self.folder / f"log-{self.runs}"
+        with log.open("w+", errors="replace") as file:
             code = subprocess.run(
                 self._there(script),
                 env=self._environment(),
@@ -138,7 +144,7 @@ class DocWorld:
             eventually(once, command, PATIENCE_S)
         except AssertionError as e:
             log = self.folder / "serving"
-            served = log.read_text() if log.exists() else ""
+            served = log.read_text(errors="replace") if log.exists() else ""
             raise AssertionError(f"{e}\n{last}\n{served}") from None
 
     def close(self) -> None:
