@@ -23,8 +23,11 @@ class Programs:
 
     def find(self, name: str) -> str:
         """The path of an executable. BenchError, with the remedy."""
+        carried = self.build / "bindings"  # copies that only a wheel can run
         here = sorted(
-            p for p in self.build.rglob(name) if p.is_file() and os.access(p, os.X_OK)
+            p
+            for p in self.build.rglob(name)
+            if p.is_file() and os.access(p, os.X_OK) and carried not in p.parents
         )
         if not here:
             raise BenchError(f"No {name} under {self.build}: run `./inv build`.")
