@@ -24,6 +24,8 @@ from ci import manpage
 from multistack.cli import main
 from multistack.cli._app import COMMANDS
 
+# These become servers, or print what is for other programs.
+SILENT = {"completion", "metrics", "run", "serve"}
 MODULE_BTF = Path("/sys/kernel/btf/multistack")
 
 
@@ -282,6 +284,13 @@ def test_help_and_version() -> None:
     for words in (["--help"], ["attach", "--help"], ["--version"]):
         done = CliRunner().invoke(main, words)
         assert done.exit_code == 0 and done.output
+
+
+def test_what_tells_something_tells_it_to_machines_too() -> None:
+    context = click.Context(main)
+    for name in COMMANDS.keys() - SILENT:
+        command = main.get_command(context, name)
+        assert command and any("--json" in p.opts for p in command.params), name
 
 
 def test_commands_come_when_they_are_asked_for() -> None:
