@@ -289,8 +289,9 @@ utcp__snd_written(utcp_sock_t *s, int flags)
 	utcp__wake(s);
 }
 
-utcp_buf_t *
-utcp__own_new(utcp_t *u, size_t room)
+/* A new one, empty. NULL: over a limit. */
+static inline struct own *
+own_new(utcp_t *u, size_t room)
 {
 	struct own *w;
 
@@ -304,7 +305,15 @@ utcp__own_new(utcp_t *u, size_t room)
 	w->buf.data = w->data;
 	w->buf.done = own_done;
 	w->room = room;
-	return &w->buf;
+	return w;
+}
+
+utcp_buf_t *
+utcp__own_new(utcp_t *u, size_t room)
+{
+	struct own *w = own_new(u, room);
+
+	return w ? &w->buf : NULL;
 }
 
 void
@@ -337,7 +346,7 @@ own_room(utcp_sock_t *s, size_t len)
 		room = used < OWN_MAX / 4 ? (size_t)used : OWN_MAX / 4;
 	if (room > OWN_MAX)
 		room = OWN_MAX;
-	w = (struct own *)utcp__own_new(s->u, room);
+	w = own_new(s->u, room);
 	if (w)
 		utcp__snd_append(s, &w->buf);
 	return w;

@@ -81,7 +81,8 @@ utcp__leave(utcp_t *u)
 	utcp_buf_t *b;
 
 	if (u->depth == 1) {
-		utcp__ext_work(u);
+		if (UNLIKELY(!link_empty(&u->ext_work)))
+			utcp__ext_work(u);
 		/* Hooks may call us: they find all in order, and what they
 		   write waits for utcp_output. */
 		while ((b = u->done_first) != NULL) {

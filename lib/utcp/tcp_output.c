@@ -28,7 +28,7 @@ hold_of(int err)
 }
 
 /* Not in SYN-RECEIVED: utcp__established goes on from there. */
-static bool
+static inline bool
 fin_waits(const utcp_sock_t *s)
 {
 	return s->fin_wanted && !s->fin_sent && s->state >= UTCP_ESTABLISHED &&
@@ -50,14 +50,19 @@ window_from(const utcp_sock_t *s, uint32_t seq)
 static uint32_t
 segment_bytes(const utcp_sock_t *s)
 {
-	uint32_t mss = s->mss - utcp__ext_room(s), half = s->max_wnd;
-	uint32_t sacks = utcp__opts_now(s) - utcp__opt_fixed(s);
+	uint32_t mss = s->mss, half = s->max_wnd;
+	uint32_t more = utcp__opts_now(s) - utcp__opt_bytes(s), ext;
 
 	if (half > 536)
 		half /= 2;
+	if (UNLIKELY(s->ext != NULL)) {
+		ext = utcp__ext_room_of(s);
+		mss -= ext;
+		more -= ext;
+	}
 	if (half && half < mss)
 		mss = MAX(half, 36u);
-	return mss > sacks + 8 ? mss - sacks : mss;
+	return mss > more + 8 ? mss - more : mss;
 }
 
 /* Where a segment without data stands: SND.NXT, unless the peer has taken the

@@ -77,7 +77,15 @@ struct utcp__seg_out {
 	uint16_t mark;	   /* with these SEG_* */
 };
 /* Bytes of options on the next segment with data, SACK blocks included. */
-uint32_t utcp__opts_now(const utcp_sock_t *s);
+uint32_t utcp__opts_more(const utcp_sock_t *s);
+static inline uint32_t
+utcp__opts_now(const utcp_sock_t *s)
+{
+	if (LIKELY(s->num_sacks == 0 && s->ext == NULL &&
+		   s->busy->dsack.start == s->busy->dsack.end))
+		return utcp__opt_bytes(s);
+	return utcp__opts_more(s);
+}
 /* Writes one. -ENOBUFS (no room), -ENOMEM: nothing has happened. */
 int utcp__segment(utcp_sock_t *s, struct utcp__out *o,
 		  const struct utcp__seg_out *seg);

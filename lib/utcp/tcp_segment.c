@@ -19,15 +19,17 @@ sacks_now(const utcp_sock_t *s)
 
 	if (s->busy->dsack.start != s->busy->dsack.end)
 		blocks++;
-	return s->negotiated & UTCP_GOT_SACK ? blocks : 0;
+	return LIKELY(!blocks) || !(s->negotiated & UTCP_GOT_SACK) ? 0 : blocks;
 }
 
 uint32_t
-utcp__opts_now(const utcp_sock_t *s)
+utcp__opts_more(const utcp_sock_t *s)
 {
-	uint32_t bytes = utcp__opt_fixed(s), blocks = sacks_now(s);
+	uint32_t bytes = utcp__opt_bytes(s), blocks = sacks_now(s);
 
-	if (!blocks || UNLIKELY(bytes > OPTS_MAX - SACK_ONE))
+	if (UNLIKELY(s->ext != NULL))
+		bytes += utcp__ext_room_of(s);
+	if (LIKELY(!blocks) || bytes > OPTS_MAX - SACK_ONE)
 		return bytes;
 	return bytes + 4 + 8 * MIN(blocks, (OPTS_MAX - bytes - 4) / 8);
 }
