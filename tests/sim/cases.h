@@ -38,6 +38,7 @@ void case_shallow(uint64_t seed);
 void case_fair(uint64_t seed);
 void case_share(uint64_t seed);
 void case_rack(uint64_t seed);
+void case_westwood(uint64_t seed);
 void case_wrap(uint64_t seed);
 void case_ecn(uint64_t seed);
 void case_l4s(uint64_t seed);

@@ -18,6 +18,7 @@ const struct group sim_groups[] = {
 	{ "wrap", "sequence numbers and timestamps wrap", case_wrap, 200 },
 	{ "grid", "rates and delays: goodput by the model", case_grid, 51 },
 	{ "loss", "losses: goodput by the model", case_loss, 24 },
+	{ "westwood", "the example of a congestion control", case_westwood, 6 },
 	{ "shallow", "queues shorter than bursts of ACKs", case_shallow, 12 },
 	{ "fair", "flows share a link", case_fair, 12 },
 	{ "share", "BBR beside CUBIC, and beside BBR", case_share, 20 },
