@@ -809,6 +809,131 @@ cookies_carry_none(void **state)
 	}
 }
 
+/* On for all sockets opened from then on; one may do without. */
+static void
+it_may_be_on_for_all(void **state)
+{
+	struct script s = { .set_ecn = -1, .ecn_mode = -1, .syn_bytes = 2 };
+	struct tt t;
+
+	(void)state;
+	tt_init(&t, 4);
+	tt_listen(&t); /* before it was known */
+	assert_int_equal(utcp_ext_register(t.u, &ops, UTCP_EXT_ALL, &s), 0);
+	t.p->stack_port = 80;
+	tt_passive(&t, SYN_OPTS);
+	assert_int_equal(s.inits, 0);
+	utcp_abort(t.s);
+	utcp_close(t.listener);
+	t.s = t.listener = NULL;
+	tt_skip(&t);
+	(void)tt_peer(&t, 2, 999, 80);
+	tt_passive(&t, SYN_OPTS);
+	assert_int_equal(s.opens, 1);
+	assert_ptr_equal(s.ext->arg, &s);
+	utcp_abort(t.s);
+	t.s = NULL;
+	tt_expect(&t, "R. 1:1(0) ack 1");
+	tt_open(&t);
+	assert_int_equal(utcp_ext_remove(t.s, "test"), 0);
+	(void)tt_peer(&t, 3, 80, 0);
+	tt_active(&t, SYN_OPTS);
+	assert_int_equal(s.inits, 1);
+	end(&t, &s);
+}
+
+/* One call for what the device cuts; or a call, and a packet, for each. */
+static void
+a_model_of_several_segments(void **state)
+{
+	(void)state;
+	for (int on = 1; on >= 0; on--) {
+		utcp_config_t c = { .size = sizeof(c),
+				    .offloads = UTCP_OFFLOAD_CSUM |
+						UTCP_OFFLOAD_GSO_TCP };
+		struct script s = {
+			.set_ecn = -1, .ecn_mode = -1, .want = 8, .seg_bytes = 4
+		};
+		struct tt_seg *seg;
+		struct tt t;
+
+		tt_init_config(&t, 4, &c);
+		assert_int_equal(utcp_ext_register(t.u, &ops, UTCP_EXT_ALL, &s),
+				 0);
+		t.p->stack_port = 80;
+		tt_passive(&t, SYN_OPTS);
+		tt_skip(&t);
+		assert_int_equal(utcp_ext_gso(s.ext, on), 0);
+		s.outs = 0;
+		tt_write(&t, 4 * 1440);
+		seg = tt_next(&t);
+		assert_non_null(seg);
+		assert_int_equal(seg->raw_len, 8); /* the option */
+		assert_int_equal(seg->gso_size, on ? 1440 : 0);
+		assert_int_equal(s.outs, on ? 1 : 4);
+		assert_int_equal(s.out.segs, on ? 4 : 1);
+		assert_int_equal(s.out.ofs, on ? 0 : 3 * 1440);
+		tt_in(&t, ". 1:1(0) ack 5761");
+		assert_int_equal(s.ack.segs, 4);
+		end(&t, &s);
+	}
+}
+
+/* Data on the SYN goes with options of ours; instances have their socket at
+   once. */
+static void
+fast_open_has_room_for_it(void **state)
+{
+	struct script s;
+	struct tt t;
+
+	(void)state;
+	begin(&t, &s, 0);
+	tt_set(t.listener, UTCP_OPT_FASTOPEN, 5);
+	tt_set(t.listener, UTCP_OPT_FASTOPEN_NOCOOKIE, 1);
+	tt_in(&t, "S 0:10(10) <" SYN_OPTS ">");
+	assert_int_equal(s.in.len, 10);
+	assert_int_equal(utcp_accept(t.listener, &t.s), 0);
+	assert_ptr_equal(s.ext->sock, t.s);
+	tt_expect(&t, "S. 0:0(0) ack 11 <mss 1460,sackOK,TS val * ecr *,"
+		      "wscale 7,raw fd064d531011>");
+	tt_read(&t, 10);
+	assert_int_equal(s.opens, 0);
+	tt_in(&t, ". 11:11(0) ack 1");
+	assert_int_equal(s.opens, 1);
+	end(&t, &s);
+}
+
+/* Both open at once: SYNs cross, SYN-ACKs follow. */
+static void
+both_may_open(void **state)
+{
+	struct script s;
+	utcp_addr_t a = { .family = 4, .addr = { 10, 0, 0, 2 } };
+	struct tt t;
+
+	(void)state;
+	begin(&t, &s, 0);
+	tt_open(&t);
+	assert_int_equal(utcp_ext_add(t.s, "test", NULL, UTCP_EXT_MUST), 0);
+	put16(&a.port_be, 80);
+	t.p->port = 80;
+	t.p->stack_port = 0;
+	assert_int_equal(utcp_connect(t.s, &a), -EINPROGRESS);
+	tt_expect(&t, "S 0:0(0) <mss 1460,sackOK,TS val * ecr *,wscale 7,"
+		      "raw fd064d531011>");
+	tt_in(&t, "S 0:0(0) <" SYN_OPTS ">");
+	assert_int_equal(s.in.num_opts, 1);
+	tt_expect(&t, "S. 0:0(0) ack 1 <mss 1460,sackOK,TS val * ecr *,"
+		      "wscale 7,raw fd064d531011>");
+	assert_int_equal(s.opens, 0);
+	tt_in(&t, "S. 0:0(0) ack 1 <" SYN_OPTS ">");
+	assert_int_equal(s.in.flags, UTCP_TCP_SYN | UTCP_TCP_ACK);
+	assert_int_equal(s.opens, 1);
+	tt_state(&t, UTCP_ESTABLISHED);
+	end(&t, &s);
+}
+
 int
 main(void)
 {
@@ -830,6 +955,10 @@ main(void)
 		cmocka_unit_test(hostile_options_are_passed_over),
 		cmocka_unit_test(half_open_ones_end),
 		cmocka_unit_test(cookies_carry_none),
+		cmocka_unit_test(it_may_be_on_for_all),
+		cmocka_unit_test(a_model_of_several_segments),
+		cmocka_unit_test(fast_open_has_room_for_it),
+		cmocka_unit_test(both_may_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
