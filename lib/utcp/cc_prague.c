@@ -21,6 +21,14 @@
    The draft has only the one segment a round, which takes half a minute to fill
    100 Mb/s over 80 ms. */
 #define QUIET_ROUNDS 8
+/* A queue that marks by RFC 3168's rules gives all the same marks, few and late,
+   and who gives way little to each starves the others. It is known by what stands
+   in it, where L4S's queues have a millisecond (RFC 9331 section 4.3): if marks
+   came in so many more rounds with more than this than with less, they are
+   answered as Reno does. */
+#define OLD_QUEUE_NS (3 * MSEC)
+#define OLD_ROUNDS 8
+#define OLD_ROUNDS_MAX 32
 #define MIN_SEGS 2
 #define BURST_PER_S 4096 /* a burst is a quarter of a millisecond, at most */
 
@@ -33,10 +41,12 @@ struct prague {
 	uint64_t alpha_ns; /* the average was taken, at the end of a round */
 	/* the window was lowered for a mark: not again before */
 	uint64_t quiet_end, quiet_ns;
-	uint32_t rounds;   /* since slow start */
-	uint32_t unmarked; /* rounds, up to now */
-	uint32_t sawtooth; /* rounds to grow back what was taken last */
-	bool grew;	   /* in this round */
+	uint64_t least_rtt_ns; /* of this round; UTCP_NEVER */
+	uint32_t old_queue;    /* rounds with one, less those without */
+	uint32_t rounds;       /* since slow start */
+	uint32_t unmarked;     /* rounds, up to now */
+	uint32_t sawtooth;     /* rounds to grow back what was taken last */
+	bool grew;	       /* in this round */
 	bool seen;  /* a mark: before the first, the average says nothing */
 	bool exact; /* ce is a count, not an echo */
 	double old_cwnd; /* what undo brings back */
@@ -55,11 +65,25 @@ is_old(const struct prague *p)
 	return p->rounds >= YOUNG_ROUNDS;
 }
 
+/* Whether the bottleneck knows nothing of L4S. */
+static bool
+is_old_queue(const struct prague *p)
+{
+	return p->old_queue >= OLD_ROUNDS;
+}
+
+/* Whether this flow goes by the virtual round trip. */
+static bool
+is_virtual(const struct prague *p, const utcp_cc_t *cc)
+{
+	return is_old(p) && !is_old_queue(p) && cc->srtt_ns < VIRTUAL_NS;
+}
+
 /* A round trip as this flow behaves. */
 static uint64_t
 virtual_ns(const struct prague *p, const utcp_cc_t *cc)
 {
-	return is_old(p) && cc->srtt_ns < VIRTUAL_NS ? VIRTUAL_NS : cc->srtt_ns;
+	return is_virtual(p, cc) ? VIRTUAL_NS : cc->srtt_ns;
 }
 
 /* The stack sets it in recovery, and after a rest. */
@@ -104,6 +128,7 @@ begin_round(struct prague *p, const utcp_cc_t *cc)
 	p->round_begin = cc->delivered;
 	p->round_end = cc->delivered + (cc->snd_nxt - cc->snd_una);
 	p->marked = 0;
+	p->least_rtt_ns = UTCP_NEVER;
 }
 
 static int
@@ -119,6 +144,18 @@ prague_init(utcp_cc_t *cc)
 	return 0;
 }
 
+/* What marks of this round came by. */
+static void
+judge_queue(struct prague *p, const utcp_cc_t *cc)
+{
+	if (!p->marked || p->least_rtt_ns == UTCP_NEVER)
+		return;
+	if (p->least_rtt_ns > cc->min_rtt_ns + OLD_QUEUE_NS)
+		p->old_queue += p->old_queue < OLD_ROUNDS_MAX;
+	else
+		p->old_queue -= p->old_queue > 0;
+}
+
 /* Once a round trip, the longer of it and of the virtual one. */
 static void
 end_round(struct prague *p, utcp_cc_t *cc)
@@ -129,6 +166,7 @@ end_round(struct prague *p, utcp_cc_t *cc)
 	if (cc->delivered < p->round_end || !bytes ||
 	    cc->now_ns - p->alpha_ns < virtual_ns(p, cc))
 		return;
+	judge_queue(p, cc);
 	p->unmarked = p->marked ? 0 : p->unmarked + p->grew;
 	p->grew = false;
 	if (p->seen) {
@@ -150,7 +188,7 @@ reduce(struct prague *p, utcp_cc_t *cc)
 	p->seen = true;
 	if (cc->delivered < p->quiet_end || cc->now_ns < p->quiet_ns)
 		return;
-	p->cwnd *= 1 - p->alpha / 2;
+	p->cwnd *= is_old_queue(p) ? 0.5 : 1 - p->alpha / 2;
 	if (p->cwnd < least)
 		p->cwnd = before < least ? before : least;
 	p->quiet_end = cc->delivered + (cc->snd_nxt - cc->snd_una);
@@ -175,7 +213,7 @@ grow(struct prague *p, utcp_cc_t *cc, uint32_t n)
 		n = cc->cwnd < cc->ssthresh ? utcp__cc_slow_start(cc, n) : n;
 		p->cwnd = cc->cwnd;
 	}
-	if (is_old(p) && cc->srtt_ns < VIRTUAL_NS) {
+	if (is_virtual(p, cc)) {
 		ratio = (double)cc->srtt_ns / (double)VIRTUAL_NS;
 		scale = ratio * ratio;
 	}
@@ -193,6 +231,8 @@ prague_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 	uint32_t n = utcp__cc_growth(cc, ack), ce = 0;
 
 	follow(p, cc);
+	if (ack->rtt_ns && ack->rtt_ns < p->least_rtt_ns)
+		p->least_rtt_ns = ack->rtt_ns;
 	p->exact = is_exact(cc);
 	if (p->exact) {
 		ce = ack->ce;

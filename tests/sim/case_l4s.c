@@ -42,6 +42,8 @@ flow(struct two *t, uint16_t port, const char *cc, struct ep **to)
 
 	conf_step(&c, OP_FOREVER, 0, 0, 0);
 	conf_step(&s, OP_SINK, 0, 0, 0);
+	/* Who is not for L4S has RFC 3168's. */
+	conf_opt(&c, UTCP_OPT_ECN, 2);
 	c.cc = cc;
 	s.cc = cc;
 	conf_opt(&c, UTCP_OPT_SNDBUF_MAX, 1 << 30);
@@ -165,5 +167,48 @@ case_l4s(uint64_t seed)
 		SIM_CHECK(t.w, p99 <= MSEC);
 		SIM_CHECK(t.w, t.there->overflows > 0);
 	}
+	sim_end(t.w);
+}
+
+/* ---- a queue that is not L4S's ---------------------------------------------- */
+
+/*
+ * One queue for all, which marks all that is ECN-capable from 10 ms on (RFC 3168):
+ * beside CUBIC Prague must not take much more than its half (RFC 9331 section
+ * 4.3).
+ */
+void
+case_old_queue(uint64_t seed)
+{
+	static const uint64_t rtts[] = { 10 * MSEC, 20 * MSEC, 40 * MSEC,
+					 80 * MSEC };
+	uint64_t rtt = rtts[(seed - 1) % 4], i, before[2];
+	struct pipe_conf pipe = { .rate_bps = 40 * MBPS,
+				  .delay_ns = rtt / 2,
+				  .mark_bytes = 50000,
+				  .queue_bytes = 1000000 };
+	struct node_conf node = { 0 };
+	struct ep *to[2];
+	double got[2];
+	struct two t;
+
+	two_nodes(&t, "oldqueue", seed, &pipe, &node);
+	flow(&t, 80, "prague", &to[0]);
+	sim_run_until(t.w, t.w->now_ns + rng_below(&t.w->rng, SEC));
+	flow(&t, 81, "cubic", &to[1]);
+	sim_run_until(t.w, t.w->now_ns + WARM);
+	for (i = 0; i < 2; i++)
+		before[i] = to[i]->got;
+	sim_run_until(t.w, t.w->now_ns + 3 * MEASURED);
+	for (i = 0; i < 2; i++)
+		got[i] = (double)(to[i]->got - before[i]) * 8e3 /
+			 (3 * MEASURED);
+	sim_say(t.w, " rtt %.0f ms: Prague %.1f, CUBIC %.1f Mb/s",
+		us(rtt) / 1e3, got[0], got[1]);
+	if (t.w->verbose)
+		printf("oldqueue%s\n", t.w->what);
+	SIM_CHECK(t.w, got[0] + got[1] > 30);
+	SIM_CHECK(t.w, got[0] > 8);
+	SIM_CHECK(t.w, got[1] > 8);
 	sim_end(t.w);
 }

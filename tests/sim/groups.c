@@ -25,6 +25,8 @@ const struct group sim_groups[] = {
 	{ "ecn", "marks keep the queue short, nothing is lost", case_ecn, 4 },
 	{ "l4s", "Prague's queue, at a step of marks; CUBIC's, deep", case_l4s,
 	  42 },
+	{ "oldqueue", "Prague beside CUBIC, marked by RFC 3168's rules",
+	  case_old_queue, 4 },
 	{ "rack", "RACK is never slower", case_rack, 9 },
 	{ NULL, NULL, NULL, 0 },
 };
