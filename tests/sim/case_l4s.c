@@ -212,3 +212,62 @@ case_old_queue(uint64_t seed)
 	SIM_CHECK(t.w, got[1] > 8);
 	sim_end(t.w);
 }
+
+/* ---- two queues -------------------------------------------------------------- */
+
+/*
+ * DualQ: as many flows of each kind. L4S's packets do not wait, the others for the
+ * target; nobody is pushed aside, and the link is used.
+ */
+void
+case_dualq(uint64_t seed)
+{
+	const struct scene s = { (seed - 1) / 4 % 2 != 0 ? 100 * MBPS
+							 : 40 * MBPS,
+				 (10 * MSEC) << (seed - 1) % 4, 4 };
+	struct pipe_conf pipe = { .rate_bps = s.rate_bps,
+				  .delay_ns = s.rtt_ns / 2,
+				  .step_ns = MSEC,
+				  .dualq = true,
+				  .queue_bytes = 2000000 };
+	uint64_t before[FLOWS_MAX], i;
+	struct node_conf node = { 0 };
+	const struct waits *l, *c;
+	struct ep *to[FLOWS_MAX];
+	double got[2] = { 0, 0 }, used;
+	struct two t;
+
+	two_nodes(&t, "dualq", seed, &pipe, &node);
+	for (i = 0; i < s.flows; i++) {
+		flow(&t, (uint16_t)(80 + i), i % 2 ? "cubic" : "prague",
+		     &to[i]);
+		sim_run_until(t.w, t.w->now_ns + rng_below(&t.w->rng, SEC));
+	}
+	sim_run_until(t.w, t.w->now_ns + WARM);
+	waits_begin(t.there);
+	for (i = 0; i < s.flows; i++)
+		before[i] = to[i]->got;
+	sim_run_until(t.w, t.w->now_ns + MEASURED);
+	for (i = 0; i < s.flows; i++)
+		got[i % 2] += (double)(to[i]->got - before[i]) * 8e3 / MEASURED;
+	l = t.there->waits;
+	c = t.there->classic_waits;
+	used = (double)(l->bytes + c->bytes) * 8e9 /
+	       ((double)s.rate_bps * (double)MEASURED);
+	sim_say(t.w,
+		" %.0f Mb/s, rtt %.0f ms: used %.4f, Prague %.1f, CUBIC %.1f "
+		"Mb/s; waits %.0f us on average, %.0f of 99 %%, CUBIC's %.0f "
+		"and %.0f",
+		(double)s.rate_bps / 1e6, us(s.rtt_ns) / 1e3, used, got[0],
+		got[1], us(l->sum_ns) / (double)l->num,
+		us(waits_quantile(l, 0.99)), us(c->sum_ns) / (double)c->num,
+		us(waits_quantile(c, 0.99)));
+	if (t.w->verbose)
+		printf("dualq%s\n", t.w->what);
+	SIM_CHECK(t.w, used >= 0.99);
+	SIM_CHECK(t.w, waits_quantile(l, 0.99) <= MSEC);
+	SIM_CHECK(t.w, c->sum_ns / c->num > 10 * MSEC);
+	SIM_CHECK(t.w, got[0] > 0.25 * (double)s.rate_bps / 1e6);
+	SIM_CHECK(t.w, got[1] > 0.25 * (double)s.rate_bps / 1e6);
+	sim_end(t.w);
+}

@@ -43,6 +43,7 @@ void case_wrap(uint64_t seed);
 void case_ecn(uint64_t seed);
 void case_l4s(uint64_t seed);
 void case_old_queue(uint64_t seed);
+void case_dualq(uint64_t seed);
 void case_many(uint64_t seed);
 void case_mtu(uint64_t seed);
 void case_open(uint64_t seed);

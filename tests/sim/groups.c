@@ -27,6 +27,8 @@ const struct group sim_groups[] = {
 	  42 },
 	{ "oldqueue", "Prague beside CUBIC, marked by RFC 3168's rules",
 	  case_old_queue, 4 },
+	{ "dualq", "Prague and CUBIC share a link of two queues", case_dualq,
+	  8 },
 	{ "rack", "RACK is never slower", case_rack, 9 },
 	{ NULL, NULL, NULL, 0 },
 };

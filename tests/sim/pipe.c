@@ -78,9 +78,8 @@ set_ip_sum(uint8_t *pkt)
 	put16(pkt + 10, (uint16_t)~sim_sum(pkt, 20, 0));
 }
 
-/* Marks CE if the packet is of an ECN transport. */
-static bool
-mark(struct packet *p)
+bool
+packet_mark(struct packet *p)
 {
 	uint8_t *d = p->data;
 
@@ -97,26 +96,33 @@ mark(struct packet *p)
 	return true;
 }
 
-/* Whether it goes by L4S's rules (RFC 9331 section 5.1). */
-static bool
-is_l4s(const struct packet *p)
+bool
+packet_is_l4s(const struct packet *p)
 {
 	const uint8_t *d = p->data;
 
 	return (d[0] >> 4 == 4 ? d[1] : d[1] >> 4) & 1;
 }
 
+static void
+begin(struct pipe *pipe, struct waits **waits)
+{
+	if (*waits == NULL)
+		*waits = malloc(sizeof(**waits));
+	SIM_CHECK(pipe->w, *waits != NULL);
+	memset(*waits, 0, sizeof(**waits));
+	(*waits)->since_ns = pipe->w->now_ns;
+}
+
 void
 waits_begin(struct pipe *pipe)
 {
-	if (pipe->waits == NULL)
-		pipe->waits = malloc(sizeof(*pipe->waits));
-	SIM_CHECK(pipe->w, pipe->waits != NULL);
-	memset(pipe->waits, 0, sizeof(*pipe->waits));
-	pipe->waits->since_ns = pipe->w->now_ns;
+	begin(pipe, &pipe->waits);
+	if (pipe->dualq != NULL)
+		begin(pipe, &pipe->classic_waits);
 }
 
-static void
+void
 waits_add(struct waits *w, uint64_t ns, uint32_t len)
 {
 	uint64_t at = (ns + WAIT_STEP - 1) / WAIT_STEP;
@@ -183,8 +189,8 @@ packet_event(struct sim *w, void *arg)
 	node_arrive(p->to, p);
 }
 
-static void
-deliver(struct pipe *pipe, struct packet *p, uint64_t at_ns)
+void
+pipe_deliver(struct pipe *pipe, struct packet *p, uint64_t at_ns)
 {
 	struct pipe_conf *c = &pipe->conf;
 	struct rng *r = &pipe->w->rng;
@@ -273,11 +279,12 @@ enqueue(struct pipe *pipe, struct packet *p, uint64_t *left_ns)
 		pipe->overflows++;
 		return false;
 	}
-	if (c->mark_bytes != 0 && backlog > c->mark_bytes && mark(p))
+	if (c->mark_bytes != 0 && backlog > c->mark_bytes && packet_mark(p))
 		pipe->marks++;
 	wait = pipe->busy_ns > now ? pipe->busy_ns - now : 0;
 	/* First in, first out: it is known already. */
-	if (c->step_ns != 0 && wait > c->step_ns && is_l4s(p) && mark(p))
+	if (c->step_ns != 0 && wait > c->step_ns && packet_is_l4s(p) &&
+	    packet_mark(p))
 		pipe->marks++;
 	if (pipe->waits != NULL)
 		waits_add(pipe->waits, wait, p->len);
@@ -315,6 +322,10 @@ pipe_send(struct pipe *pipe, struct node *from, struct packet *p)
 		packet_free(w, p);
 		return;
 	}
+	if (pipe->dualq != NULL) {
+		dualq_send(pipe, p);
+		return;
+	}
 	if (!enqueue(pipe, p, &left_ns)) {
 		packet_free(w, p);
 		return;
@@ -328,9 +339,9 @@ pipe_send(struct pipe *pipe, struct node *from, struct packet *p)
 		twin = packet_new(w, p->len);
 		memcpy(twin->data, p->data, p->len);
 		twin->to = p->to;
-		deliver(pipe, twin, left_ns);
+		pipe_deliver(pipe, twin, left_ns);
 	}
-	deliver(pipe, p, left_ns);
+	pipe_deliver(pipe, p, left_ns);
 }
 
 /* ---- offloads in software ----------------------------------------------------------- */

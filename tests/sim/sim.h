@@ -5,6 +5,7 @@
  *	main.c		what to run, seeds, a process for each, failures
  *	world.c		events in time order, nodes (a stack each), the end
  *	pipe.c		one direction of a link: all that can happen to a packet
+ *	dualq.c		a bottleneck of two queues, for L4S
  *	pcapng.c	what a node saw, for Wireshark
  *	app.c		applications: scripts of transfers over a connection
  *	chaos.c		applications that call anything
@@ -81,6 +82,7 @@ struct pipe_conf {
 	double dup, corrupt;
 	uint64_t queue_bytes; /* droptail; 0: no limit */
 	uint64_t mark_bytes;  /* CE from this queue on; 0: never */
+	bool dualq;	      /* two queues; then no loss, no duplicates */
 	uint64_t step_ns;     /* CE on L4S's that waits longer; 0: never */
 	uint32_t mtu;	      /* 0: any */
 	bool mtu_silent;      /* too big: no ICMP (a black hole) */
@@ -99,6 +101,8 @@ struct pipe {
 	uint64_t pkts, bytes, overflows, losses, marks, too_big, broken, late;
 	uint64_t backlog_max, backlog_sum; /* bytes, at each packet */
 	struct waits *waits;		   /* NULL: not measured */
+	struct waits *classic_waits;	   /* of the other queue, if dualq */
+	struct dualq *dualq;		   /* NULL: one queue */
 };
 
 /* How long packets waited in a queue, since waits_begin. */
@@ -114,6 +118,7 @@ struct packet {
 	struct packet *next;
 	struct node *to;
 	uint32_t len, room;
+	uint64_t since_ns; /* in a queue of dualq's */
 	bool corrupt;
 	uint8_t data[];
 };
@@ -127,6 +132,17 @@ void pipe_send(struct pipe *pipe, struct node *from, struct packet *p);
 /* What the stack wrote, offloads done in software. */
 void pipe_send_pkt(struct pipe *pipe, struct node *from, const utcp_pkt_t *el,
 		   unsigned int n);
+/* Whether it goes by L4S's rules (RFC 9331 section 5.1); marks it CE, if it is of
+   an ECN transport. */
+bool packet_is_l4s(const struct packet *p);
+bool packet_mark(struct packet *p);
+/* p has left the queue at that time. */
+void pipe_deliver(struct pipe *pipe, struct packet *p, uint64_t at_ns);
+/* In place of one queue. */
+void dualq_start(struct pipe *pipe);
+void dualq_end(struct pipe *pipe);
+void dualq_send(struct pipe *pipe, struct packet *p);
+void waits_add(struct waits *w, uint64_t ns, uint32_t len);
 /* From now on; what was measured is forgotten. */
 void waits_begin(struct pipe *pipe);
 /* So long, or shorter, did this share of packets wait. */

@@ -555,6 +555,8 @@ sim_pipe(struct sim *w, const char *name, const struct pipe_conf *conf)
 	pipe->name = name;
 	pipe->conf = *conf;
 	w->pipes[w->num_pipes++] = pipe;
+	if (conf->dualq)
+		dualq_start(pipe);
 	return pipe;
 }
 
@@ -668,7 +670,9 @@ sim_end(struct sim *w)
 	for (i = 0; i < w->num_nodes; i++)
 		free(w->nodes[i]);
 	for (i = 0; i < w->num_pipes; i++) {
+		dualq_end(w->pipes[i]);
 		free(w->pipes[i]->waits);
+		free(w->pipes[i]->classic_waits);
 		free(w->pipes[i]);
 	}
 	while ((p = w->free_packets) != NULL) {
