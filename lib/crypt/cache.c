@@ -113,8 +113,8 @@ take(struct crypt__cache *c, struct crypt__session *s,
 
 bool
 crypt__cache_take_peer(struct crypt__cache *c, uint64_t now_ns,
-		       const utcp_addr_t *peer, const uint8_t *teps,
-		       unsigned int num, struct crypt__secret *secret,
+		       const utcp_addr_t *peer, crypt__allows_fn allows,
+		       const void *arg, struct crypt__secret *secret,
 		       struct crypt__ticket *t)
 {
 	struct crypt__session *s;
@@ -122,7 +122,7 @@ crypt__cache_take_peer(struct crypt__cache *c, uint64_t now_ns,
 	expire(c, now_ns);
 	for (s = c->bucket[hash_peer(peer)]; s != NULL; s = s->next)
 		if (s->active && same_peer(&s->peer, peer) &&
-		    memchr(teps, s->secret.tep, num) != NULL)
+		    allows(arg, &s->secret))
 			break;
 	return take(c, s, secret, t);
 }

@@ -38,12 +38,15 @@ struct crypt__cache {
 void crypt__cache_put(struct crypt__cache *c, uint64_t now_ns,
 		      const utcp_addr_t *peer, const struct crypt__secret *s,
 		      uint8_t name[RESUME_HALF]);
-/* The newest of a peer, of one of these TEPs. False: none. */
+/* Whether a session's protocol and cipher may be used. */
+typedef bool (*crypt__allows_fn)(const void *arg,
+				 const struct crypt__secret *s);
+/* The newest of a peer that is allowed. False: none. */
 bool crypt__cache_take_peer(struct crypt__cache *c, uint64_t now_ns,
-			    const utcp_addr_t *peer, const uint8_t *teps,
-			    unsigned int num, struct crypt__secret *s,
+			    const utcp_addr_t *peer, crypt__allows_fn allows,
+			    const void *arg, struct crypt__secret *s,
 			    struct crypt__ticket *t);
-/* What a SYN names. */
+/* What a SYN names, with this TEP. */
 bool crypt__cache_take_named(struct crypt__cache *c, uint64_t now_ns,
 			     uint8_t tep, const uint8_t *half,
 			     struct crypt__secret *s, struct crypt__ticket *t);

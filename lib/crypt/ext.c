@@ -99,6 +99,19 @@ keep_next(utcp_ext_t *ext)
 	crypt__wipe(&next, sizeof(next));
 }
 
+/* Options of the socket hold for a session that is older than they are. */
+static bool
+allows(const void *arg, const struct crypt__secret *s)
+{
+	const struct crypt__settings *set = arg;
+	unsigned int i;
+
+	for (i = 0; i < set->num_ciphers; i++)
+		if (set->ciphers[i] == s->aead)
+			return memchr(set->teps, s->tep, set->num_teps) != NULL;
+	return false;
+}
+
 /* ---- beginning and end ------------------------------------------------------- */
 
 static int
@@ -121,8 +134,8 @@ crypt_init(utcp_ext_t *ext)
 	    crypt__random(p->nego->nonce, RESUME_NONCE_MAX) != 0)
 		return 0;
 	p->nego->has_ticket = crypt__cache_take_peer(
-	    &st->cache, utcp_now_ns(ext->stack), &peer, set->teps,
-	    set->num_teps, &p->nego->secret, &p->nego->ticket);
+	    &st->cache, utcp_now_ns(ext->stack), &peer, allows, set,
+	    &p->nego->secret, &p->nego->ticket);
 	return 0;
 }
 
@@ -236,8 +249,9 @@ find(void *arg, uint8_t tep, const uint8_t *half)
 	struct crypt__stack *st = f->ext->shared;
 
 	f->nego->has_ticket = crypt__cache_take_named(
-	    &st->cache, utcp_now_ns(f->ext->stack), tep, half, &f->nego->secret,
-	    &f->nego->ticket);
+				  &st->cache, utcp_now_ns(f->ext->stack), tep,
+				  half, &f->nego->secret, &f->nego->ticket) &&
+			      allows(crypt__settings(f->ext), &f->nego->secret);
 	return f->nego->has_ticket ? &f->nego->ticket : NULL;
 }
 

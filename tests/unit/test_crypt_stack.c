@@ -905,10 +905,24 @@ resumed(void **state)
 	assert_int_equal(utcp_crypt_forget_all(w.p.u[1]), 0);
 	again(&w, NULL, false);
 	again(&w, NULL, true);
-	/* A protocol that the session was not of. */
+	/* A protocol, a cipher that the session was not of. */
 	o.flags = 0;
 	o.protocols[0] = UTCP_CRYPT_X448;
 	again(&w, &o, false);
+	o.ciphers[0] = UTCP_CRYPT_AES_256_GCM;
+	again(&w, &o, false);
+	again(&w, &o, true);
+	assert_int_equal(session(w.c).cipher, UTCP_CRYPT_AES_256_GCM);
+	/* ... by a listener's options. */
+	assert_int_equal(utcp_crypt_forget_all(w.p.u[0]), 0);
+	again(&w, NULL, false);
+	assert_int_equal(session(w.c).cipher, UTCP_CRYPT_AES_128_GCM);
+	utcp_close(w.listener);
+	o.protocols[0] = 0;
+	server(&w, &o);
+	again(&w, NULL, false);
+	assert_int_equal(session(w.c).cipher, UTCP_CRYPT_AES_256_GCM);
+	again(&w, NULL, true);
 	close_all(&w);
 	end(&w);
 }
