@@ -482,6 +482,9 @@ consumed(utcp_sock_t *s)
 		utcp__ext_later(s->ext);
 		utcp__enter(s->u);
 		utcp__leave(s->u);
+		/* That may have been all: what it learns with is gone. */
+		if (s->busy == &s->u->rest)
+			return;
 	}
 	if (s->dead)
 		return;
