@@ -12,6 +12,8 @@
  *    other for ever while time stands still;
  *  - what is read is what was written, and if the wire is good from now on, all
  *    of it comes (unless packets were forged);
+ *  - with tcpcrypt on all sockets (target tcp-crypt) what is read is what was
+ *    written, forged or not;
  *  - memory counts are right, and after the end all is back: memory, ports, and
  *    each buffer that was lent, once.
  */
@@ -404,6 +406,7 @@ begin_side(struct world *w, struct fuzz_in *in, unsigned int nr, uint8_t how)
 	if ((how & 32) != 0)
 		create_failing(s, &cfg);
 	FUZZ_CHECK(utcp_create(&s->u, &cfg) == 0);
+	fuzz_crypt_stack(s->u);
 	a = fuzz_address(nr, 4, 0);
 	FUZZ_CHECK(utcp_address(s->u, &a, 1) == 0);
 	a = fuzz_address(nr, 6, 0);

@@ -577,6 +577,7 @@ def main() -> None:
         ("httpd", httpd_programs()),
         ("load", load_programs()),
         ("crypt", crypt_programs()),
+        ("tcp-crypt", tcp_programs()),
     ):
         for name, program in programs.items():
             write(root / target / name, program)

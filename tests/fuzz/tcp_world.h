@@ -5,6 +5,8 @@
  *	fuzz_tcp.c	the input's steps, time, what must hold in the end
  *	tcp_wire.c	packets that wait: delivered, lost, bent, forged
  *	tcp_calls.c	calls of sockets, good ones and bad ones
+ *	tcp_crypt.c	target tcp-crypt: all of it with tcpcrypt, never plain
+ *	tcp_plain.c	target tcp: without
  *	tcp_ext.c	extensions that do what they like
  */
 #ifndef FUZZ_TCP_WORLD_H
@@ -98,6 +100,14 @@ void wire_step(struct world *w, struct fuzz_in *in, uint8_t op);
 void forge(struct world *w, struct fuzz_in *in, unsigned int to);
 void forge_icmp(struct world *w, struct fuzz_in *in, unsigned int to);
 void forge_raw(struct world *w, struct fuzz_in *in, unsigned int to);
+
+/* ---- tcp_crypt.c, tcp_plain.c ---- */
+
+/* Whoever forges, what is read is what was written. */
+extern const bool fuzz_sealed;
+void fuzz_crypt_stack(utcp_t *u);
+/* Of a new socket. False: it may not be used. */
+bool fuzz_crypt_socket(utcp_sock_t *s);
 
 /* ---- tcp_calls.c ---- */
 
