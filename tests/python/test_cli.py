@@ -216,7 +216,7 @@ def test_a_folder_is_served(alone: HostedWorld, tmp_path: Path) -> None:
     try:
         url = f"http://{alone.addr[4]}/page"
         got = alone.far.command("curl", "-sf", "--retry-connrefused", url)
-        assert eventually(lambda: _output(got), "an answer", 20) == "It works"
+        assert eventually(lambda: _output(got), "an answer", 60) == "It works"
     finally:
         server.send_signal(signal.SIGINT)
         _, err = server.communicate(timeout=20)

@@ -18,7 +18,7 @@ import pytest
 from netns import need
 from scapy.layers.inet import UDP
 from scapy.utils import PcapNgReader
-from worlds import HostedWorld, Stack, eventually
+from worlds import HostedWorld, Stack
 
 import multistack
 from multistack.cli._capture import wire_bytes
@@ -27,11 +27,10 @@ SCRIPT = "from multistack.cli import main; main()"
 
 
 class Captor:
-    """`multistack capture ...` at work, in the switch's namespace."""
+    """`multistack capture ...` at work, in the switch's namespace: its first line,
+    on standard error, says that it is."""
 
     def __init__(self, world: HostedWorld, *words: object, **more: object) -> None:
-        with world.administer() as control:
-            before = {p.id for p in control.list_ports()}
         self.process = subprocess.Popen(
             world.ns.command(sys.executable, "-c", SCRIPT, "capture", *words),
             env={
@@ -42,22 +41,16 @@ class Captor:
             stderr=subprocess.PIPE,
             **{"stdout": subprocess.PIPE, **more},  # type: ignore[call-overload]
         )
-
-        def there() -> bool:
-            if self.process.poll() is not None:
-                return True
-            with world.administer() as control:
-                new = [p for p in control.list_ports() if p.id not in before]
-            return any(p.label == "capture" for p in new)
-
-        eventually(there, "the capture's port")
-        time.sleep(0.1)  # from the port to the tap on it
+        assert self.process.stderr
+        self.first = self.process.stderr.readline().decode()
 
     def end(self, interrupt: bool = False) -> tuple[bytes, str, int]:
+        """What it wrote, what it said, its exit status."""
         if interrupt:
             self.process.send_signal(signal.SIGINT)
-        out, err = self.process.communicate(timeout=20)
-        return out or b"", err.decode(), self.process.returncode
+        out, err = self.process.communicate(timeout=60)
+        said = "" if self.first.startswith("capturing ") else self.first
+        return out or b"", said + err.decode(), self.process.returncode
 
 
 @pytest.fixture
@@ -83,18 +76,42 @@ def test_a_port_into_a_file(
     alone: HostedWorld, port: multistack.Port, tmp_path: Path
 ) -> None:
     file = tmp_path / "x.pcapng"
-    captor = Captor(
-        alone, "-p", "mine", "-w", file, "-c", 6, "--json", "udp", "or", "icmp"
-    )
+    captor = Captor(alone, "-p", "mine", "-w", file, "-c", 6, "udp", "or", "icmp")
+    assert captor.first.startswith(f"capturing eth0 port {port.id}: ")
     talk(alone, port, 3)
     _, err, code = captor.end()
-    assert code == 0, err
-    assert json.loads(err) == {"frames": 6, "captured": 6, "dropped": 0}
+    assert code == 0 and err == "6 frames captured, 6 seen, 0 dropped on the way here\n"
     with PcapNgReader(str(file)) as reader:
         packets = list(reader)
     assert [p[UDP].dport == 7000 for p in packets] == [True, False] * 3
     assert [p.direction for p in packets] == [1, 2] * 3
     assert all(abs(float(p.time) - time.time()) < 60 for p in packets)
+
+
+def test_the_closing_line_for_machines(
+    alone: HostedWorld, port: multistack.Port, tmp_path: Path
+) -> None:
+    """And no other."""
+    words = ["capture", "eth0", "-w", tmp_path / "x.pcapng", "--json", "-c", "1"]
+    process = subprocess.Popen(
+        alone.ns.command(sys.executable, "-c", SCRIPT, *words, "udp port 7000"),
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "MULTISTACK_DEVICE": alone.control,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    peer = alone.peer()
+    while process.poll() is None:
+        peer.sendto(b"x", (alone.addr[4], 7000))
+        time.sleep(0.05)
+    assert process.stderr
+    with process.stderr:
+        told = json.loads(process.stderr.read())
+    assert process.returncode == 0 and told["captured"] == 1
+    assert told.keys() == {"frames", "captured", "dropped"}
 
 
 def test_an_interface_with_a_filter_and_a_length(
@@ -127,7 +144,7 @@ def test_a_pipe_into_tcpdump(alone: HostedWorld, port: multistack.Port) -> None:
         text=True,
     )
     talk(alone, port, 1)
-    text, faults = shown.communicate(timeout=20)
+    text, faults = shown.communicate(timeout=60)
     _, err, code = captor.end()
     assert code == 0, err
     assert text.count(f"{alone.addr[4]}.7000") == 2, text + faults
@@ -145,7 +162,7 @@ def test_a_terminal_gets_text(alone: HostedWorld, port: multistack.Port) -> None
             "PYTHONPATH": os.pathsep.join(sys.path),
             "MULTISTACK_DEVICE": alone.control,
         },
-        timeout=20,
+        timeout=60,
     )
     shown.expect("reading from file")
     talk(alone, port, 1)

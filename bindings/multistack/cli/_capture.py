@@ -270,6 +270,8 @@ def capture(
                     most=count or 0,
                 )
                 out.flush()
+                if not as_json:
+                    click.echo(f"capturing {name}: {description}", err=True)
                 with contextlib.suppress(KeyboardInterrupt):
                     _record(control, taken, out, target.id if target else 0)
                 taken.close()
