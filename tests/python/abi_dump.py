@@ -19,8 +19,17 @@ from typing import Any
 _STRUCT = re.compile(r"^(?:typedef )?struct (\w+) \{[ \t]*\n(.*?)^\}", re.M | re.S)
 _ENUM = re.compile(r"^enum (\w+) \{(.*?)\}", re.M | re.S)
 _FIELD = re.compile(r"(\w+)\s*(?:\[[^\]]*\]\s*)?(?=[,;])")
-_MACRO = re.compile(r"^#define (MS_\w+)[ \t]+(?![ \t]*$)", re.M)
-_ENUMERATOR = re.compile(r"\b(MS_\w+)\b\s*(?:=[^,}]*)?(?:,|$)", re.M)
+_HOOK = re.compile(r"\(\*(\w+)\)\([^;]*\)")
+_MACRO = re.compile(r"^#define ((?:MS|UTCP)_\w+)[ \t]+(?![ \t]*$)", re.M)
+_ENUMERATOR = re.compile(r"\b((?:MS|UTCP)_\w+)\b\s*(?:=[^,}]*)?(?:,|$)", re.M)
+
+# Enums that a macro makes: which, how its values' names begin, its entries.
+LISTED = {
+    "ms_counter": ("MS_COUNTERS", "MS_CTR_", "N, n, text"),
+    "utcp_counter": ("UTCP_COUNTERS", "UTCP_CTR_", "N, n, text"),
+    "utcp_opt": ("UTCP_OPTIONS", "UTCP_OPT_", "N, text, ..."),
+    "mslink_counter": ("MSLINK_COUNTERS", "MSLINK_CTR_", "N, n, text"),
+}
 
 
 def _plain(path: Path) -> str:
@@ -35,16 +44,22 @@ def names(*headers: Path) -> tuple[dict[str, list[str]], list[str]]:
     constants: list[str] = []
     for text in map(_plain, headers):
         for tag, body in _STRUCT.findall(text):
-            structs[tag] = _FIELD.findall(body)
+            structs[tag] = _FIELD.findall(_HOOK.sub(r"\1", body))
         constants += _MACRO.findall(text)
         for tag, body in _ENUM.findall(text):
-            if tag != "ms_counter":  # made by a macro; taken from there
+            if tag in LISTED:
+                constants.append(LISTED[tag][1] + "MAX")
+            else:
                 constants += _ENUMERATOR.findall(body)
-    return structs, sorted({*constants, "MS_CTR_MAX"})
+    extern = {c for c in constants if c.endswith("_EXTERN")}
+    return structs, sorted({*constants} - extern)
 
 
 def program(
-    headers: list[str], structs: dict[str, list[str]], constants: list[str]
+    headers: list[str],
+    structs: dict[str, list[str]],
+    constants: list[str],
+    lists: list[str],
 ) -> str:
     """C that prints it all as JSON."""
     out = ["#include <stddef.h>", "#include <stdio.h>"]
@@ -61,29 +76,36 @@ def program(
             )
         out.append('\tprintf("}]");')
     out.append('\tprintf("},\\"constants\\":{\\"\\":0");')
-    out += [f'\tprintf(",\\"{c}\\":%lld", (long long)({c}));' for c in constants]
-    out.append('\tprintf("},\\"counters\\":[");')
-    out.append(
-        '#define X(N, n, m) printf("%s[\\"%s\\",\\"%s\\",\\"%s\\"]", '
-        'MS_CTR_##N ? "," : "", #N, n, m);'
-    )
-    out += ["\tMS_COUNTERS(X)", '\tprintf("]}\\n");', "\treturn 0;", "}"]
+    out += [
+        f'\tprintf(({c}) < 0 ? ",\\"{c}\\":%lld" : ",\\"{c}\\":%llu", (long long)({c}));'
+        for c in constants
+    ]
+    out.append('\tprintf("},\\"lists\\":{\\"\\":0");')
+    for tag in lists:
+        macro, prefix, entry = LISTED[tag]
+        out.append(f'\tprintf(",\\"{tag}\\":[");')
+        out.append(
+            f'#define X({entry}) printf("%s[\\"%s\\",\\"%s\\",%d]", '
+            f'{prefix}##N ? "," : "", #N, text, (int){prefix}##N);'
+        )
+        out += [f"\t{macro}(X)", "#undef X", '\tprintf("]");']
+    out += ['\tprintf("}}\\n");', "\treturn 0;", "}"]
     return "\n".join(out) + "\n"
 
 
-def dump(root: Path, scratch: Path) -> dict[str, Any]:
-    """The layout of the headers below root: {"structs": {tag: [bytes, {field:
-    [offset, bytes]}]}, "constants": {name: value}, "counters": [[NAME, name,
-    meaning]]}."""
-    abi, port = root / "sys/multistack.h", root / "lib/include/multistack/port.h"
-    structs, constants = names(abi, port)
+def dump(root: Path, scratch: Path, *headers: str) -> dict[str, Any]:
+    """The layout of the headers, of those below root: {"structs": {tag: [bytes,
+    {field: [offset, bytes]}]}, "constants": {name: value}, "lists": {enum:
+    [[NAME, text, value]]}}."""
+    dirs = [root / "sys", root / "lib/include"]
+    paths = [next(d / h for d in dirs if (d / h).exists()) for h in headers]
+    structs, constants = names(*paths)
+    lists = [tag for p in paths for tag in LISTED if f"enum {tag} {{" in _plain(p)]
     source, binary = scratch / "abi_dump.c", scratch / "abi_dump"
-    source.write_text(
-        program(["multistack.h", "multistack/port.h"], structs, constants)
-    )
+    source.write_text(program(list(headers), structs, constants, lists))
     cc = shlex.split(os.environ.get("CC", "cc"))
-    include = [f"-I{abi.parent}", f"-I{port.parents[1]}"]
+    include = [f"-I{d}" for d in dirs]
     subprocess.run([*cc, "-std=c11", *include, "-o", binary, source], check=True)
     found = json.loads(subprocess.run([binary], check=True, capture_output=True).stdout)
-    del found["constants"][""]
+    del found["constants"][""], found["lists"][""]
     return dict(found)
