@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""lib/include/multistack/utcp.h and link.h, mirrored and declared.
+"""lib/include/multistack/utcp.h, link.h and batch.h, mirrored and declared.
 
 Names are C's, structs without prefix (`utcp_info_t` is `Info`, but
-`mslink_options_t` is `LinkOptions`). What they mean stands in the headers;
+`mslink_options_t` is `LinkOptions`, `msbatch_cmd_t` is `BatchCmd`). What they mean stands in the headers;
 tests/python/test_utcp_abi.py compares everything here with what the compiler
 makes of them, both ways. Congestion control has a module of its own.
 
@@ -19,6 +19,7 @@ from ctypes import (
     c_char,
     c_char_p,
     c_int,
+    c_int32,
     c_int64,
     c_size_t,
     c_ssize_t,
@@ -129,6 +130,30 @@ LinkCounter = IntEnum(
     "DROP_HELD DROP_HOLD_FULL LOOPED DROP_LOOP_FULL",
     start=0,
 )
+
+MSBATCH_TELL = 0
+MSBATCH_READ = 1
+MSBATCH_HOLD = 2
+MSBATCH_ACCEPT = 3
+
+MSBATCH_READY = 0x01
+MSBATCH_DATA = 0x02
+MSBATCH_EOF = 0x04
+MSBATCH_ERROR = 0x08
+MSBATCH_ROOM = 0x10
+MSBATCH_ACCEPTED = 0x20
+MSBATCH_SHORT = 0x40
+MSBATCH_DGRAM = 0x80
+
+MSBATCH_WRITE = 0
+MSBATCH_SENDTO = 1
+MSBATCH_SHUTDOWN = 2
+MSBATCH_CLOSE = 3
+MSBATCH_ABORT = 4
+MSBATCH_MODE = 5
+
+MSBATCH_ALL = 1
+MSBATCH_SLEEP = 1
 
 UTCP_OPT_MAX = len(Opt)
 UTCP_CTR_MAX = len(StackCounter)
@@ -313,6 +338,48 @@ class LinkOptions(Structure):
     ]
 
 
+class BatchEvent(Structure):
+    """msbatch_event_t; EVENT_FORMAT is the same for struct.unpack."""
+
+    _fields_ = [
+        ("id", c_uint32),
+        ("what", c_uint16),
+        ("error", c_uint16),
+        ("offset", c_uint32),
+        ("len", c_uint32),
+        ("arg", c_uint32),
+        ("pad", c_uint32),
+    ]
+
+
+EVENT_FORMAT = "@IHHIIII"
+
+
+class BatchCmd(Structure):
+    """msbatch_cmd_t"""
+
+    _fields_ = [
+        ("id", c_uint32),
+        ("op", c_uint32),
+        ("len", c_uint32),
+        ("arg", c_uint32),
+    ]
+
+
+class BatchView(Structure):
+    """msbatch_view_t"""
+
+    _fields_ = [
+        ("events", c_void_p),
+        ("arena", c_void_p),
+        ("max_events", c_uint32),
+        ("arena_bytes", c_uint32),
+        ("num_events", c_uint32),
+        ("error", c_int32),
+        ("timeout_ns", c_uint64),
+    ]
+
+
 # ---- calls ------------------------------------------------------------------
 
 _stack = c_void_p
@@ -421,7 +488,28 @@ mslink_fd = _int("mslink_fd", _link)
 mslink_arm = _int("mslink_arm", _link)
 mslink_timeout_ns = _plain("mslink_timeout_ns", c_uint64, _link)
 mslink_reopen = _int("mslink_reopen", _link)
+mslink_linger = _plain("mslink_linger", c_int, _link, c_uint32)
 mslink_connect = _int("mslink_connect", _link, _sock, _addr)
 mslink_counters = _plain("mslink_counters", c_uint, _link, _counts, c_uint)
 mslink_counter_name = _plain("mslink_counter_name", c_char_p, c_uint)
 mslink_counter_text = _plain("mslink_counter_text", c_char_p, c_uint)
+
+msbatch_create = _int("msbatch_create", _out, _link, c_uint32, c_uint32)
+msbatch_destroy = _void("msbatch_destroy", c_void_p)
+msbatch_view = _plain("msbatch_view", POINTER(BatchView), c_void_p)
+msbatch_add = _int("msbatch_add", c_void_p, _sock, c_uint32)
+msbatch_add_udp = _int("msbatch_add_udp", c_void_p, _udp, c_uint32)
+msbatch_close = _int("msbatch_close", c_void_p, c_uint32)
+msbatch_sock = _plain("msbatch_sock", c_void_p, c_void_p, c_uint32)
+msbatch_udp = _plain("msbatch_udp", c_void_p, c_void_p, c_uint32)
+# Once a turn of the loop; what it returns is for the caller to look at.
+msbatch_turn = _plain(
+    "msbatch_turn",
+    c_int,
+    c_void_p,
+    c_char_p,
+    c_uint,
+    c_char_p,
+    c_size_t,
+    c_uint32,
+)

@@ -10,8 +10,6 @@
 
 #include "internal.h"
 
-#define SILENCE_NS 50000000u /* nothing more is to come */
-
 static struct {
 	pthread_mutex_t lock;
 	struct mu__stack *first;
@@ -64,44 +62,6 @@ mu__registry_find(const uv_loop_t *loop)
 	return s;
 }
 
-/* Nobody waits for an acknowledgement of ours, or for what we wrote. */
-static bool
-all_said(const struct mu__stack *s)
-{
-	utcp_usage_t use;
-
-	utcp_usage(s->u, &use);
-	return use.socks == 0;
-}
-
-void
-mu__linger(struct mu__stack *s)
-{
-	uint64_t until_ns = mslink_now_ns() + s->linger_ms * 1000000ull;
-	uint64_t heard_ns = mslink_now_ns(), now_ns;
-	utcp_event_t ev[64];
-	utcp_usage_t use;
-	int n;
-
-	utcp_advance(s->u, mslink_now_ns());
-	while (mslink_flush(s->link) >= 0 && !all_said(s)) {
-		now_ns = mslink_now_ns();
-		utcp_usage(s->u, &use);
-		if (now_ns >= until_ns ||
-		    (use.buffered_bytes == 0 && now_ns - heard_ns > SILENCE_NS))
-			break;
-		if (mslink_wait(s->link, 10) < 0)
-			break;
-		n = mslink_poll(s->link);
-		if (n < 0)
-			break;
-		if (n > 0)
-			heard_ns = mslink_now_ns();
-		while (utcp_events(s->u, ev, 64) > 0)
-			;
-	}
-}
-
 static void
 exit_all(void)
 {
@@ -111,7 +71,7 @@ exit_all(void)
 	for (s = registry.first; s; s = s->next)
 		if (s->pid == (uint64_t)getpid() &&
 		    pthread_equal(s->owner, pthread_self()))
-			mu__linger(s);
+			(void)mslink_linger(s->link, s->linger_ms);
 	pthread_mutex_unlock(&registry.lock);
 }
 

@@ -105,8 +105,6 @@ void mu__stack_away(struct mu__stack *s, int r);
 
 /* ---- end.c --------------------------------------------------------------- */
 
-/* Stays until what was written is acknowledged and said. */
-void mu__linger(struct mu__stack *s);
 /* At exit, linger for the stacks of this thread. */
 void mu__at_exit(void);
 void mu__registry_add(struct mu__stack *s);

@@ -476,7 +476,7 @@ mu_stack_close(uv_loop_t *loop)
 		return UV_EBUSY;
 	mu__registry_remove(s);
 	if (s->poll)
-		mu__linger(s);
+		(void)mslink_linger(s->link, s->linger_ms);
 	mu__stack_away(s, 0);
 	uv_close((uv_handle_t *)&s->prepare, hook_closed);
 	uv_close((uv_handle_t *)&s->check, hook_closed);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The mirror of utcp.h and link.h is what the C compiler says, both ways."""
+"""The mirror of utcp.h, link.h and batch.h is what the C compiler says, both ways."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from multistack import _utcp
 
 ROOT = Path(__file__).resolve().parents[2]
-HEADERS = ("multistack/utcp.h", "multistack/link.h")
+HEADERS = ("multistack/utcp.h", "multistack/link.h", "multistack/batch.h")
 # Congestion control's, which are mirrored elsewhere.
 CC_STRUCTS = {"utcp_cc_s", "utcp_ack_s", "utcp_cc_ops_s"}
 CC_CALLS = {"utcp_cc_register"}
@@ -32,7 +32,8 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def mirrored(tag: str) -> str:
     """Python's name of a C struct."""
-    words = tag.removeprefix("utcp_").replace("mslink_", "link_").removesuffix("_s")
+    words = tag.removeprefix("utcp_").removesuffix("_s")
+    words = words.replace("mslink_", "link_").replace("msbatch_", "batch_")
     return "".join(w.capitalize() for w in words.split("_"))
 
 
@@ -60,7 +61,7 @@ def test_every_field_lies_where_c_has_it(layout: dict[str, Any]) -> None:
 
 
 def test_every_constant_is_mirrored_and_no_other(layout: dict[str, Any]) -> None:
-    ours = {k: v for k, v in vars(_utcp).items() if k.startswith(("UTCP_", "MSLINK_"))}
+    ours = {k: v for k, v in vars(_utcp).items() if k.startswith(("UTCP_", "MSLINK_", "MSBATCH_"))}
     theirs = {
         k: v for k, v in layout["constants"].items() if not k.startswith("UTCP_CC_")
     }
@@ -96,9 +97,9 @@ def test_the_library_names_them_as_the_header(
 def test_every_call_of_the_headers_is_declared() -> None:
     paths = [ROOT / "lib/include" / h for h in HEADERS]
     text = "".join(abi_dump._plain(p) for p in paths)
-    calls = set(re.findall(r"EXTERN[^;(]*?\b((?:utcp|mslink)_\w+)\(", text))
+    calls = set(re.findall(r"EXTERN[^;(]*?\b((?:utcp|mslink|msbatch)_\w+)\(", text))
     assert len(calls) > 70
-    ours = {n for n in vars(_utcp) if n.startswith(("utcp_", "mslink_"))}
+    ours = {n for n in vars(_utcp) if n.startswith(("utcp_", "mslink_", "msbatch_"))}
     assert ours == calls - CC_CALLS
     for name in ours:
         f = getattr(_utcp, name)

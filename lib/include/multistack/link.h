@@ -122,6 +122,14 @@ MSLINK_EXTERN uint64_t mslink_timeout_ns(const mslink_t *l);
  */
 MSLINK_EXTERN int mslink_reopen(mslink_t *l);
 
+/*
+ * For the end of a program: goes on until all connections have ended (those
+ * that it has closed, in order), or nothing is to be sent and nothing was heard
+ * for 50 ms, but at most ms. Events are lost meanwhile. 0; -ETIMEDOUT: some are
+ * left; errors as mslink_poll.
+ */
+MSLINK_EXTERN int mslink_linger(mslink_t *l, uint32_t ms);
+
 /* utcp_connect() for who has not said which addresses are his: asks the switch
    for the source address towards the peer first. Errors of utcp_connect and
    msport_route. */
