@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """MultiStack: network stacks of your own beside the host's, on its addresses."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from multistack._types import (
     Feature,
     Gso,
@@ -18,9 +22,15 @@ from multistack._types import (
 from multistack._version import __version__
 from multistack.port import Batch, Control, Port
 
+if TYPE_CHECKING:
+    from multistack._socket import Socket
+    from multistack.loop import EventLoop, EventLoopPolicy, Runner, loop_factory, run
+
 __all__ = [
     "Batch",
     "Control",
+    "EventLoop",
+    "EventLoopPolicy",
     "Feature",
     "Gso",
     "Meta",
@@ -29,10 +39,34 @@ __all__ = [
     "PortEntry",
     "Route",
     "RouteState",
+    "Runner",
     "SlotFlag",
+    "Socket",
     "SwitchInfo",
     "Tuple",
     "TupleEntry",
     "__version__",
     "counter_texts",
+    "loop_factory",
+    "run",
 ]
+
+# What needs asyncio is imported when it is asked for: ports do without.
+_LATE = {
+    "EventLoop": "loop",
+    "EventLoopPolicy": "loop",
+    "Runner": "loop",
+    "Socket": "_socket",
+    "loop_factory": "loop",
+    "run": "loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    globals()[name] = found
+    return found

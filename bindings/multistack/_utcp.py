@@ -16,6 +16,7 @@ from ctypes import (
     CFUNCTYPE,
     POINTER,
     Structure,
+    addressof,
     c_char,
     c_char_p,
     c_int,
@@ -153,6 +154,7 @@ MSBATCH_ABORT = 4
 MSBATCH_MODE = 5
 
 MSBATCH_ALL = 1
+MSBATCH_COMMANDS = 1024
 MSBATCH_SLEEP = 1
 
 UTCP_OPT_MAX = len(Opt)
@@ -375,8 +377,10 @@ class BatchView(Structure):
         ("max_events", c_uint32),
         ("arena_bytes", c_uint32),
         ("num_events", c_uint32),
-        ("error", c_int32),
+        ("num_answers", c_uint32),
         ("timeout_ns", c_uint64),
+        ("error", c_int32),
+        ("pad", c_uint32),
     ]
 
 
@@ -513,3 +517,8 @@ msbatch_turn = _plain(
     c_size_t,
     c_uint32,
 )
+
+
+def address_of(buffer: Any) -> int:
+    """Where a ctypes object lies."""
+    return addressof(buffer)

@@ -600,13 +600,17 @@ msbatch_turn(msbatch_t *b, const msbatch_cmd_t *cmds, unsigned int n,
 {
 	int r;
 
-	if (!b || (n && !cmds) || (len && !data) || n > b->view.max_events / 2)
+	if (!b || (n && !cmds) || (len && !data) || n > COMMANDS_MAX)
 		return -EINVAL;
+	r = room_for(b, n);
+	if (r)
+		return r;
 	b->turn++;
 	b->used = 0;
 	b->view.num_events = 0;
 	utcp_advance(b->u, mslink_now_ns());
 	commands(b, cmds, n, data, len);
+	b->view.num_answers = b->view.num_events;
 	r = mslink_flush(b->l);
 	if (r >= 0)
 		r = mslink_poll(b->l);
@@ -702,9 +706,7 @@ msbatch_create(msbatch_t **out, mslink_t *l, uint32_t arena_bytes,
 	b->free = b->first = b->last = NONE;
 	b->view.arena_bytes = arena_bytes;
 	b->view.arena = b->arena = malloc(arena_bytes);
-	b->view.events = b->events = malloc(b->view.max_events *
-					    sizeof *b->events);
-	if (!b->arena || !b->events) {
+	if (!b->arena || room_for(b, MSBATCH_COMMANDS)) {
 		msbatch_destroy(b);
 		return -ENOMEM;
 	}

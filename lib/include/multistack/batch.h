@@ -86,15 +86,20 @@ typedef struct msbatch_cmd_s {
 	uint32_t arg;
 } msbatch_cmd_t;
 
-/* What a turn leaves; the batch's, and void with the next turn. */
+/* What a turn leaves; the batch's, and void with the next turn. `events` stays
+   where it is as long as no turn has more than MSBATCH_COMMANDS commands. */
+#define MSBATCH_COMMANDS 1024
 typedef struct msbatch_view_s {
 	const msbatch_event_t *events;
 	const uint8_t *arena;
 	uint32_t max_events; /* but for answers to commands */
 	uint32_t arena_bytes;
 	uint32_t num_events;
-	int32_t error;	     /* of the link, as mslink_poll; 0 */
+	uint32_t
+	    num_answers;     /* of those the first, to commands: SHORT, ERROR */
 	uint64_t timeout_ns; /* how long the program may sleep; UTCP_NEVER */
+	int32_t error;	     /* of the link, as mslink_poll; 0 */
+	uint32_t pad;
 } msbatch_view_t;
 
 /* Flags of a turn. */

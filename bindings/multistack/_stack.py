@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A stack on a port of the switch, as an event loop uses it: one call a turn."""
+
+from __future__ import annotations
+
+import collections
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from ctypes import addressof, c_char, c_uint32, c_void_p, sizeof
+from typing import Any
+
+from multistack import _abi, _addr, _ffi, _types, _utcp
+from multistack._utcp import MSBATCH_SLEEP, UTCP_NEVER
+
+FD_BASE = 1 << 30  # numbers of our sockets; the host's are smaller
+_EVENT = struct.Struct(_utcp.EVENT_FORMAT)
+_MAX_EVENTS = 4096
+LINGER_MS = 1000
+WRITE_BYTES = 1 << 18  # of one connection in a turn
+
+Event = tuple[int, int, int, int, int, int, int]  # _utcp.BatchEvent
+Events = Iterator[Event]
+
+
+def device_of(device: str | None) -> str:
+    named = os.environ.get("MULTISTACK_DEVICE") if device is None else device
+    if not named:
+        raise RuntimeError(
+            "no device: name one (device=\"daemon:eth0\", \"xdp:eth0\", "
+            '"tap:ms0,local=10.9.0.2/24,host=10.9.0.1") or set $MULTISTACK_DEVICE'
+        )
+    return named
+
+
+class Stack:
+    """A link and its batch. What is not a method here asks the library by the
+    pointers: batch, link, utcp."""
+
+    def __init__(self, device: str, *, label: str = "") -> None:
+        self.device = device
+        opt = _utcp.LinkOptions(
+            size=sizeof(_utcp.LinkOptions), label=_types.text(label, 16, "label")
+        )
+        link, batch = c_void_p(), c_void_p()
+        self.link = self.batch = self.utcp = 0
+        _utcp.mslink_open(link, os.fsencode(device), opt, _abi.Error())
+        self.link = link.value or 0
+        try:
+            _utcp.msbatch_create(batch, self.link, 0, _MAX_EVENTS)
+        except BaseException:
+            _utcp.mslink_close(self.link)
+            raise
+        self.batch = batch.value or 0
+        self.utcp = int(_utcp.mslink_stack(self.link))
+        self._view = _utcp.msbatch_view(self.batch).contents
+        arena = (c_char * self._view.arena_bytes).from_address(self._view.arena)
+        self.arena = memoryview(arena).cast("B")
+        self._map_events()
+        self._where()
+        # By number: transports, listeners, sockets.
+        self.endpoints: dict[int, Any] = {}
+        self.hot: set[int] = set()  # the selector's, by descriptor
+        self.dirty: list[Any] = []  # transports with something to send
+        self.cmds: list[int] = []  # four to a command
+        self.chunks: list[bytes] = []  # what those write
+        # How many of our sockets take what comes to a port, at any address.
+        self.wildcards: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._routes: dict[bytes, bool] = {}
+        self._routes_gen = -1
+
+    def _map_events(self, n_cmds: int = _utcp.MSBATCH_COMMANDS) -> None:
+        room = (_MAX_EVENTS + n_cmds) * _EVENT.size
+        self._events = memoryview(
+            (c_char * room).from_address(self._view.events)
+        ).cast("B")
+
+    def _where(self) -> None:
+        port = _utcp.mslink_port(self.link)
+        info = _ffi.msport_info(port).contents
+        self.nic = bytes(info.nic).decode()
+        self.private = not info.features & _abi.MS_FEATURE_HOST
+        region = addressof(_ffi.msport_region(port).contents)
+        self._gen = c_uint32.from_address(region + _abi.Region.route_gen.offset)
+
+    # ---- a turn -----------------------------------------------------------------
+
+    def turn(self, sleep: bool) -> tuple[Events, int, float | None]:
+        """Sends what is to be sent, takes what came. Events, how many, and the
+        most seconds that the loop may sleep (None: no matter how long)."""
+        watched = self._gather() if self.dirty else ()
+        cmds = self.cmds
+        n_cmds = len(cmds) >> 2
+        if n_cmds:
+            packed = struct.pack(f"{len(cmds)}I", *cmds)
+            data = b"".join(self.chunks)
+            self.cmds = []
+            self.chunks = []
+            n = _utcp.msbatch_turn(
+                self.batch, packed, n_cmds, data, len(data), MSBATCH_SLEEP * sleep
+            )
+            if n_cmds > _utcp.MSBATCH_COMMANDS:
+                self._map_events(n_cmds)
+        else:
+            n = _utcp.msbatch_turn(
+                self.batch, None, 0, None, 0, MSBATCH_SLEEP * sleep
+            )
+        timeout: float | None = 0.0
+        if n < 0:
+            self._failed(n)
+            n = self._view.num_events
+        elif sleep and not n:
+            ns = self._view.timeout_ns
+            timeout = None if ns == UTCP_NEVER else ns / 1e9
+        if not n:
+            for t in watched:
+                t._sent()
+            return iter(()), 0, timeout
+        events: Any = _EVENT.iter_unpack(self._events[: n * _EVENT.size])
+        if n_cmds and self._view.num_answers:
+            for _ in range(self._view.num_answers):
+                self._answer(next(events), cmds, data)
+                n -= 1
+        for t in watched:
+            t._sent()
+        return events, n, timeout
+
+    def _gather(self) -> list[Any]:
+        """The commands of who has something to send; those that want to know
+        when it is sent."""
+        cmds, chunks = self.cmds, self.chunks
+        watched = []
+        dirty, self.dirty = self.dirty, []
+        for t in dirty:
+            t._dirty = False
+            size = t._out_bytes
+            if size > WRITE_BYTES:
+                chunks += t._take(WRITE_BYTES)
+                cmds += (t._id, 0, size - t._out_bytes, t._all)  # MSBATCH_WRITE
+            elif size:
+                cmds += (t._id, 0, size, t._all)
+                chunks += t._out
+                t._out = []
+                t._out_bytes = 0
+            if t._after and not t._out_bytes:
+                cmds += (t._id, t._after, 0, 0)
+                t._after = 0
+            if t._watched:
+                watched.append(t)
+        return watched
+
+    def _answer(self, event: Event, cmds: list[int], data: bytes) -> None:
+        """Tells who gave a command, before anybody writes more, what of it was
+        not taken."""
+        id_, _, error, _, taken, arg, _ = event
+        t = self.endpoints.get(id_)
+        if t is None:
+            return
+        op, size = cmds[4 * arg + 1 : 4 * arg + 3]
+        left = b""
+        if op <= _utcp.MSBATCH_SENDTO:
+            at = sum(cmds[k + 2] for k in range(0, 4 * arg, 4) if cmds[k + 1] <= 1)
+            left = data[at + taken : at + size]
+        t._answer(op, error, left)
+
+    def _failed(self, code: int) -> None:
+        """The interface or the daemon is gone: to have it back is tried at each
+        turn; connections live as long as their peers have patience."""
+        if code in (-errno.ENETDOWN, -errno.ECONNRESET, -errno.EBADMSG):
+            self.lost = True
+            return
+        raise OSError(-code, os.strerror(-code))
+
+    lost = False
+
+    def reopen(self) -> bool:
+        """After a loss; whether the port is there again."""
+        try:
+            _utcp.mslink_reopen(self.link)
+        except OSError:
+            return False
+        self.lost = False
+        self._where()
+        return True
+
+    def command(self, id_: int, op: int, arg: int = 0) -> None:
+        self.cmds += (id_, op, 0, arg)
+
+    # ---- whose an address is ------------------------------------------------------
+
+    def takes(self, packed: bytes) -> bool:
+        """Whether this stack is where a socket of this address is bound."""
+        host = _addr.unpack(packed, 0)[0].removeprefix("::ffff:")
+        if host in _addr.WILDCARDS:
+            return True
+        if self.private:
+            route = _types.sized(_abi.CmdRoute)
+            route.dst = _abi.Tuple.from_buffer_copy(packed)
+            try:
+                _ffi.msport_route(_utcp.mslink_port(self.link), route)
+            except OSError:
+                return False
+            return bool(route.state == _abi.MS_ROUTE_LOCAL)
+        if self.nic == "lo" and _addr.is_loopback(host):
+            return True
+        return host in _addr.of_interface(self.nic)
+
+    def reaches(self, packed: bytes, kind: str) -> bool:
+        """Whether what goes to this peer goes by this stack; kind: "tcp", "udp"."""
+        host, port = _addr.unpack(packed, 0)[:2]
+        host = host.removeprefix("::ffff:")
+        if _addr.is_loopback(host) and self.nic != "lo":
+            return (kind, port) in self.wildcards
+        gen = self._gen.value
+        if gen != self._routes_gen or len(self._routes) > 4096:
+            self._routes.clear()
+            self._routes_gen = gen
+        known = self._routes.get(packed)
+        if known is None:
+            known = self._routes[packed] = self._by_us(packed, host)
+        return known
+
+    def _by_us(self, packed: bytes, host: str) -> bool:
+        ours = _addr.of_interface(self.nic)
+        if self.private and not ours:
+            return True  # a wire that the host has no end of
+        if host in _addr.WILDCARDS or self.takes(packed):
+            return True
+        source = _addr.host_source(packed)
+        return source in ours or bool(
+            source and self.nic == "lo" and _addr.is_loopback(source)
+        )
+
+    # ---- the end --------------------------------------------------------------------
+
+    def close(self, linger_ms: int = LINGER_MS) -> None:
+        """Ends all sockets; what was written has so long to arrive."""
+        if not self.link:
+            return
+        self.turn(False)
+        self.arena.release()
+        self._events.release()
+        _utcp.msbatch_destroy(self.batch)
+        _utcp.mslink_linger(self.link, linger_ms)
+        _utcp.mslink_close(self.link)
+        self.batch = self.link = self.utcp = 0

@@ -1,0 +1,875 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""asyncio's transports on a stack.
+
+They behave as asyncio's own do, to the words of their exceptions. What is
+written waits for the end of the loop's iteration, when all of it leaves with
+one call; more than the high-water mark at once is tried at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+import logging
+import os
+import socket
+import sys
+import warnings
+from asyncio import constants, futures, transports, trsock
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from multistack import _addr, _utcp
+from multistack._socket import Socket
+from multistack._stack import FD_BASE, Stack
+from multistack._utcp import (
+    MSBATCH_ACCEPT,
+    MSBATCH_ACCEPTED,
+    MSBATCH_ALL,
+    MSBATCH_CLOSE,
+    MSBATCH_DATA,
+    MSBATCH_DGRAM,
+    MSBATCH_EOF,
+    MSBATCH_ERROR,
+    MSBATCH_HOLD,
+    MSBATCH_MODE,
+    MSBATCH_READ,
+    MSBATCH_ROOM,
+    MSBATCH_SENDTO,
+    MSBATCH_SHUTDOWN,
+    MSBATCH_WRITE,
+    Opt,
+)
+
+logger = logging.getLogger("asyncio")
+_BYTES = (bytes, bytearray, memoryview)
+_NAME_BYTES = 20
+
+
+def _server_attach(server: Any, transport: Any) -> None:
+    if sys.version_info >= (3, 13):
+        server._attach(transport)
+    else:
+        server._attach()
+
+
+def _server_detach(server: Any, transport: Any) -> None:
+    if sys.version_info >= (3, 13):
+        server._detach(transport)
+    else:
+        server._detach()
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+class _Mixin(transports._FlowControlMixin):
+    """What streams and datagrams have in common."""
+
+    _loop: Any
+    _protocol: Any
+    _closing = False
+    _conn_lost = 0
+    _sock_made: Socket | None = None
+    _id: int
+    _family: int
+    _type: int
+    _stack: Stack
+    _names: bytes = b""  # utcp_addr_t of the peer, and of ours
+    _server: Any = None
+
+    # What the stack looks at in each turn of who has something to send.
+    _dirty = False
+    _watched = False  # wants to know when it is sent
+    _after = 0  # a command that follows
+    _all = 0
+    _out: list[Any]
+    _out_bytes = 0
+
+    def _name(self, which: int) -> tuple[Any, ...] | None:
+        packed = self._names[which * _NAME_BYTES : (which + 1) * _NAME_BYTES]
+        if not packed or not packed[-1]:
+            return None
+        return _addr.unpack(packed, self._family)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """peername, sockname, socket as asyncio's; utcp: the connection's
+        Socket, with info(), set_cc() and the stack's own options."""
+        found = self._extra.get(name)
+        if found is None and name in ("peername", "sockname", "socket", "utcp"):
+            if name == "peername":
+                found = self._name(0)
+            elif name == "sockname":
+                found = self._name(1)
+            elif name == "utcp":
+                found = self._sock
+            else:
+                found = trsock.TransportSocket(self._sock)  # type: ignore[arg-type]
+            self._extra[name] = found
+        return default if found is None else found
+
+    @property
+    def _sock(self) -> Socket:
+        if self._sock_made is None:
+            self._sock_made = Socket(
+                self._stack, self._family, self._type, _id=self._id
+            )
+            if self._loop is None:
+                self._sock_made._gone()
+        return self._sock_made
+
+    @property
+    def _sock_fd(self) -> int:
+        return FD_BASE + self._id
+
+    def _names_of(self, sock: Socket) -> bytes:
+        names = []
+        for get in (sock.getpeername, sock.getsockname):
+            try:
+                names.append(_addr.pack(get(), sock.family))
+            except OSError:
+                names.append(_addr.NOWHERE)
+        return b"".join(names)
+
+    def set_protocol(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def get_protocol(self) -> Any:
+        return self._protocol
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the stack has not taken yet."""
+        return self._out_bytes
+
+    def abort(self) -> None:
+        self._force_close(None)
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        raise NotImplementedError
+
+    def _fatal_error(
+        self, exc: BaseException, message: str = "Fatal error on transport"
+    ) -> None:
+        if isinstance(exc, OSError):
+            if self._loop.get_debug():
+                logger.debug("%r: %s", self, message, exc_info=exc)
+        else:
+            self._loop.call_exception_handler(
+                {
+                    "message": message,
+                    "exception": exc,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+        self._force_close(exc)
+
+    def _mark(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self._stack.dirty.append(self)
+
+    def _leave(self) -> None:
+        """The last of a transport: its number is the stack's again."""
+        stack = self._stack
+        if stack.batch:
+            if self._out_bytes and self._type == socket.SOCK_STREAM:
+                stack.cmds += (self._id, MSBATCH_WRITE, self._out_bytes, MSBATCH_ALL)
+                stack.chunks += self._out
+            stack.cmds += (self._id, MSBATCH_CLOSE, 0, 0)
+        stack.endpoints.pop(self._id, None)
+        self._out = []
+        self._out_bytes = self._after = 0
+        if self._sock_made is not None:
+            self._sock_made._gone()
+        self._protocol = self._loop = None
+        server, self._server = self._server, None
+        if server is not None:
+            _server_detach(server, self)
+
+    def __repr__(self) -> str:
+        words = [type(self).__name__]
+        if self._loop is None:
+            words.append("closed")
+        elif self._closing:
+            words.append("closing")
+        words.append(f"fd={self._sock_fd}")
+        if self._loop is not None and not self._loop.is_closed():
+            words.append(f"write=<bufsize={self.get_write_buffer_size()}>")
+        return f"<{' '.join(words)}>"
+
+    def __del__(self) -> None:
+        if getattr(self, "_loop", None) is not None and self._stack.batch:
+            warnings.warn(
+                f"unclosed transport {self!r}", ResourceWarning, source=self
+            )
+            self._leave()
+
+
+class StreamTransport(_Mixin, asyncio.Transport):
+    """A connection. Made by the loop."""
+
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.FALLBACK
+    _type = socket.SOCK_STREAM
+
+    def __init__(
+        self,
+        loop: Any,
+        stack: Stack,
+        id_: int,
+        family: int,
+        names: bytes,
+        protocol: Any,
+        extra: dict[str, Any] | None,
+        server: Any,
+    ) -> None:
+        self._loop = None
+        self._stack = stack
+        self._id = id_
+        self._family = family
+        self._names = names
+        self._out = []
+        self._eof = False
+        self._paused = False
+        self._on_hold = False  # the stack reads no more
+        self._blocked = False  # the stack takes no more
+        self._started = False  # connection_made() has been called
+        self._empty_waiter: Any = None
+        self._held: list[tuple[int, int, Any]] = []  # came, and not yet told
+        self._run = contextvars.copy_context().run
+        super().__init__(extra, loop)  # type: ignore[call-arg]
+        self.set_protocol(protocol)
+        self._server = server
+        if server is not None:
+            _server_attach(server, self)
+        stack.endpoints[id_] = self
+
+    @classmethod
+    def of_socket(
+        cls,
+        loop: Any,
+        sock: Socket,
+        protocol: Any,
+        waiter: Any,
+        extra: dict[str, Any] | None,
+        server: Any,
+    ) -> StreamTransport:
+        """On a connected socket, which the transport owns from now on."""
+        sock.set(Opt.NODELAY, 1)
+        t = cls(loop, sock._stack, sock._id, sock.family, b"", protocol, extra, server)
+        t._names = t._names_of(sock)
+        t._sock_made = sock
+        t._held, sock._held = sock._held, []
+        sock._owned = False
+        sock._stack.command(sock._id, MSBATCH_MODE, MSBATCH_READ)
+        loop.call_soon(protocol.connection_made, t)
+        loop.call_soon(t._start)
+        if waiter is not None:
+            loop.call_soon(futures._set_result_unless_cancelled, waiter, None)  # type: ignore[attr-defined]
+        return t
+
+    def _start(self) -> None:
+        self._started = True
+        self._deliver()
+
+    def accepted(self) -> None:
+        """Tells the protocol of a connection that a listener had."""
+        self._started = True
+        try:
+            self._run(self._protocol.connection_made, self)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._loop.call_exception_handler(
+                {
+                    "message": "Exception in protocol.connection_made()",
+                    "exception": exc,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+        self._ready()
+
+    def set_protocol(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
+        if not self._buffered:
+            self._data_received = getattr(protocol, "data_received", None)
+        self._ready()
+
+    def _ready(self) -> None:
+        """Whether data goes straight to data_received()."""
+        self.plain = (
+            self._started
+            and not (self._buffered or self._paused or self._closing)
+            and not self._held
+        )
+
+    # ---- in -----------------------------------------------------------------------
+
+    def on_event(self, what: int, error: int, at: int, size: int, arg: int) -> None:
+        if what & MSBATCH_ROOM:
+            self._blocked = False
+            if self._out_bytes or self._after:
+                self._mark()
+        if not what & (MSBATCH_DATA | MSBATCH_EOF | MSBATCH_ERROR):
+            return
+        data = self._stack.arena[at : at + size]
+        if not self._started or self._paused or self._held:
+            self._hold(what, error, data.tobytes())
+        else:
+            self._receive(what, error, data)
+
+    def _hold(self, what: int, error: int, data: Any) -> None:
+        self._held.append((what, error, data))
+        self.plain = False
+        if self._paused and not self._on_hold:
+            self._on_hold = True
+            self._stack.command(self._id, MSBATCH_MODE, MSBATCH_HOLD)
+
+    def _deliver(self) -> None:
+        """What came while it could not be told."""
+        while self._held and not self._paused and self._loop is not None:
+            what, error, data = self._held.pop(0)
+            self._receive(what, error, data)
+        if self._loop is not None:
+            self._ready()
+
+    def _receive(self, what: int, error: int, data: Any) -> None:
+        if what & MSBATCH_DATA and not self._closing:
+            if self._buffered:
+                left = self._fill(memoryview(data))
+            else:
+                left = None
+                self.data(bytes(data))
+            what &= ~MSBATCH_DATA
+            if left:
+                what |= MSBATCH_DATA
+            if what and (self._paused or left):
+                self._held.insert(0, (what, error, bytes(left or b"")))
+                self.plain = False
+                return
+        if what & MSBATCH_EOF and not self._closing:
+            self._end()
+        if what & MSBATCH_ERROR and not self._conn_lost:
+            self._fatal_error(_error(error), "Fatal read error on socket transport")
+
+    def data(self, data: bytes) -> None:
+        try:
+            self._run(self._data_received, data)  # type: ignore[arg-type]
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(
+                exc, "Fatal error: protocol.data_received() call failed."
+            )
+
+    def _fill(self, data: memoryview) -> memoryview | None:
+        """Data for a BufferedProtocol; what is left because it paused."""
+        while data and not self._closing:
+            if self._paused or not self._buffered:
+                break
+            try:
+                buf = self._run(self._protocol.get_buffer, -1)
+                if not len(buf):
+                    raise RuntimeError("get_buffer() returned an empty buffer")
+                n = min(len(buf), len(data))
+                memoryview(buf).cast("B")[:n] = data[:n]
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as exc:
+                self._fatal_error(
+                    exc, "Fatal error: protocol.get_buffer() call failed."
+                )
+                return None
+            data = data[n:]
+            try:
+                self._run(self._protocol.buffer_updated, n)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as exc:
+                self._fatal_error(
+                    exc, "Fatal error: protocol.buffer_updated() call failed."
+                )
+                return None
+        if data and not self._closing and not self._paused:
+            # Its protocol was exchanged for one of the other kind.
+            self.data(bytes(data))
+            return None
+        return None if self._closing else data
+
+    def _end(self) -> None:
+        if self._loop.get_debug():
+            logger.debug("%r received EOF", self)
+        try:
+            keep_open = self._run(self._protocol.eof_received)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(
+                exc, "Fatal error: protocol.eof_received() call failed."
+            )
+            return
+        if not keep_open:
+            self.close()
+
+    def is_reading(self) -> bool:
+        return not self._paused and not self._closing
+
+    def pause_reading(self) -> None:
+        if self._closing or self._paused:
+            return
+        self._paused = True
+        self.plain = False
+        if self._loop.get_debug():
+            logger.debug("%r pauses reading", self)
+
+    def resume_reading(self) -> None:
+        if self._closing or not self._paused:
+            return
+        self._paused = False
+        if self._on_hold:
+            self._on_hold = False
+            self._stack.command(self._id, MSBATCH_MODE, MSBATCH_READ)
+        if self._held:
+            self._loop.call_soon(self._deliver)
+        self._ready()
+        if self._loop.get_debug():
+            logger.debug("%r resumes reading", self)
+
+    # ---- out ----------------------------------------------------------------------
+
+    def write(self, data: Any) -> None:
+        if type(data) is not bytes:
+            if not isinstance(data, _BYTES):
+                raise TypeError(
+                    f"data argument must be a bytes-like object, "
+                    f"not {type(data).__name__!r}"
+                )
+            data = bytes(data)
+        if self._eof:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._empty_waiter is not None:
+            raise RuntimeError("unable to write; sendfile is in progress")
+        if not data:
+            return
+        if self._conn_lost:
+            if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+                logger.warning("socket.send() raised exception.")
+            self._conn_lost += 1
+            return
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes > self._high_water:  # type: ignore[has-type]
+            if not self._blocked:
+                self._write_now()
+            if self._loop is not None and self._out_bytes:
+                self._maybe_pause_protocol()  # type: ignore[attr-defined]
+                self._watch()
+        if not self._dirty and not self._blocked:
+            self._dirty = True
+            self._stack.dirty.append(self)
+
+    def _write_now(self) -> None:
+        out = self._out
+        data = out[0] if len(out) == 1 and type(out[0]) is bytes else b"".join(out)
+        try:
+            n = _utcp.utcp_write(
+                _utcp.msbatch_sock(self._stack.batch, self._id), data, len(data), 0
+            )
+        except BlockingIOError:
+            n = 0
+        except OSError as exc:
+            self._out = []
+            self._out_bytes = 0
+            self._fatal_error(exc, "Fatal write error on socket transport")
+            return
+        self._out_bytes = len(data) - n
+        self._out = [memoryview(data)[n:]] if self._out_bytes else []
+
+    def _take(self, limit: int) -> Iterable[Any]:
+        """The first bytes of what is to be written, without a copy."""
+        taken = []
+        out = self._out
+        at = 0
+        while limit and at < len(out):
+            part = memoryview(out[at])
+            if len(part) > limit:
+                out[at] = part[limit:]
+                part = part[:limit]
+            else:
+                at += 1
+            taken.append(part)
+            limit -= len(part)
+            self._out_bytes -= len(part)
+        del out[:at]
+        self._watched = True
+        return taken
+
+    def _answer(self, op: int, error: int, left: bytes) -> None:
+        """Of a command `left` was not taken, or it failed."""
+        if self._conn_lost:
+            return
+        if error:
+            self._out = []
+            self._out_bytes = 0
+            waiter = self._empty_waiter
+            self._fatal_error(_error(error), "Fatal write error on socket transport")
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(_error(error))
+            return
+        if left:
+            self._out.insert(0, left)
+            self._out_bytes += len(left)
+        self._blocked = True
+        if self._eof:
+            self._after = MSBATCH_SHUTDOWN
+        self._watched = True
+
+    def _watch(self) -> None:
+        self._watched = bool(
+            self._protocol_paused  # type: ignore[attr-defined]
+            or self._closing
+            or self._empty_waiter is not None
+            or self._out_bytes
+        )
+
+    def _sent(self) -> None:
+        """A turn has taken what it could; the loop may be told."""
+        if self._conn_lost or self._loop is None:
+            self._watched = False
+            return
+        if self._protocol_paused and self._out_bytes <= self._low_water:  # type: ignore[attr-defined]
+            self._loop.call_soon(self._resume)
+        if self._out_bytes:
+            if not self._blocked:
+                self._mark()
+            return
+        if self._empty_waiter is not None and not self._empty_waiter.done():
+            self._empty_waiter.set_result(None)
+        if self._closing:
+            self._conn_lost += 1
+            self._loop.call_soon(self._call_connection_lost, None)
+        self._watched = False
+
+    def _resume(self) -> None:
+        if self._loop is not None and not self._conn_lost:
+            self._maybe_resume_protocol()  # type: ignore[attr-defined]
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        if self._closing or self._eof:
+            return
+        self._eof = True
+        self._after = MSBATCH_SHUTDOWN
+        if not self._blocked:
+            self._mark()
+
+    def _make_empty_waiter(self) -> Any:
+        if self._empty_waiter is not None:
+            raise RuntimeError("Empty waiter is already set")
+        self._empty_waiter = self._loop.create_future()
+        if not self._out_bytes:
+            self._empty_waiter.set_result(None)
+        self._watch()
+        return self._empty_waiter
+
+    def _reset_empty_waiter(self) -> None:
+        self._empty_waiter = None
+
+    # ---- the end --------------------------------------------------------------------
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self.plain = False
+        if self._blocked and self._out_bytes or self._out_bytes > self._high_water:  # type: ignore[has-type]
+            self._watched = True
+            self._stack.command(self._id, MSBATCH_MODE, MSBATCH_HOLD)
+            return
+        self._all = MSBATCH_ALL
+        self._conn_lost += 1
+        self._loop.call_soon(self._call_connection_lost, None)
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        if self._conn_lost:
+            return
+        if self._blocked:
+            self._out = []
+            self._out_bytes = 0
+        self._closing = True
+        self.plain = False
+        self._all = MSBATCH_ALL
+        self._conn_lost += 1
+        self._loop.call_soon(self._call_connection_lost, exc)
+
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        waiter = self._empty_waiter
+        try:
+            self._protocol.connection_lost(exc)
+        finally:
+            self._leave()
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(ConnectionError("Connection is closed by peer"))
+
+
+class Listener:
+    """What a server listens on: an endpoint of the stack."""
+
+    def __init__(
+        self, loop: Any, sock: Socket, factory: Callable[[], Any], server: Any
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._stack = sock._stack
+        self._factory = factory
+        self._server = server
+        # Of TLS: what asyncio's own way of accepting takes.
+        self.tls: tuple[Any, ...] | None = None
+        self.plain = False
+        sock.set(Opt.NODELAY, 1)
+        self._stack.endpoints[sock._id] = self
+        self._stack.command(sock._id, MSBATCH_MODE, MSBATCH_ACCEPT)
+
+    def poll(self) -> int:
+        return self._sock.poll()
+
+    def on_event(self, what: int, error: int, at: int, size: int, arg: int) -> None:
+        if not what & MSBATCH_ACCEPTED:
+            return
+        names = self._stack.arena[at : at + size].tobytes()
+        loop = self._loop
+        if self.tls is not None:
+            self._accept_tls(names, arg)
+            return
+        protocol = None
+        try:
+            protocol = self._factory()
+            transport = StreamTransport(
+                loop,
+                self._stack,
+                arg,
+                self._sock.family,
+                names,
+                protocol,
+                None,
+                self._server,
+            )
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._stack.command(arg, MSBATCH_CLOSE)
+            if loop.get_debug():
+                context: dict[str, Any] = {
+                    "message": "Error on transport creation for incoming connection",
+                    "exception": exc,
+                }
+                if protocol is not None:
+                    context["protocol"] = protocol
+                loop.call_exception_handler(context)
+            return
+        transport.accepted()
+
+    def _accept_tls(self, names: bytes, id_: int) -> None:
+        conn = Socket(self._stack, self._sock.family, _id=id_)
+        conn._owned = True
+        self._stack.endpoints[id_] = conn
+        peer = _addr.unpack(names[:_NAME_BYTES], self._sock.family)
+        context, *timeouts = self.tls or ()
+        loop = self._loop
+        loop.create_task(
+            loop._accept_connection2(
+                *(self._factory, conn, {"peername": peer}, context, self._server),
+                *timeouts,
+            )
+        )
+
+    def _answer(self, op: int, error: int, left: bytes) -> None:
+        """Its only command cannot fail."""
+
+
+class DatagramTransport(_Mixin, asyncio.DatagramTransport):
+    """A UDP socket. Made by the loop."""
+
+    _type = socket.SOCK_DGRAM
+    plain = False
+
+    def __init__(
+        self,
+        loop: Any,
+        sock: Socket,
+        protocol: Any,
+        address: Any,
+        waiter: Any,
+        extra: dict[str, Any] | None,
+    ) -> None:
+        self._loop = None
+        self._stack = sock._stack
+        self._id = sock._id
+        self._family = sock.family
+        self._out = []
+        super().__init__(extra, loop)  # type: ignore[call-arg]
+        self._names = self._names_of(sock)
+        self._protocol = protocol
+        self._address = address or self._name(0)
+        self._queue: collections.deque[bytes] = collections.deque()
+        self._queue_bytes = 0
+        self._blocked = False
+        self._peers: dict[bytes, Any] = {}
+        self._sock_made = sock
+        self._held, sock._held = sock._held, []
+        sock._owned = False
+        self._started = False
+        self._stack.endpoints[self._id] = self
+        self._stack.command(self._id, MSBATCH_MODE, MSBATCH_READ)
+        loop.call_soon(protocol.connection_made, self)
+        loop.call_soon(self._start)
+        if waiter is not None:
+            loop.call_soon(futures._set_result_unless_cancelled, waiter, None)  # type: ignore[attr-defined]
+
+    def _start(self) -> None:
+        self._started = True
+        for what, error, data in self._held:
+            self._receive(what, error, data)
+        self._held = []
+
+    def on_event(self, what: int, error: int, at: int, size: int, arg: int) -> None:
+        if what & MSBATCH_ROOM:
+            self._blocked = False
+            self._send_queued()
+        if what & (MSBATCH_DGRAM | MSBATCH_ERROR):
+            data = self._stack.arena[at : at + size].tobytes()
+            if self._started:
+                self._receive(what, error, data)
+            else:
+                self._held.append((what, error, data))
+
+    def _receive(self, what: int, error: int, data: bytes) -> None:
+        if self._conn_lost:
+            return
+        if what & MSBATCH_ERROR:
+            self._protocol.error_received(_error(error))
+            return
+        packed = data[:_NAME_BYTES]
+        peer = self._peers.get(packed)
+        if peer is None:
+            if len(self._peers) > 4096:
+                self._peers.clear()
+            peer = self._peers[packed] = _addr.unpack(packed, self._family)
+        try:
+            self._protocol.datagram_received(data[_NAME_BYTES:], peer)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._loop.call_exception_handler(
+                {
+                    "message": "Exception in protocol.datagram_received()",
+                    "exception": exc,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+
+    def get_write_buffer_size(self) -> int:
+        return self._queue_bytes
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        if not isinstance(data, _BYTES):
+            raise TypeError(
+                f"data argument must be a bytes-like object, "
+                f"not {type(data).__name__!r}"
+            )
+        if not data:
+            return
+        if self._address:
+            if addr not in (None, self._address):
+                raise ValueError(
+                    f"Invalid address: must be None or {self._address}"
+                )
+            addr = None
+        if self._conn_lost:
+            if self._address:
+                if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+                    logger.warning("socket.send() raised exception.")
+                self._conn_lost += 1
+            return
+        try:
+            peer = _addr.NOWHERE if addr is None else self._packed(addr)
+        except OSError as exc:
+            self._protocol.error_received(exc)
+            return
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "Fatal write error on datagram transport")
+            return
+        whole = b"".join((peer, data))
+        if self._blocked:
+            self._queue_put(whole)
+        else:
+            self._send(whole)
+
+    def _packed(self, addr: Any) -> bytes:
+        return _addr.pack(addr, self._family, "sendto")
+
+    def _send(self, whole: bytes) -> None:
+        self._stack.cmds += (self._id, MSBATCH_SENDTO, len(whole), 0)
+        self._stack.chunks.append(whole)
+
+    def _queue_put(self, whole: bytes) -> None:
+        self._queue.append(whole)
+        self._queue_bytes += len(whole) - _NAME_BYTES
+        self._maybe_pause_protocol()  # type: ignore[attr-defined]
+
+    def _answer(self, op: int, error: int, left: bytes) -> None:
+        if self._loop is None:
+            return
+        if error:
+            if not self._conn_lost:
+                self._loop.call_soon(self._receive, MSBATCH_ERROR, error, b"")
+        elif op == MSBATCH_SENDTO:
+            self._blocked = True
+            self._queue_put(left)
+
+    def _send_queued(self) -> None:
+        queued, self._queue = self._queue, collections.deque()
+        self._queue_bytes = 0
+        for whole in queued:
+            self._send(whole)
+        self._maybe_resume_protocol()  # type: ignore[attr-defined]
+        if self._closing and not self._conn_lost:
+            self._lose(None)
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        if not self._queue:
+            self._lose(None)
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        if self._conn_lost:
+            return
+        self._queue.clear()
+        self._queue_bytes = 0
+        self._closing = True
+        self._lose(exc)
+
+    def _lose(self, exc: BaseException | None) -> None:
+        self._conn_lost += 1
+        self._loop.call_soon(self._call_connection_lost, exc)
+
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        try:
+            self._protocol.connection_lost(exc)
+        finally:
+            self._leave()
