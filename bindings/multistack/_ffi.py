@@ -65,9 +65,11 @@ def _load() -> tuple[CDLL, Path]:
 _lib, library_path = _load()
 
 
-def _declare(name: str, restype: Any, check: _Check, *argtypes: Any) -> Any:
+def _declare(
+    name: str, restype: Any, check: _Check, *argtypes: Any, lib: CDLL = _lib
+) -> Any:
     try:
-        f = getattr(_lib, name)
+        f = getattr(lib, name)
     except AttributeError as e:
         raise ImportError(
             f"{library_path} has no {name}(): it is another version than this "

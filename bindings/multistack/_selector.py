@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import selectors
 import time
 from collections.abc import Iterator, Mapping
@@ -138,8 +139,8 @@ class Selector(selectors.BaseSelector):
             return ready + self._poll_host(0.0)
         if stack.lost:
             most = _RETRY_S
-        if timeout is None or (most is not None and most < timeout):
-            timeout = most
+        if timeout is None or most < timeout:
+            timeout = None if most == math.inf else most
         ready = self._poll_host(timeout)
         self.events, self.num_events, _ = stack.turn(False)
         return ready + self._levels() if self.hot else ready

@@ -31,6 +31,8 @@ class Socket:
     the loop's, for add_reader() and the like, and none of the host's.
     """
 
+    plain = False  # what comes is not for a protocol
+
     def __init__(
         self,
         stack: Stack,
@@ -78,7 +80,7 @@ class Socket:
         if self._closed or not self._stack.batch:
             _bad()
         get = _utcp.msbatch_udp if self._udp else _utcp.msbatch_sock
-        return get(self._stack.batch, self._id) or _bad()
+        return int(get(self._stack.batch, self._id) or _bad())
 
     # ---- of the loop ------------------------------------------------------------
 
@@ -373,7 +375,7 @@ class Socket:
 
     def __del__(self) -> None:
         if not self._closed and self._owned and self._stack.batch:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self)
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, 2, source=self)
             self.close()
 
     def __repr__(self) -> str:

@@ -129,7 +129,12 @@ def tcp_info(info: Info) -> bytes:
     never = 0xFFFFFFFF
     ssthresh = info.ssthresh_bytes
     return _HEAD.pack(
-        *(_STATES[info.state], info.recovery, min(info.backoff, 255), info.probes & 255),
+        *(
+            _STATES[info.state],
+            info.recovery,
+            min(info.backoff, 255),
+            info.probes & 255,
+        ),
         *(min(info.backoff, 255), options, info.snd_wscale | info.rcv_wscale << 4, 0),
         *(info.rto_ns // us, 40000, info.mss, info.rcv_mss),
         *(info.unacked_bytes // mss, info.sacked_bytes // mss),

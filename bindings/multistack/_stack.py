@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import errno
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ def device_of(device: str | None) -> str:
     named = os.environ.get("MULTISTACK_DEVICE") if device is None else device
     if not named:
         raise RuntimeError(
-            "no device: name one (device=\"daemon:eth0\", \"xdp:eth0\", "
+            'no device: name one (device="daemon:eth0", "xdp:eth0", '
             '"tap:ms0,local=10.9.0.2/24,host=10.9.0.1") or set $MULTISTACK_DEVICE'
         )
     return named
@@ -72,9 +73,9 @@ class Stack:
 
     def _map_events(self, n_cmds: int = _utcp.MSBATCH_COMMANDS) -> None:
         room = (_MAX_EVENTS + n_cmds) * _EVENT.size
-        self._events = memoryview(
-            (c_char * room).from_address(self._view.events)
-        ).cast("B")
+        self._events = memoryview((c_char * room).from_address(self._view.events)).cast(
+            "B"
+        )
 
     def _where(self) -> None:
         port = _utcp.mslink_port(self.link)
@@ -86,9 +87,9 @@ class Stack:
 
     # ---- a turn -----------------------------------------------------------------
 
-    def turn(self, sleep: bool) -> tuple[Events, int, float | None]:
+    def turn(self, sleep: bool) -> tuple[Events, int, float]:
         """Sends what is to be sent, takes what came. Events, how many, and the
-        most seconds that the loop may sleep (None: no matter how long)."""
+        most seconds that the loop may sleep."""
         watched = self._gather() if self.dirty else ()
         cmds = self.cmds
         n_cmds = len(cmds) >> 2
@@ -103,16 +104,13 @@ class Stack:
             if n_cmds > _utcp.MSBATCH_COMMANDS:
                 self._map_events(n_cmds)
         else:
-            n = _utcp.msbatch_turn(
-                self.batch, None, 0, None, 0, MSBATCH_SLEEP * sleep
-            )
-        timeout: float | None = 0.0
+            n = _utcp.msbatch_turn(self.batch, None, 0, None, 0, MSBATCH_SLEEP * sleep)
+        timeout = 0.0
         if n < 0:
             self._failed(n)
             n = self._view.num_events
         elif sleep and not n:
-            ns = self._view.timeout_ns
-            timeout = None if ns == UTCP_NEVER else ns / 1e9
+            timeout = self.sleep_s()
         if not n:
             for t in watched:
                 t._sent()
@@ -125,6 +123,11 @@ class Stack:
         for t in watched:
             t._sent()
         return events, n, timeout
+
+    def sleep_s(self) -> float:
+        """As the last turn said; infinity: until something comes."""
+        ns = self._view.timeout_ns
+        return math.inf if ns == UTCP_NEVER else ns / 1e9
 
     def _gather(self) -> list[Any]:
         """The commands of who has something to send; those that want to know

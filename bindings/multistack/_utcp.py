@@ -15,6 +15,7 @@ from __future__ import annotations
 from ctypes import (
     CFUNCTYPE,
     POINTER,
+    PyDLL,
     Structure,
     addressof,
     c_char,
@@ -35,7 +36,7 @@ from enum import IntEnum, IntFlag
 from typing import Any
 
 from multistack import _abi
-from multistack._ffi import _by_code, _by_err, _declare, _never
+from multistack._ffi import _by_code, _by_err, _declare, _never, library_path
 
 UTCP_NEVER = (1 << 64) - 1
 
@@ -395,16 +396,25 @@ _addr = POINTER(Addr)
 _counts = POINTER(c_uint64)
 
 
+# None of these waits for anything, so they keep the interpreter's lock: it is
+# what lets another thread keep a stack alive (_keeper.py), and they cost less.
+_held = PyDLL(str(library_path))
+
+
+def _quick(name: str, restype: Any, check: Any, *argtypes: Any) -> Any:
+    return _declare(name, restype, check, *argtypes, lib=_held)
+
+
 def _void(name: str, *argtypes: Any) -> Any:
-    return _declare(name, None, _never, *argtypes)
+    return _quick(name, None, _never, *argtypes)
 
 
 def _int(name: str, *argtypes: Any) -> Any:
-    return _declare(name, c_int, _by_code, *argtypes)
+    return _quick(name, c_int, _by_code, *argtypes)
 
 
 def _plain(name: str, restype: Any, *argtypes: Any) -> Any:
-    return _declare(name, restype, _never, *argtypes)
+    return _quick(name, restype, _never, *argtypes)
 
 
 utcp_create = _int("utcp_create", _out, POINTER(Config))
@@ -430,13 +440,11 @@ utcp_bind = _int("utcp_bind", _sock, _addr)
 utcp_listen = _int("utcp_listen", _sock, c_int)
 utcp_accept = _int("utcp_accept", _sock, _out)
 utcp_connect = _int("utcp_connect", _sock, _addr)
-utcp_read = _declare("utcp_read", c_ssize_t, _by_code, _sock, c_void_p, c_size_t, c_int)
+utcp_read = _quick("utcp_read", c_ssize_t, _by_code, _sock, c_void_p, c_size_t, c_int)
 utcp_views = _int("utcp_views", _sock, POINTER(View), c_uint)
 utcp_consume = _int("utcp_consume", _sock, c_size_t)
 utcp_readable = _plain("utcp_readable", c_size_t, _sock)
-utcp_write = _declare(
-    "utcp_write", c_ssize_t, _by_code, _sock, c_void_p, c_size_t, c_int
-)
+utcp_write = _quick("utcp_write", c_ssize_t, _by_code, _sock, c_void_p, c_size_t, c_int)
 utcp_send = _int("utcp_send", _sock, POINTER(Buf), c_int)
 utcp_shutdown = _int("utcp_shutdown", _sock, c_int)
 utcp_close = _void("utcp_close", _sock)
@@ -480,19 +488,19 @@ mslink_open = _declare(
     POINTER(_abi.Error),
 )
 mslink_open_ring = _int("mslink_open_ring", _out, _link, c_uint)
-mslink_close = _void("mslink_close", _link)
+mslink_close = _declare("mslink_close", None, _never, _link)
 mslink_stack = _plain("mslink_stack", c_void_p, _link)
 mslink_port = _plain("mslink_port", c_void_p, _link)
 mslink_now_ns = _plain("mslink_now_ns", c_uint64)
 mslink_addr = _int("mslink_addr", _addr, c_char_p, c_uint16)
 mslink_poll = _int("mslink_poll", _link)
 mslink_flush = _int("mslink_flush", _link)
-mslink_wait = _int("mslink_wait", _link, c_int)
+mslink_wait = _declare("mslink_wait", c_int, _by_code, _link, c_int)
 mslink_fd = _int("mslink_fd", _link)
 mslink_arm = _int("mslink_arm", _link)
 mslink_timeout_ns = _plain("mslink_timeout_ns", c_uint64, _link)
-mslink_reopen = _int("mslink_reopen", _link)
-mslink_linger = _plain("mslink_linger", c_int, _link, c_uint32)
+mslink_reopen = _declare("mslink_reopen", c_int, _by_code, _link)
+mslink_linger = _declare("mslink_linger", c_int, _never, _link, c_uint32)
 mslink_connect = _int("mslink_connect", _link, _sock, _addr)
 mslink_counters = _plain("mslink_counters", c_uint, _link, _counts, c_uint)
 mslink_counter_name = _plain("mslink_counter_name", c_char_p, c_uint)
@@ -506,6 +514,7 @@ msbatch_add_udp = _int("msbatch_add_udp", c_void_p, _udp, c_uint32)
 msbatch_close = _int("msbatch_close", c_void_p, c_uint32)
 msbatch_sock = _plain("msbatch_sock", c_void_p, c_void_p, c_uint32)
 msbatch_udp = _plain("msbatch_udp", c_void_p, c_void_p, c_uint32)
+msbatch_keep = _plain("msbatch_keep", c_int, c_void_p)
 # Once a turn of the loop; what it returns is for the caller to look at.
 msbatch_turn = _plain(
     "msbatch_turn",

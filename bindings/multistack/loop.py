@@ -25,6 +25,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from multistack import _addr, _utcp
+from multistack._keeper import Keeper
 from multistack._selector import Selector
 from multistack._socket import Socket
 from multistack._stack import FD_BASE, Stack, device_of
@@ -59,6 +60,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             self._stack.close(0)
             raise
         self._chosen: Any = selector
+        self._keeper = Keeper(self._stack)
         self._told = asyncio.Handle(self._tell, (), self)
 
     @property
@@ -90,20 +92,29 @@ class EventLoop(asyncio.SelectorEventLoop):
                 if what & _utcp.MSBATCH_ACCEPTED:  # its listener has closed
                     self._stack.command(arg, _utcp.MSBATCH_ABORT)
             elif what == 2 and endpoint.plain:  # MSBATCH_DATA
-                endpoint.data(arena[at : at + size].tobytes())
+                try:
+                    endpoint._run(
+                        endpoint._data_received, arena[at : at + size].tobytes()
+                    )
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as exc:
+                    endpoint.data_failed(exc)
             else:
                 endpoint.on_event(what, error, at, size, arg)
         selector.num_events = 0
 
     def run_forever(self) -> None:
-        """As asyncio's; what was written last is sent."""
+        """As asyncio's; what was written last is sent, and the stack lives on."""
+        self._keeper.stop()
         try:
             super().run_forever()
         finally:
-            if not self._chosen.num_events and (
-                self._stack.dirty or self._stack.cmds
-            ):
+            stack = self._stack
+            if not self._chosen.num_events and (stack.dirty or stack.cmds):
                 self._chosen.flush()
+            if stack.endpoints and not stack.lost:
+                self._keeper.start()
 
     def close(self) -> None:
         """Closes the loop, its connections and its port. What was written has a
@@ -113,6 +124,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         if self.is_closed():
             return
         super().close()
+        self._keeper.close()
         self._stack.close()
 
     # ---- TCP ------------------------------------------------------------------------
@@ -296,6 +308,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         return server  # type: ignore[no-any-return]
 
     async def _infos(self, host: Any, port: Any, family: int, flags: int) -> list[Any]:
+        hosts: list[Any]
         if host == "":
             hosts = [None]
         elif isinstance(host, str) or not isinstance(host, Iterable):
@@ -391,7 +404,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             sock, protocol, address, waiter, extra
         )
 
-    async def create_datagram_endpoint(  # type: ignore[override]
+    async def create_datagram_endpoint(
         self,
         protocol_factory: Any,
         local_addr: Any = None,
@@ -494,9 +507,7 @@ class EventLoop(asyncio.SelectorEventLoop):
     def _udp_goes(self, family: int, local: Any, remote: Any) -> bool:
         if local is not None and not self._stack.takes(_addr.pack(local, family)):
             return False
-        return remote is None or self._stack.reaches(
-            _addr.pack(remote, family), "udp"
-        )
+        return remote is None or self._stack.reaches(_addr.pack(remote, family), "udp")
 
     # ---- descriptors -----------------------------------------------------------------
 
@@ -504,11 +515,11 @@ class EventLoop(asyncio.SelectorEventLoop):
         super()._ensure_fd_no_transport(fd)  # type: ignore[misc]
         number = fd if isinstance(fd, int) else fd.fileno()
         owner = self._stack.endpoints.get(number - FD_BASE)
-        if isinstance(owner, (StreamTransport, DatagramTransport)):
-            if not owner.is_closing():
-                raise RuntimeError(
-                    f"File descriptor {fd!r} is used by transport {owner!r}"
-                )
+        if (
+            isinstance(owner, (StreamTransport, DatagramTransport))
+            and not owner.is_closing()
+        ):
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {owner!r}")
 
     async def _sock_sendfile_native(
         self, sock: Any, file: Any, offset: int, count: Any

@@ -16,7 +16,7 @@ import os
 import socket
 import sys
 import warnings
-from asyncio import constants, futures, transports, trsock
+from asyncio import constants, transports, trsock
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -61,6 +61,11 @@ def _server_detach(server: Any, transport: Any) -> None:
         server._detach()
 
 
+def _set_result(waiter: Any) -> None:
+    if not waiter.cancelled():
+        waiter.set_result(None)
+
+
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
@@ -69,6 +74,12 @@ class _Mixin(transports._FlowControlMixin):
     """What streams and datagrams have in common."""
 
     _loop: Any
+    _extra: dict[str, Any]
+    _high_water: int
+    _low_water: int
+    _protocol_paused: bool
+    _maybe_pause_protocol: Callable[[], None]
+    _maybe_resume_protocol: Callable[[], None]
     _protocol: Any
     _closing = False
     _conn_lost = 0
@@ -206,7 +217,7 @@ class _Mixin(transports._FlowControlMixin):
     def __del__(self) -> None:
         if getattr(self, "_loop", None) is not None and self._stack.batch:
             warnings.warn(
-                f"unclosed transport {self!r}", ResourceWarning, source=self
+                f"unclosed transport {self!r}", ResourceWarning, 2, source=self
             )
             self._leave()
 
@@ -243,7 +254,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
         self._empty_waiter: Any = None
         self._held: list[tuple[int, int, Any]] = []  # came, and not yet told
         self._run = contextvars.copy_context().run
-        super().__init__(extra, loop)  # type: ignore[call-arg]
+        super().__init__(extra, loop)
         self.set_protocol(protocol)
         self._server = server
         if server is not None:
@@ -271,7 +282,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
         loop.call_soon(protocol.connection_made, t)
         loop.call_soon(t._start)
         if waiter is not None:
-            loop.call_soon(futures._set_result_unless_cancelled, waiter, None)  # type: ignore[attr-defined]
+            loop.call_soon(_set_result, waiter)
         return t
 
     def _start(self) -> None:
@@ -300,7 +311,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
         self._protocol = protocol
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
         if not self._buffered:
-            self._data_received = getattr(protocol, "data_received", None)
+            self._data_received: Any = getattr(protocol, "data_received", None)
         self._ready()
 
     def _ready(self) -> None:
@@ -362,13 +373,14 @@ class StreamTransport(_Mixin, asyncio.Transport):
 
     def data(self, data: bytes) -> None:
         try:
-            self._run(self._data_received, data)  # type: ignore[arg-type]
+            self._run(self._data_received, data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(
-                exc, "Fatal error: protocol.data_received() call failed."
-            )
+            self.data_failed(exc)
+
+    def data_failed(self, exc: BaseException) -> None:
+        self._fatal_error(exc, "Fatal error: protocol.data_received() call failed.")
 
     def _fill(self, data: memoryview) -> memoryview | None:
         """Data for a BufferedProtocol; what is left because it paused."""
@@ -412,9 +424,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(
-                exc, "Fatal error: protocol.eof_received() call failed."
-            )
+            self._fatal_error(exc, "Fatal error: protocol.eof_received() call failed.")
             return
         if not keep_open:
             self.close()
@@ -466,11 +476,11 @@ class StreamTransport(_Mixin, asyncio.Transport):
             return
         self._out.append(data)
         self._out_bytes += len(data)
-        if self._out_bytes > self._high_water:  # type: ignore[has-type]
+        if self._out_bytes > self._high_water:
             if not self._blocked:
                 self._write_now()
             if self._loop is not None and self._out_bytes:
-                self._maybe_pause_protocol()  # type: ignore[attr-defined]
+                self._maybe_pause_protocol()
                 self._watch()
         if not self._dirty and not self._blocked:
             self._dirty = True
@@ -534,7 +544,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
 
     def _watch(self) -> None:
         self._watched = bool(
-            self._protocol_paused  # type: ignore[attr-defined]
+            self._protocol_paused
             or self._closing
             or self._empty_waiter is not None
             or self._out_bytes
@@ -545,7 +555,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
         if self._conn_lost or self._loop is None:
             self._watched = False
             return
-        if self._protocol_paused and self._out_bytes <= self._low_water:  # type: ignore[attr-defined]
+        if self._protocol_paused and self._out_bytes <= self._low_water:
             self._loop.call_soon(self._resume)
         if self._out_bytes:
             if not self._blocked:
@@ -560,7 +570,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
 
     def _resume(self) -> None:
         if self._loop is not None and not self._conn_lost:
-            self._maybe_resume_protocol()  # type: ignore[attr-defined]
+            self._maybe_resume_protocol()
 
     def can_write_eof(self) -> bool:
         return True
@@ -592,7 +602,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
             return
         self._closing = True
         self.plain = False
-        if self._blocked and self._out_bytes or self._out_bytes > self._high_water:  # type: ignore[has-type]
+        if self._blocked and self._out_bytes or self._out_bytes > self._high_water:
             self._watched = True
             self._stack.command(self._id, MSBATCH_MODE, MSBATCH_HOLD)
             return
@@ -717,7 +727,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
         self._id = sock._id
         self._family = sock.family
         self._out = []
-        super().__init__(extra, loop)  # type: ignore[call-arg]
+        super().__init__(extra, loop)
         self._names = self._names_of(sock)
         self._protocol = protocol
         self._address = address or self._name(0)
@@ -734,7 +744,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
         loop.call_soon(protocol.connection_made, self)
         loop.call_soon(self._start)
         if waiter is not None:
-            loop.call_soon(futures._set_result_unless_cancelled, waiter, None)  # type: ignore[attr-defined]
+            loop.call_soon(_set_result, waiter)
 
     def _start(self) -> None:
         self._started = True
@@ -792,9 +802,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
             return
         if self._address:
             if addr not in (None, self._address):
-                raise ValueError(
-                    f"Invalid address: must be None or {self._address}"
-                )
+                raise ValueError(f"Invalid address: must be None or {self._address}")
             addr = None
         if self._conn_lost:
             if self._address:
@@ -828,7 +836,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
     def _queue_put(self, whole: bytes) -> None:
         self._queue.append(whole)
         self._queue_bytes += len(whole) - _NAME_BYTES
-        self._maybe_pause_protocol()  # type: ignore[attr-defined]
+        self._maybe_pause_protocol()
 
     def _answer(self, op: int, error: int, left: bytes) -> None:
         if self._loop is None:
@@ -845,7 +853,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
         self._queue_bytes = 0
         for whole in queued:
             self._send(whole)
-        self._maybe_resume_protocol()  # type: ignore[attr-defined]
+        self._maybe_resume_protocol()
         if self._closing and not self._conn_lost:
             self._lose(None)
 

@@ -621,6 +621,22 @@ msbatch_turn(msbatch_t *b, const msbatch_cmd_t *cmds, unsigned int n,
 	return b->view.error ? b->view.error : (int)b->view.num_events;
 }
 
+int
+msbatch_keep(msbatch_t *b)
+{
+	int r;
+
+	if (!b)
+		return -EINVAL;
+	r = mslink_poll(b->l);
+	if (r >= 0)
+		r = mslink_flush(b->l);
+	if (r >= 0)
+		r = mslink_arm(b->l);
+	b->view.timeout_ns = r == 0 ? mslink_timeout_ns(b->l) : 0;
+	return r < 0 ? r : 0;
+}
+
 /* ---- beginning and end --------------------------------------------------- */
 
 const msbatch_view_t *

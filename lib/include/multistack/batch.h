@@ -143,6 +143,15 @@ MSBATCH_EXTERN int msbatch_turn(msbatch_t *b, const msbatch_cmd_t *cmds,
 				unsigned int n, const void *data, size_t len,
 				uint32_t flags);
 
+/*
+ * For a program that does something else meanwhile, from whatever thread that
+ * is not in a call at the same time: frames and time go in, frames go out, and
+ * events stay for the next turn. What the last turn left stays as it is, but
+ * view.timeout_ns says how long this may be put off if no frame comes (see
+ * mslink_fd). 0, or errors as mslink_poll.
+ */
+MSBATCH_EXTERN int msbatch_keep(msbatch_t *b);
+
 #ifdef __cplusplus
 }
 #endif
