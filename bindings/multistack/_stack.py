@@ -8,8 +8,8 @@ import errno
 import math
 import os
 import struct
-from collections.abc import Iterator
-from ctypes import addressof, c_char, c_uint32, c_void_p, sizeof
+from collections.abc import Callable, Iterator
+from ctypes import addressof, c_char, c_uint32, c_void_p, cast, sizeof
 from typing import Any
 
 from multistack import _abi, _addr, _ffi, _types, _utcp
@@ -68,6 +68,8 @@ class Stack:
         self.chunks: list[bytes] = []  # what those write
         # How many of our sockets take what comes to a port, at any address.
         self.wildcards: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._lent: dict[int, tuple[Any, bytes, Callable[[int], None]]] = {}
+        self._done = _utcp.DONE(self._give_back)
         self._routes: dict[bytes, bool] = {}
         self._routes_gen = -1
 
@@ -189,6 +191,25 @@ class Stack:
 
     def command(self, id_: int, op: int, arg: int = 0) -> None:
         self.cmds += (id_, op, 0, arg)
+
+    # ---- large writes ------------------------------------------------------------
+
+    def lend(self, sock: int, data: bytes, told: Callable[[int], None]) -> None:
+        """Has a connection send `data` from where it lies; told(its bytes) when
+        the peer has it, or the connection has ended. OSError: it has."""
+        buf = _utcp.Buf(len=len(data), done=self._done)
+        buf.data = cast(data, c_void_p).value  # type: ignore[arg-type]
+        at = addressof(buf)
+        self._lent[at] = (buf, data, told)
+        try:
+            _utcp.utcp_send(sock, buf, 0)
+        except OSError:
+            del self._lent[at]
+            raise
+
+    def _give_back(self, buf: Any, _status: int) -> None:
+        _, data, told = self._lent.pop(addressof(buf.contents))
+        told(len(data))
 
     # ---- whose an address is ------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import contextvars
 import logging
 import os
@@ -45,6 +46,7 @@ from multistack._utcp import (
 logger = logging.getLogger("asyncio")
 _BYTES = (bytes, bytearray, memoryview)
 _NAME_BYTES = 20
+LENT_BYTES = 4 << 20  # of one connection: what Linux's send buffers grow to
 
 
 def _server_attach(server: Any, transport: Any) -> None:
@@ -247,6 +249,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
         self._names = names
         self._out = []
         self._eof = False
+        self._lent = 0
         self._paused = False
         self._on_hold = False  # the stack reads no more
         self._blocked = False  # the stack takes no more
@@ -487,14 +490,21 @@ class StreamTransport(_Mixin, asyncio.Transport):
             self._stack.dirty.append(self)
 
     def _write_now(self) -> None:
+        """What has no room is lent to the stack, up to a limit, as the host's
+        stack lets its buffers grow."""
         out = self._out
         data = out[0] if len(out) == 1 and type(out[0]) is bytes else b"".join(out)
+        sock = _utcp.msbatch_sock(self._stack.batch, self._id)
+        n = 0
         try:
-            n = _utcp.utcp_write(
-                _utcp.msbatch_sock(self._stack.batch, self._id), data, len(data), 0
-            )
-        except BlockingIOError:
-            n = 0
+            with contextlib.suppress(BlockingIOError):
+                n = _utcp.utcp_write(sock, data, len(data), 0)
+            room = LENT_BYTES - self._lent
+            if n < len(data) and room > 0:
+                part = data[n : n + room] if n or room < len(data) else data
+                self._stack.lend(sock, part, self._returned)
+                self._lent += len(part)
+                n += len(part)
         except OSError as exc:
             self._out = []
             self._out_bytes = 0
@@ -502,6 +512,9 @@ class StreamTransport(_Mixin, asyncio.Transport):
             return
         self._out_bytes = len(data) - n
         self._out = [memoryview(data)[n:]] if self._out_bytes else []
+
+    def _returned(self, size: int) -> None:
+        self._lent -= size
 
     def _take(self, limit: int) -> Iterable[Any]:
         """The first bytes of what is to be written, without a copy."""
