@@ -23,6 +23,37 @@ def _bad() -> NoReturn:
     raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
+class _Endpoint:
+    """What the loop knows of a socket, so that it does not keep it alive."""
+
+    plain = False  # what comes is not for a protocol
+
+    def __init__(self, stack: Stack, id_: int, udp: bool) -> None:
+        self._stack = stack
+        self._id = id_
+        self._udp = udp
+        self.held: list[tuple[int, int, bytes]] = []  # came before its transport
+
+    def ptr(self) -> int:
+        batch = self._stack.batch
+        get = _utcp.msbatch_udp if self._udp else _utcp.msbatch_sock
+        return int((batch and get(batch, self._id)) or _bad())
+
+    def poll(self) -> int:
+        """UTCP_IN and so on: what it is ready for."""
+        return int((_utcp.utcp_udp_poll if self._udp else _utcp.utcp_poll)(self.ptr()))
+
+    def on_event(self, what: int, error: int, at: int, size: int, arg: int) -> None:
+        if what & _utcp.MSBATCH_READY:
+            self._stack.hot.add(FD_BASE + self._id)
+        else:
+            data = self._stack.arena[at : at + size].tobytes()
+            self.held.append((what, error, data))
+
+    def _answer(self, op: int, error: int, left: bytes) -> None:
+        """Nothing is asked of it by commands."""
+
+
 class Socket:
     """A TCP or UDP socket of the loop's stack: for loop.sock_*(), and what
     transport.get_extra_info("utcp") gives.
@@ -30,8 +61,6 @@ class Socket:
     It never blocks: what would raises BlockingIOError. fileno() is a number of
     the loop's, for add_reader() and the like, and none of the host's.
     """
-
-    plain = False  # what comes is not for a protocol
 
     def __init__(
         self,
@@ -50,12 +79,11 @@ class Socket:
         self.proto = proto or (socket.IPPROTO_UDP if self._udp else socket.IPPROTO_TCP)
         self._kept: dict[tuple[int, int], int] = {}
         self._wildcard: tuple[str, int] | None = None
-        self._held: list[tuple[int, int, bytes]] = []  # came before its transport
         self._owned = _id is None  # else a transport closes it
-        if _id is None:
-            _id = self._open()
-            stack.endpoints[_id] = self
-        self._id = _id
+        self._id = self._open() if _id is None else _id
+        self._endpoint = _Endpoint(stack, self._id, self._udp)
+        if self._owned:
+            stack.endpoints[self._id] = self._endpoint
         self._closed = False
 
     def _open(self) -> int:
@@ -77,27 +105,19 @@ class Socket:
 
     @property
     def _ptr(self) -> int:
-        if self._closed or not self._stack.batch:
-            _bad()
-        get = _utcp.msbatch_udp if self._udp else _utcp.msbatch_sock
-        return int(get(self._stack.batch, self._id) or _bad())
+        return _bad() if self._closed else self._endpoint.ptr()
 
-    # ---- of the loop ------------------------------------------------------------
+    def _own(self) -> Socket:
+        """It is not its transport's, but its user's to close."""
+        self._owned = True
+        self._stack.endpoints[self._id] = self._endpoint
+        return self
 
-    def poll(self) -> int:
-        """UTCP_IN and so on: what it is ready for."""
-        ptr = self._ptr
-        return int(_utcp.utcp_udp_poll(ptr) if self._udp else _utcp.utcp_poll(ptr))
-
-    def on_event(self, what: int, error: int, at: int, size: int, arg: int) -> None:
-        if what & _utcp.MSBATCH_READY:
-            self._stack.hot.add(FD_BASE + self._id)
-        else:
-            data = self._stack.arena[at : at + size].tobytes()
-            self._held.append((what, error, data))
-
-    def _answer(self, op: int, error: int, left: bytes) -> None:
-        """Nothing is asked of it by commands."""
+    def _release(self) -> list[tuple[int, int, bytes]]:
+        """It is a transport's from now on; what came for it."""
+        self._owned = False
+        held, self._endpoint.held = self._endpoint.held, []
+        return held
 
     # ---- socket.socket ------------------------------------------------------------
 
@@ -140,9 +160,7 @@ class Socket:
         _utcp.utcp_accept(self._ptr, s)
         stack = self._stack
         id_ = int(_utcp.msbatch_add(stack.batch, s, MSBATCH_TELL))
-        conn = Socket(stack, self.family, self.type, self.proto, _id=id_)
-        conn._owned = True
-        stack.endpoints[id_] = conn
+        conn = Socket(stack, self.family, self.type, self.proto, _id=id_)._own()
         try:
             return conn, conn.getpeername()
         except OSError:  # it has ended meanwhile

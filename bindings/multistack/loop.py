@@ -47,6 +47,11 @@ class EventLoop(asyncio.SelectorEventLoop):
     Errors: RuntimeError (no device), and those of Port.
     """
 
+    # So is one whose device could not be had.
+    _closed = True
+    _debug = False
+    _thread_id: int | None = None
+
     def __init__(
         self, device: str | None = None, *, adopt: bool = False, label: str = "asyncio"
     ) -> None:

@@ -279,8 +279,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
         t = cls(loop, sock._stack, sock._id, sock.family, b"", protocol, extra, server)
         t._names = t._names_of(sock)
         t._sock_made = sock
-        t._held, sock._held = sock._held, []
-        sock._owned = False
+        t._held = sock._release()
         sock._stack.command(sock._id, MSBATCH_MODE, MSBATCH_READ)
         loop.call_soon(protocol.connection_made, t)
         loop.call_soon(t._start)
@@ -658,29 +657,34 @@ class Listener:
         self._server = server
         # Of TLS: what asyncio's own way of accepting takes.
         self.tls: tuple[Any, ...] | None = None
+        # Connections are made in the context that the server was.
+        self._run = contextvars.copy_context().run
         self.plain = False
         sock.set(Opt.NODELAY, 1)
         self._stack.endpoints[sock._id] = self
         self._stack.command(sock._id, MSBATCH_MODE, MSBATCH_ACCEPT)
 
     def poll(self) -> int:
-        return self._sock.poll()
+        return self._sock._endpoint.poll()
 
     def on_event(self, what: int, error: int, at: int, size: int, arg: int) -> None:
         if not what & MSBATCH_ACCEPTED:
             return
         names = self._stack.arena[at : at + size].tobytes()
+        if self.tls is None:
+            self._run(self._accept, names, arg)
+        else:
+            self._run(self._accept_tls, names, arg)
+
+    def _accept(self, names: bytes, id_: int) -> None:
         loop = self._loop
-        if self.tls is not None:
-            self._accept_tls(names, arg)
-            return
         protocol = None
         try:
             protocol = self._factory()
             transport = StreamTransport(
                 loop,
                 self._stack,
-                arg,
+                id_,
                 self._sock.family,
                 names,
                 protocol,
@@ -690,7 +694,7 @@ class Listener:
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._stack.command(arg, MSBATCH_CLOSE)
+            self._stack.command(id_, MSBATCH_CLOSE)
             if loop.get_debug():
                 context: dict[str, Any] = {
                     "message": "Error on transport creation for incoming connection",
@@ -703,9 +707,7 @@ class Listener:
         transport.accepted()
 
     def _accept_tls(self, names: bytes, id_: int) -> None:
-        conn = Socket(self._stack, self._sock.family, _id=id_)
-        conn._owned = True
-        self._stack.endpoints[id_] = conn
+        conn = Socket(self._stack, self._sock.family, _id=id_)._own()
         peer = _addr.unpack(names[:_NAME_BYTES], self._sock.family)
         context, *timeouts = self.tls or ()
         loop = self._loop
@@ -749,8 +751,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
         self._blocked = False
         self._peers: dict[bytes, Any] = {}
         self._sock_made = sock
-        self._held, sock._held = sock._held, []
-        sock._owned = False
+        self._held = sock._release()
         self._started = False
         self._stack.endpoints[self._id] = self
         self._stack.command(self._id, MSBATCH_MODE, MSBATCH_READ)

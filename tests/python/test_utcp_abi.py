@@ -61,7 +61,11 @@ def test_every_field_lies_where_c_has_it(layout: dict[str, Any]) -> None:
 
 
 def test_every_constant_is_mirrored_and_no_other(layout: dict[str, Any]) -> None:
-    ours = {k: v for k, v in vars(_utcp).items() if k.startswith(("UTCP_", "MSLINK_", "MSBATCH_"))}
+    ours = {
+        k: v
+        for k, v in vars(_utcp).items()
+        if k.startswith(("UTCP_", "MSLINK_", "MSBATCH_"))
+    }
     theirs = {
         k: v for k, v in layout["constants"].items() if not k.startswith("UTCP_CC_")
     }
