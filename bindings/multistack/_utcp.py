@@ -75,6 +75,8 @@ UTCP_GOT_WSCALE = 1 << 2
 UTCP_GOT_ECN = 1 << 3
 UTCP_GOT_FASTOPEN = 1 << 4
 UTCP_GOT_COOKIE = 1 << 5
+UTCP_GOT_EXT = 1 << 6
+UTCP_GOT_EXT_ECN = 1 << 7
 
 
 class Ready(IntFlag):
@@ -96,6 +98,8 @@ class Got(IntFlag):
     ECN = UTCP_GOT_ECN
     FASTOPEN = UTCP_GOT_FASTOPEN
     COOKIE = UTCP_GOT_COOKIE
+    EXT = UTCP_GOT_EXT
+    EXT_ECN = UTCP_GOT_EXT_ECN
 
 
 # Names in the order of the headers, which make three of these by macros.
@@ -123,7 +127,8 @@ StackCounter = IntEnum(
     "FASTOPEN_IN FASTOPEN_OUT ECN_CE ECN_ECE PMTU UDP_IN UDP_OUT TIMEWAITS "
     "TIMEWAIT_REUSED DROP_SHORT DROP_HEADER DROP_CSUM DROP_PROTO DROP_FRAGMENT "
     "DROP_SOURCE DROP_CLOSED DROP_STATE DROP_PAWS DROP_WINDOW DROP_ACK DROP_SYN "
-    "DROP_ACCEPT DROP_RCVBUF DROP_NOMEM DROP_LIMIT DROP_TIMEWAIT ACKS_FILTERED",
+    "DROP_ACCEPT DROP_RCVBUF DROP_NOMEM DROP_LIMIT DROP_TIMEWAIT ACKS_FILTERED "
+    "EXT_OPENS EXT_LEAVES EXT_COOKIES EXT_FAULTS EXT_ENDS DROP_EXT",
     start=0,
 )
 LinkCounter = IntEnum(
@@ -453,6 +458,7 @@ utcp_poll = _plain("utcp_poll", c_uint32, _sock)
 utcp_set_user = _void("utcp_set_user", _sock, c_void_p)
 utcp_user = _plain("utcp_user", c_void_p, _sock)
 utcp_stack = _plain("utcp_stack", c_void_p, _sock)
+utcp_next_sock = _plain("utcp_next_sock", c_void_p, _stack, _sock)
 utcp_getsockname = _int("utcp_getsockname", _sock, _addr)
 utcp_getpeername = _int("utcp_getpeername", _sock, _addr)
 utcp_set = _int("utcp_set", _sock, c_int, c_int64)

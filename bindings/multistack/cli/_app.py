@@ -20,8 +20,8 @@ COMMANDS = {
         "Say what is here, what is missing, and what to do about it.",
     ),
     "metrics": ("_metrics", "Serve the switch's counters to Prometheus."),
-    "serve": ("_serve", "Serve the folder DIRECTORY over HTTP, on a TCP of its own."),
     "run": ("_run", "Run PROGRAM, which uses asyncio, on a TCP of its own."),
+    "serve": ("_serve", "Serve the folder DIRECTORY over HTTP, on a TCP of its own."),
     "status": (
         "_status",
         "Show interfaces, ports and what they claim; of INTERFACE, or of all.",
