@@ -33,6 +33,15 @@ def is_loopback(host: str) -> bool:
     return host.startswith("127.") or host == "::1"
 
 
+def is_numeric(address: Any, family: int) -> bool:
+    """Whether it can be packed without a name server."""
+    try:
+        socket.inet_pton(family, address[0].partition("%")[0])
+    except (OSError, TypeError, AttributeError, IndexError):
+        return False
+    return isinstance(address, tuple)
+
+
 def pack(address: Any, family: int, call: str = "connect") -> bytes:
     """The bytes of a utcp_addr_t for what bind() and connect() take.
 

@@ -20,6 +20,7 @@ import itertools
 import os
 import socket
 import sys
+import weakref
 from asyncio import sslproto
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
@@ -42,7 +43,7 @@ class EventLoop(asyncio.SelectorEventLoop):
     $MULTISTACK_DEVICE. One loop has one stack, on a port that is the loop's
     until close(). adopt: sockets made by others (`sock=`) that are bound to an
     address of the stack's, and neither listening nor connected, are replaced by
-    the stack's. label: what `multistack status` shows.
+    the stack's; those that sock_connect() connects, too. label: what `multistack status` shows.
 
     Errors: RuntimeError (no device), and those of Port.
     """
@@ -65,6 +66,8 @@ class EventLoop(asyncio.SelectorEventLoop):
             self._stack.close(0)
             raise
         self._chosen: Any = selector
+        # Of sockets that others made, those that stand in for them.
+        self._instead: Any = weakref.WeakKeyDictionary()
         self._keeper = Keeper(self._stack)
         self._told = asyncio.Handle(self._tell, (), self)
 
@@ -222,7 +225,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             sock = Socket(self._stack, family, kind, proto)
             if local_addr_infos is not None:
                 self._bind_one(sock, local_addr_infos, failed)
-            await self.sock_connect(sock, address)  # type: ignore[arg-type]
+            await self.sock_connect(sock, address)
             return sock
         except BaseException as exc:
             if isinstance(exc, OSError):
@@ -232,6 +235,54 @@ class EventLoop(asyncio.SelectorEventLoop):
             raise
         finally:
             exceptions = failed = None  # type: ignore[assignment]
+
+    # Who makes his sockets himself (aiohttp's client does) connects them by
+    # sock_connect() and then hands them over.
+
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        """As asyncio's. With adopt, a TCP socket of the host's whose peer is
+        reached by the stack is connected there; create_connection(sock=) and
+        sock_recv(), sock_recv_into() and sock_sendall() then mean that."""
+        if not self._may_stand_in(sock, address):
+            await super().sock_connect(sock, address)
+            return
+        ours = Socket(self._stack, sock.family)
+        try:
+            await super().sock_connect(ours, address)  # type: ignore[arg-type]
+        except BaseException:
+            ours.close()
+            raise
+        self._instead[sock] = ours
+
+    def _may_stand_in(self, sock: Any, address: Any) -> bool:
+        return (
+            self._adopt
+            and isinstance(sock, socket.socket)
+            and sock.family in _FAMILIES
+            and sock.type == socket.SOCK_STREAM
+            and not sock.getsockname()[1]  # nor bound by its owner
+            and _addr.is_numeric(address, sock.family)
+            and self._stack.reaches(_addr.pack(address, sock.family), "tcp")
+        )
+
+    async def sock_recv(self, sock: Any, nbytes: int) -> bytes:
+        return await super().sock_recv(self._instead.get(sock, sock), nbytes)
+
+    async def sock_recv_into(self, sock: Any, buf: Any) -> int:
+        return await super().sock_recv_into(self._instead.get(sock, sock), buf)
+
+    async def sock_sendall(self, sock: Any, data: Any) -> None:
+        await super().sock_sendall(self._instead.get(sock, sock), data)
+
+    async def create_connection(
+        self, protocol_factory: Any, *args: Any, sock: Any = None, **more: Any
+    ) -> Any:
+        ours = None if sock is None else self._instead.pop(sock, None)
+        if ours is not None:
+            sock.close()
+            sock = ours
+        base: Any = super().create_connection
+        return await base(protocol_factory, *args, sock=sock, **more)
 
     def _goes(self, family: int, address: Any, local_infos: Any) -> bool:
         if family not in _FAMILIES or self._stack.batch == 0:
@@ -565,9 +616,14 @@ if sys.version_info >= (3, 11):
         """asyncio.Runner with such a loop."""
 
         def __init__(
-            self, *, debug: bool | None = None, device: str | None = None
+            self,
+            *,
+            debug: bool | None = None,
+            device: str | None = None,
+            adopt: bool = False,
         ) -> None:
-            super().__init__(debug=debug, loop_factory=loop_factory(device))
+            factory = loop_factory(device, adopt=adopt)
+            super().__init__(debug=debug, loop_factory=factory)
 
 else:
 
@@ -575,10 +631,14 @@ else:
         """What asyncio.Runner is from Python 3.11 on, with such a loop."""
 
         def __init__(
-            self, *, debug: bool | None = None, device: str | None = None
+            self,
+            *,
+            debug: bool | None = None,
+            device: str | None = None,
+            adopt: bool = False,
         ) -> None:
             self._debug = debug
-            self._device = device
+            self._make = loop_factory(device, adopt=adopt)
             self._loop: EventLoop | None = None
 
         def __enter__(self) -> Runner:
@@ -590,7 +650,7 @@ else:
 
         def get_loop(self) -> EventLoop:
             if self._loop is None:
-                self._loop = EventLoop(self._device)
+                self._loop = self._make()
                 if self._debug is not None:
                     self._loop.set_debug(self._debug)
             return self._loop
@@ -627,14 +687,15 @@ def run(
     *,
     device: str | None = None,
     debug: bool | None = None,
+    adopt: bool = False,
 ) -> T:
-    """asyncio.run() on a stack of its own on this device."""
+    """asyncio.run() on a stack of its own on this device; adopt: as EventLoop's."""
     if asyncio._get_running_loop() is not None:
         main.close()
         raise RuntimeError(
             "multistack.run() cannot be called from a running event loop"
         )
-    with Runner(debug=debug, device=device) as runner:
+    with Runner(debug=debug, device=device, adopt=adopt) as runner:
         return runner.run(main)
 
 
