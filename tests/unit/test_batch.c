@@ -164,6 +164,8 @@ a_reset_is_an_error(void **state)
 	assert_int_equal(v->events[0].what, MSBATCH_SHORT | MSBATCH_ERROR);
 }
 
+static bool roomy; /* the client was told of room */
+
 /* Reads what the server gets, up to `most`; how much it was. */
 static size_t
 drain(size_t most, const uint8_t *expected)
@@ -176,6 +178,7 @@ drain(size_t most, const uint8_t *expected)
 		for (uint32_t i = 0; i < v->num_events; i++) {
 			const msbatch_event_t *e = &v->events[i];
 
+			roomy |= e->id == client && e->what & MSBATCH_ROOM;
 			if (e->id != server || !(e->what & MSBATCH_DATA))
 				continue;
 			assert_memory_equal(v->arena + e->offset,
@@ -220,7 +223,8 @@ what_has_no_room_is_told_and_so_is_room(void **state)
 	assert_non_null(msbatch_sock(b, client));
 	(void)command(server, MSBATCH_MODE, MSBATCH_READ);
 	assert_int_equal(drain(taken, big), taken);
-	(void)await(client, MSBATCH_ROOM);
+	if (!roomy)
+		(void)await(client, MSBATCH_ROOM);
 	free(big);
 }
 
