@@ -172,6 +172,7 @@ class Socket:
     def connect(self, address: Address) -> None:
         packed = self._pack(address, "connect")
         if self._udp:
+            self._stack.find_source(packed)
             _utcp.utcp_udp_connect(self._ptr, _addr.as_c(packed))
         else:
             _utcp.mslink_connect(self._stack.link, self._ptr, _addr.as_c(packed))
@@ -248,7 +249,9 @@ class Socket:
         keep = create_string_buffer(raw, max(len(raw), 1))
         d.data = _utcp.address_of(keep)
         if address is not None:
-            d.peer = _addr.as_c(self._pack(address, "sendto"))
+            peer = self._pack(address, "sendto")
+            self._stack.find_source(peer)
+            d.peer = _addr.as_c(peer)
         _utcp.utcp_udp_send(self._ptr, d, 1)
         return len(raw)
 

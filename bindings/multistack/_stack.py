@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import errno
 import math
 import os
+import socket
 import struct
 from collections.abc import Callable, Iterator
 from ctypes import addressof, c_char, c_uint32, c_void_p, cast, sizeof
@@ -72,6 +74,7 @@ class Stack:
         self._done = _utcp.DONE(self._give_back)
         self._routes: dict[bytes, bool] = {}
         self._routes_gen = -1
+        self._sources: set[int] = set()  # families that have one
 
     def _map_events(self, n_cmds: int = _utcp.MSBATCH_COMMANDS) -> None:
         room = (_MAX_EVENTS + n_cmds) * _EVENT.size
@@ -255,6 +258,21 @@ class Stack:
         return source in ours or bool(
             source and self.nic == "lo" and _addr.is_loopback(source)
         )
+
+    def find_source(self, packed: bytes) -> None:
+        """Before the first datagram from no address in particular: the stack is
+        told its own on the way to this peer. (TCP's mslink_connect() does it.)"""
+        family = packed[-1]
+        if self.private or family in self._sources:
+            return
+        source = _addr.host_source(packed)
+        if source not in _addr.of_interface(self.nic) or _addr.is_loopback(source):
+            return
+        self._sources.add(family)
+        number = socket.AF_INET if family == 4 else socket.AF_INET6
+        with contextlib.suppress(FileExistsError):
+            own = _addr.as_c(_addr.pack((source, 0), number))
+            _utcp.utcp_address(self.utcp, own, 1)
 
     # ---- the end --------------------------------------------------------------------
 

@@ -841,7 +841,9 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
             self._send(whole)
 
     def _packed(self, addr: Any) -> bytes:
-        return _addr.pack(addr, self._family, "sendto")
+        packed = _addr.pack(addr, self._family, "sendto")
+        self._stack.find_source(packed)
+        return packed
 
     def _send(self, whole: bytes) -> None:
         self._stack.cmds += (self._id, MSBATCH_SENDTO, len(whole), 0)
