@@ -71,6 +71,7 @@ class Socket:
         *,
         _id: int | None = None,
     ) -> None:
+        self._instead_of: socket.socket | None = None  # what the loop was given
         self._closed = True
         self._stack = stack
         self.family = socket.AddressFamily(family)
@@ -371,6 +372,8 @@ class Socket:
     def _gone(self) -> None:
         """Its number is somebody else's from now on."""
         self._closed = True
+        if self._instead_of is not None:
+            self._instead_of.close()
         if self._wildcard:
             self._stack.wildcards[self._wildcard] -= 1
             if not self._stack.wildcards[self._wildcard]:

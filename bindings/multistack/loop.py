@@ -434,7 +434,8 @@ class EventLoop(asyncio.SelectorEventLoop):
         if sock.family == socket.AF_INET6:
             only = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
             ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
-        # The descriptor stays its owner's, on a socket without the address.
+        # The descriptor stays, on a socket without the address, until ours is closed:
+        # asyncio would own it, and who made it may ask it this or that.
         with socket.socket(sock.family, sock.type) as empty:
             os.dup2(empty.fileno(), sock.fileno(), inheritable=False)
         try:
@@ -442,6 +443,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         except OSError:
             ours.close()
             raise
+        ours._instead_of = sock
         return ours
 
     # ---- UDP ------------------------------------------------------------------------
