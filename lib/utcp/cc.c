@@ -111,6 +111,7 @@ utcp__cc_view(utcp_sock_t *s)
 {
 	utcp_cc_t *cc = &s->u->cc;
 
+	s->u->cc_in = s;
 	cc->cwnd = s->cc.cwnd;
 	cc->ssthresh = s->cc.ssthresh;
 	cc->pacing_rate = s->cc.pacing_rate;
@@ -139,15 +140,31 @@ utcp__cc_view(utcp_sock_t *s)
 	return cc;
 }
 
+/* The hook that is over has asked for another control. */
+static void
+change(utcp_sock_t *s)
+{
+	const struct utcp__cc_mod *mod = s->u->cc_next;
+
+	if (LIKELY(!mod) || !s->cc_mod)
+		return;
+	s->u->cc_next = NULL;
+	if (mod != s->cc_mod && !s->dead)
+		utcp__cc_start(s, mod);
+}
+
 void
 utcp__cc_taken(utcp_sock_t *s)
 {
 	const utcp_cc_t *cc = &s->u->cc;
 
+	s->u->cc_in = NULL;
+
 	s->cc.cwnd = cc->cwnd;
 	s->cc.ssthresh = cc->ssthresh;
 	s->cc.pacing_rate = cc->pacing_rate;
 	s->cc.gso_max = cc->gso_max;
+	change(s);
 }
 
 void
@@ -207,6 +224,7 @@ utcp__cc_start(utcp_sock_t *s, const struct utcp__cc_mod *mod)
 		if (mod && try_start(s, mod) < 0)
 			s->cc_mod = mod;
 	}
+	change(s);
 	utcp__pace_update(s);
 }
 
@@ -219,6 +237,8 @@ utcp__cc_stop(utcp_sock_t *s)
 		return;
 	if (mod->ops.release)
 		mod->ops.release(utcp__cc_view(s));
+	s->u->cc_in = NULL;
+	s->u->cc_next = NULL; /* it is too late to ask */
 	if (s->cc.priv)
 		utcp__free(s->u, s->cc.priv, mod->ops.priv_bytes);
 	s->cc.priv = NULL;
@@ -236,6 +256,8 @@ utcp_set_cc(utcp_sock_t *s, const char *name)
 	mod = utcp__cc_find(s->u, name);
 	if (!mod)
 		return -ENOENT;
+	if (s->u->cc_in && s->u->cc_in != s)
+		return -EBUSY;
 	if (mod == (s->cc_mod ? s->cc_mod : s->opts->cc))
 		return 0;
 	o = utcp__opts_own(s);
@@ -243,7 +265,9 @@ utcp_set_cc(utcp_sock_t *s, const char *name)
 		return -ENOMEM;
 	o->cc = mod;
 	utcp__accecn_follow(s);
-	if (s->cc_mod && !s->dead)
+	if (s->u->cc_in)
+		s->u->cc_next = mod; /* change() */
+	else if (s->cc_mod && !s->dead)
 		utcp__cc_start(s, mod);
 	return 0;
 }

@@ -49,7 +49,9 @@ struct utcp_s {
 	struct utcp__opts *opts[32]; /* all sets, by their hash (sockopt.c) */
 	struct utcp__cc_mod *ccs;
 	struct utcp__ext_mod *ext_mods;
-	struct utcp__link ext_work; /* utcp__exts (ext.h) */
+	struct utcp__link ext_work;	    /* utcp__exts (ext.h) */
+	const utcp_sock_t *cc_in;	    /* whose hook runs */
+	const struct utcp__cc_mod *cc_next; /* it asked for */
 	utcp_addr_t addrs[16];
 	unsigned int num_addrs;
 	/* control packets */

@@ -16,17 +16,33 @@ static struct {
 	utcp_cc_t cc;
 	uint64_t random;
 	int fails;
+	const char *quit; /* in this hook it asks for CUBIC */
+	utcp_sock_t *other;
 } seen;
 
 struct own {
 	uint64_t zero, mark;
 };
 
+static void
+quit(utcp_cc_t *cc, const char *hook)
+{
+	if (!seen.quit || strcmp(seen.quit, hook) != 0)
+		return;
+	if (seen.other)
+		assert_int_equal(utcp_set_cc(seen.other, "cubic"), -EBUSY);
+	assert_int_equal(utcp_set_cc(cc->sock, "cubic"), 0);
+	assert_int_equal(utcp_set_cc(cc->sock, "none such"), -ENOENT);
+	/* not before it returns */
+	assert_ptr_equal(utcp_stack(cc->sock)->cc_in, cc->sock);
+}
+
 static int
 own_init(utcp_cc_t *cc)
 {
 	struct own *o = cc->priv;
 
+	quit(cc, "init");
 	seen.inits++;
 	assert_int_equal(o->zero, 0);
 	assert_int_equal(o->mark, 0);
@@ -40,6 +56,7 @@ own_release(utcp_cc_t *cc)
 	struct own *o = cc->priv;
 
 	assert_int_equal(o->mark, 42);
+	quit(cc, "release");
 	seen.releases++;
 }
 
@@ -47,6 +64,7 @@ static void
 own_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 {
 	assert_int_equal(((struct own *)cc->priv)->mark, 42);
+	quit(cc, "ack");
 	assert_true(cc->random != seen.random);
 	seen.random = cc->random;
 	seen.acks++;
@@ -58,6 +76,7 @@ own_ack(utcp_cc_t *cc, const utcp_ack_t *ack)
 static uint32_t
 own_ssthresh(utcp_cc_t *cc, enum utcp_cc_event why)
 {
+	quit(cc, "ssthresh");
 	seen.asked++;
 	seen.why = why;
 	return cc->cwnd / 4;
@@ -66,6 +85,7 @@ own_ssthresh(utcp_cc_t *cc, enum utcp_cc_event why)
 static uint32_t
 own_undo(utcp_cc_t *cc)
 {
+	quit(cc, "undo");
 	seen.undos++;
 	return 77 * cc->mss;
 }
@@ -74,6 +94,7 @@ static void
 own_event(utcp_cc_t *cc, enum utcp_cc_event event)
 {
 	assert_non_null(cc->sock);
+	quit(cc, "event");
 	seen.events[event]++;
 }
 
@@ -81,6 +102,7 @@ static void
 own_sent(utcp_cc_t *cc, uint32_t bytes)
 {
 	assert_true(cc->inflight >= bytes);
+	quit(cc, "sent");
 	seen.sents += bytes;
 }
 
@@ -212,6 +234,46 @@ who_does_not_start_is_replaced(void **state)
 	assert_string_equal(tt_info(&t).cc, "newreno");
 	tt_write(&t, 100);
 	tt_expect(&t, ". 1:101(100)");
+	tt_end(&t);
+}
+
+/* From whatever hook: it runs to its end, then CUBIC is there. */
+static void
+a_hook_can_ask_for_another(void **state)
+{
+	static const char *const hooks[] = { "init", "ack",   "ssthresh",
+					     "undo", "event", "sent" };
+	struct tt t;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
+		begin(&t, "newreno");
+		seen.quit = hooks[i];
+		seen.other = t.listener;
+		assert_int_equal(utcp_set_cc(t.s, "own"), 0);
+		tt_write(&t, 10 * M);
+		tt_skip(&t);
+		tt_run(&t, RTT / 10);
+		tt_in(&t, ". 1:1(0) ack 1 <sack %u:%u>", 1 + M, 1 + 5 * M);
+		tt_run(&t, RTT / 10);
+		tt_in(&t, ". 1:1(0) ack %u", 1 + 10 * M);
+		/* it came twice: recovery was for nothing */
+		tt_in(&t, ". 1:1(0) ack %u <sack 1:%u>", 1 + 10 * M, 1 + M);
+		assert_string_equal(tt_info(&t).cc, "cubic");
+		assert_int_equal(seen.inits, 1);
+		assert_int_equal(seen.releases, 1);
+		assert_null(t.u->cc_in);
+		assert_null(t.u->cc_next);
+		assert_in_range(tt_info(&t).cwnd_bytes, M, 80 * M);
+		tt_end(&t);
+	}
+	/* too late */
+	begin(&t, "own");
+	seen.quit = "release";
+	assert_int_equal(utcp_set_cc(t.s, "newreno"), 0);
+	assert_string_equal(tt_info(&t).cc, "newreno");
+	assert_null(t.u->cc_next);
 	tt_end(&t);
 }
 
@@ -627,6 +689,7 @@ main(void)
 		cmocka_unit_test(the_incomplete_is_refused),
 		cmocka_unit_test(names_are_chosen),
 		cmocka_unit_test(who_does_not_start_is_replaced),
+		cmocka_unit_test(a_hook_can_ask_for_another),
 		cmocka_unit_test(hooks_see_what_is),
 		cmocka_unit_test(hooks_are_asked_in_recovery),
 		cmocka_unit_test(newreno_adds_and_halves),

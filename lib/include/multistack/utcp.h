@@ -459,9 +459,10 @@ enum utcp_opt {
    the connection opens: SACK, TIMESTAMPS, WSCALE, ECN, FASTOPEN...). */
 UTCP_EXTERN int utcp_set(utcp_sock_t *s, int opt, int64_t value);
 UTCP_EXTERN int utcp_get(utcp_sock_t *s, int opt, int64_t *value);
-/* Congestion control by name, at any time. One for L4S (UTCP_CC_L4S: "prague")
-   brings the extension "accecn" along, if the connection is not open yet and
-   UTCP_OPT_ECN is not 0. -ENOENT, -ENOMEM. */
+/* Congestion control by name, at any time; from one of its hooks: when that
+   returns. One for L4S (UTCP_CC_L4S: "prague") brings the extension "accecn"
+   along, if the connection is not open yet and UTCP_OPT_ECN is not 0. -ENOENT,
+   -ENOMEM, -EBUSY (in a hook of another connection). */
 UTCP_EXTERN int utcp_set_cc(utcp_sock_t *s, const char *name);
 UTCP_EXTERN const char *utcp_cc(const utcp_sock_t *s);
 /* Name of option i ("nodelay"), its meaning; NULL past the last. */
