@@ -23,11 +23,15 @@ from multistack._version import __version__
 from multistack.port import Batch, Control, Port
 
 if TYPE_CHECKING:
+    from multistack._cc import Ack, CcEvent, CongestionControl, register_cc
     from multistack._socket import Socket
     from multistack.loop import EventLoop, EventLoopPolicy, Runner, loop_factory, run
 
 __all__ = [
+    "Ack",
     "Batch",
+    "CcEvent",
+    "CongestionControl",
     "Control",
     "EventLoop",
     "EventLoopPolicy",
@@ -48,16 +52,21 @@ __all__ = [
     "__version__",
     "counter_texts",
     "loop_factory",
+    "register_cc",
     "run",
 ]
 
-# What needs asyncio is imported when it is asked for: ports do without.
+# What is not for everybody is imported when it is asked for.
 _LATE = {
+    "Ack": "_cc",
+    "CcEvent": "_cc",
+    "CongestionControl": "_cc",
     "EventLoop": "loop",
     "EventLoopPolicy": "loop",
     "Runner": "loop",
     "Socket": "_socket",
     "loop_factory": "loop",
+    "register_cc": "_cc",
     "run": "loop",
 }
 

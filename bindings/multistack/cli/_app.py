@@ -22,6 +22,7 @@ COMMANDS = {
     "metrics": ("_metrics", "Serve the switch's counters to Prometheus."),
     "run": ("_run", "Run PROGRAM, which uses asyncio, on a TCP of its own."),
     "serve": ("_serve", "Serve the folder DIRECTORY over HTTP, on a TCP of its own."),
+    "sim": ("_sim", "Try congestion controls on a simulated link."),
     "status": (
         "_status",
         "Show interfaces, ports and what they claim; of INTERFACE, or of all.",
