@@ -125,6 +125,18 @@ ROOMS = (
         "crypt includes the stack's public headers, libcrypto and its own",
     ),
     Room(
+        ("lib/sim/pcapng.c",),
+        (*PURE_LIBC, "stdio.h"),
+        (PUBLIC, "lib/sim/*.h"),
+        "of the simulator one file writes files",
+    ),
+    Room(
+        ("lib/sim/*",),
+        PURE_LIBC,
+        (PUBLIC, "lib/sim/*.h"),
+        "the simulator includes what every application can, and its own headers",
+    ),
+    Room(
         ("lib/httpd/*",),
         ANY,
         (PUBLIC, "lib/httpd/*.h"),
@@ -163,8 +175,10 @@ MU_SPEAKS = {
 }
 
 # Python of bindings/: the shared library and the standard library; scapy in
-# the one module that makes a scapy socket, and what the command is drawn with.
+# the one module that makes a scapy socket, matplotlib where the simulator draws, and
+# what the command is drawn with.
 PYTHON_EXTRA = {
+    "matplotlib": "bindings/multistack/*sim*.py",
     "scapy": "bindings/multistack/_scapy.py",
     "click": "bindings/multistack/cli/*",
     "rich": "bindings/multistack/cli/*",

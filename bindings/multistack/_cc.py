@@ -35,6 +35,7 @@ from multistack._ffi import _by_code, _declare
 UTCP_CC_OWN_RECOVERY = 1 << 0
 UTCP_CC_PACES = 1 << 1
 NAME_MAX = 15
+_FAILED = object()
 
 
 class CcEvent(IntEnum):
@@ -432,14 +433,14 @@ class Registration:
                 return result
             except BaseException as e:
                 failed(head.sock, e)
-                return None
+                return _FAILED
 
         def window(cc: int, hook: str, *args: Any) -> int:
             result = call(cc, hook, *args)
             if isinstance(result, int) and 0 <= result < 1 << 32:
                 return result
             head = Cc.from_address(cc)
-            if result is not None:
+            if result is not _FAILED:
                 bad = f"{hook}() returned {result!r}, not a whole number of bytes"
                 failed(head.sock, TypeError(bad))
             fallback: int = max(head.inflight // 2, 2 * head.mss)

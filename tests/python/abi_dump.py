@@ -20,9 +20,11 @@ _STRUCT = re.compile(r"^(?:typedef )?struct (\w+) \{[ \t]*\n(.*?)^\}", re.M | re
 _ENUM = re.compile(r"^enum (\w+) \{(.*?)\}", re.M | re.S)
 _FIELD = re.compile(r"(\w+)\s*(?:\[[^\]]*\]\s*)?(?=[,;])")
 _HOOK = re.compile(r"\(\*(\w+)\)\([^;]*\)")
-_MACRO = re.compile(r"^#define ((?:MS|UTCP|MSLINK|MSBATCH)_\w+)[ \t]+(?![ \t]*$)", re.M)
+_MACRO = re.compile(
+    r"^#define ((?:MS|UTCP|MSLINK|MSBATCH|MSSIM)_\w+)[ \t]+(?![ \t]*$)", re.M
+)
 _ENUMERATOR = re.compile(
-    r"\b((?:MS|UTCP|MSLINK|MSBATCH)_\w+)\b\s*(?:=[^,}]*)?(?:,|$)", re.M
+    r"\b((?:MS|UTCP|MSLINK|MSBATCH|MSSIM)_\w+)\b\s*(?:=[^,}]*)?(?:,|$)", re.M
 )
 
 # Enums that a macro makes: which, how its values' names begin, its entries.
