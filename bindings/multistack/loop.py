@@ -23,7 +23,7 @@ import sys
 import weakref
 from asyncio import sslproto
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from multistack import _addr, _utcp
 from multistack._keeper import Keeper
@@ -32,8 +32,15 @@ from multistack._socket import Socket
 from multistack._stack import FD_BASE, Stack, device_of
 from multistack.transport import DatagramTransport, Listener, StreamTransport
 
+if TYPE_CHECKING:
+    from multistack._cc import CongestionControl
+
 T = TypeVar("T")
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 class EventLoop(asyncio.SelectorEventLoop):
@@ -82,6 +89,29 @@ class EventLoop(asyncio.SelectorEventLoop):
         """A socket of the stack, for sock_connect() and its kin."""
         self._check_closed()  # type: ignore[attr-defined]
         return Socket(self._stack, family, type)
+
+    # ---- congestion control ---------------------------------------------------------
+
+    def _utcp_stack(self) -> int:
+        self._check_closed()  # type: ignore[attr-defined]
+        return self._stack.utcp  # type: ignore[no-any-return]
+
+    def register_cc(self, cls: type[CongestionControl]) -> str:
+        """Makes a congestion control known here; the name that a connection takes
+        it by: writer.get_extra_info("socket").set_cc(name). A listening socket's
+        goes to the connections that it accepts. What a hook raises comes to the
+        exception handler, once for each place, and its connection to CUBIC."""
+        from multistack._cc import register_cc
+
+        return register_cc(self, cls, on_error=self._cc_failed).name
+
+    def _cc_failed(self, error: BaseException, text: str) -> None:
+        # Not from inside the hook, where nothing can be raised.
+        if isinstance(error, Exception):
+            told = {"message": text, "exception": error}
+            self.call_soon(self.call_exception_handler, told)
+        else:
+            self.call_soon(_raise, error)
 
     # ---- the iteration ------------------------------------------------------------
 
@@ -133,7 +163,10 @@ class EventLoop(asyncio.SelectorEventLoop):
             return
         super().close()
         self._keeper.close()
+        stack = self._stack.utcp
         self._stack.close()
+        if "multistack._cc" in sys.modules:
+            sys.modules["multistack._cc"].forget_stack(stack)
 
     # ---- TCP ------------------------------------------------------------------------
 
