@@ -156,7 +156,6 @@ class SimTransport(transports._FlowControlMixin, asyncio.Transport):
         self._extra = {
             "sockname": _name(_utcp.utcp_getsockname, self._sock),
             "peername": _name(_utcp.utcp_getpeername, self._sock),
-            "utcp_sock": self._sock,
         }
         self._protocol.connection_made(self)
 

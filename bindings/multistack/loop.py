@@ -98,7 +98,7 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     def register_cc(self, cls: type[CongestionControl]) -> str:
         """Makes a congestion control known here; the name that a connection takes
-        it by: writer.get_extra_info("socket").set_cc(name). A listening socket's
+        it by: writer.get_extra_info("utcp").set_cc(name). A listening socket's
         goes to the connections that it accepts. What a hook raises comes to the
         exception handler, once for each place, and its connection to CUBIC."""
         from multistack._cc import register_cc

@@ -4,8 +4,10 @@ they fail."""
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
+import socket
 import sys
 from collections.abc import Iterator
 from ctypes import byref, c_void_p
@@ -14,6 +16,8 @@ from typing import Any
 
 import abi_dump
 import pytest
+from netns import sh
+from worlds import HostedWorld
 
 import multistack
 from multistack import CcEvent, CongestionControl, _cc, _utcp, register_cc, sim
@@ -383,3 +387,85 @@ def test_a_stack_of_ones_own() -> None:
         _utcp.utcp_destroy(stack)
         _cc.forget_stack(stack)
     assert _cc.registered(stack) == {}
+
+
+# ---- on the wire ----
+
+
+def fetch(
+    world: HostedWorld, classes: list[type[CongestionControl]]
+) -> tuple[list[str], list[Any], list[dict[str, Any]]]:
+    """The host beyond the wire reads 3 MB from our loop for each class: the
+    connections' controls and their objects at the end, and what the loop's
+    exception handler was told."""
+    size = 3_000_000
+    told: list[dict[str, Any]] = []
+    names: list[str] = []
+    objects: list[Any] = []
+    assert world.far is not None
+    # XDP sees frames before anybody finishes their checksums.
+    sh(*world.far.command("ethtool", "-K", "eth0", "tx", "off"))
+    with world.inside():
+        loop = multistack.EventLoop(world.device)
+    loop.set_exception_handler(lambda _, context: told.append(context))
+
+    def read(port: int) -> int:
+        assert world.far is not None
+        with world.far.inside():
+            sock = socket.create_connection((world.addr[4], port), timeout=20)
+        got = 0
+        with sock:
+            while data := sock.recv(1 << 16):
+                got += len(data)
+        return got
+
+    async def main() -> None:
+        wanted = iter([loop.register_cc(cls) for cls in classes])
+
+        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            sock = writer.get_extra_info("utcp")
+            sock.set_cc(next(wanted))
+            for _part in range(size // 50_000):
+                writer.write(bytes(50_000))
+                await writer.drain()
+            while sock.info().bytes_acked < size:
+                await asyncio.sleep(0.01)
+            names.append(sock.cc)
+            objects.append([r.of(sock._ptr) for r in _cc.registered(loop).values()])
+            writer.close()
+
+        server = await asyncio.start_server(serve, world.addr[4], 0)
+        port = server.sockets[0].getsockname()[1]
+        for _cls in classes:
+            assert await asyncio.to_thread(read, port) == size
+        server.close()
+        await loop.shutdown_default_executor()
+
+    with world.inside():
+        try:
+            loop.run_until_complete(main())
+        finally:
+            loop.close()
+    return names, objects, told
+
+
+def test_the_same_class_on_the_wire(alone: HostedWorld) -> None:
+    class Wire(Reno):
+        acks = 0
+
+        def ack(self, ack: multistack.Ack) -> None:
+            super().ack(ack)
+            self.acks += 1
+
+    names, ((control,),), told = fetch(alone, [Wire])
+    assert names == ["wire"] and told == []
+    assert control.acks > 10 and control.delivered >= 3_000_000
+    assert control.srtt_ns > 0
+
+
+def test_the_loop_is_told_of_what_a_hook_raises(alone: HostedWorld) -> None:
+    bad = failing("ack")
+    names, _, told = fetch(alone, [bad, bad])
+    assert names == ["cubic", "cubic"]
+    assert [type(t["exception"]) for t in told] == [LookupError]
+    assert "'failing'" in told[0]["message"]
