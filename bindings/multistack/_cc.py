@@ -26,7 +26,7 @@ from ctypes import (
     sizeof,
 )
 from enum import IntEnum
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any, ClassVar, Protocol, TypeAlias, cast
 
 from multistack import _utcp
@@ -264,7 +264,7 @@ class CongestionControl(Structure):
         """latest_rtt_ns in seconds."""
         return self.latest_rtt_ns * 1e-9
 
-    def start(self) -> None:
+    def opened(self) -> None:
         """The connection is open; cwnd is the initial window."""
 
     def ack(self, ack: Ack) -> None:
@@ -288,7 +288,7 @@ class CongestionControl(Structure):
     def sent(self, size: int) -> None:
         """A segment of so many bytes was sent. Costs a call for each."""
 
-    def end(self) -> None:
+    def closed(self) -> None:
         """The connection ends, or another control takes over."""
 
 
@@ -328,7 +328,8 @@ class _Live:
         self.control = control
         self.whole = memoryview(own).cast("B")
         self.settable = self.whole[:_SET_BYTES]
-        self.hook = control.ack
+        # The class's, whatever attributes of its own the object has.
+        self.hook = MethodType(type(control).ack, control)
 
 
 class Registration:
@@ -407,7 +408,7 @@ class Registration:
                 me = _Live(cls())
                 live[head.sock] = me
                 me.whole[:] = whole
-                me.control.start()
+                cls.opened(me.control)
                 settable[:] = me.settable
             except BaseException as e:
                 failed(head.sock, e)
@@ -419,7 +420,7 @@ class Registration:
             try:
                 if me is not None:
                     me.whole[:] = whole
-                    me.control.end()
+                    cls.closed(me.control)
             except BaseException as e:
                 failed(head.sock, e)
 
@@ -428,7 +429,7 @@ class Registration:
             try:
                 me = live[head.sock]
                 me.whole[:] = whole
-                result = getattr(me.control, hook)(*args)
+                result = getattr(cls, hook)(me.control, *args)
                 settable[:] = me.settable
                 return result
             except BaseException as e:

@@ -112,8 +112,8 @@ def test_hooks_see_their_connection(net: sim.Network) -> None:
     class Look(Reno):
         paces = True
 
-        def start(self) -> None:
-            seen.append(("start", (self.cwnd, self.mss, self.initcwnd)))
+        def opened(self) -> None:
+            seen.append(("opened", (self.cwnd, self.mss, self.initcwnd)))
             self.mine = "kept"
 
         def ack(self, ack: multistack.Ack) -> None:
@@ -135,15 +135,15 @@ def test_hooks_see_their_connection(net: sim.Network) -> None:
         def sent(self, size: int) -> None:
             seen.append(("sent", size))
 
-        def end(self) -> None:
-            seen.append(("end", self.delivered))
+        def closed(self) -> None:
+            seen.append(("closed", self.delivered))
 
     flow, link = flow_of(net, Look)
     net.run(10)
     control = flow.control
     assert isinstance(control, Look) and control.delivered == flow.info.delivered_bytes
     delivered = flow.info.delivered_bytes
-    assert seen[0] == ("start", (14480, 1448, 14480))
+    assert seen[0] == ("opened", (14480, 1448, 14480))
     assert sum(n for kind, n in seen if kind == "ack") == delivered
     assert sum(n for kind, n in seen if kind == "sent") == flow.info.bytes_sent
     asked = [w for kind, w in seen if kind == "ssthresh"]
@@ -151,7 +151,7 @@ def test_hooks_see_their_connection(net: sim.Network) -> None:
     events = [e for kind, e in seen if kind == "event"]
     assert events.count(CcEvent.LOSS) > 0 and CcEvent.RECOVERED in events
     net.close()
-    assert seen[-1] == ("end", delivered)
+    assert seen[-1] == ("closed", delivered)
 
 
 def test_what_hooks_set_is_taken(net: sim.Network) -> None:
@@ -188,8 +188,9 @@ def test_undo_says_the_window(net: sim.Network) -> None:
 
 def test_connections_have_objects_of_their_own(net: sim.Network) -> None:
     class Count(Reno):
-        def start(self) -> None:
+        def opened(self) -> None:
             self.acks = 0
+            self.closed = self.sent = None  # type: ignore[method-assign,assignment]
 
         def ack(self, ack: multistack.Ack) -> None:
             super().ack(ack)
@@ -230,7 +231,7 @@ def failing(hook: str) -> type[CongestionControl]:
 
 
 @pytest.mark.parametrize(
-    "hook", ["__init__", "start", "ack", "ssthresh", "event", "sent"]
+    "hook", ["__init__", "opened", "ack", "ssthresh", "event", "sent"]
 )
 def test_an_exception_is_told_once_and_cubic_takes_over(
     net: sim.Network, unraisable: list[Any], hook: str
@@ -252,17 +253,19 @@ def test_an_exception_in_undo_and_at_the_end(
     flow, _ = flow_of(
         net, failing("undo"), reorder="1%", reorder_delay="60ms", buffer="8bdp"
     )
-    end = net.bulk(flow.a, flow.b, cc=type("Ends", (failing("end"),), {}), size="1kB")
+    end = net.bulk(
+        flow.a, flow.b, cc=type("Ends", (failing("closed"),), {}), size="1kB"
+    )
     net.run(20)
     assert flow.info.cc == b"cubic" and end.finished is not None
-    assert sorted(str(u.exc_value) for u in unraisable) == ["end", "undo"]
+    assert sorted(str(u.exc_value) for u in unraisable) == ["closed", "undo"]
 
 
 def test_the_same_mistake_of_many_is_told_once(
     net: sim.Network, unraisable: list[Any]
 ) -> None:
     d = net.dumbbell(1, rate="10Mbit", delay="20ms")
-    cls = failing("start")
+    cls = failing("opened")
     flows = [net.bulk(d.left[0], d.right[0], cc=cls) for _ in range(5)]
     net.run(1)
     assert [f.info.cc for f in flows] == [b"cubic"] * 5
@@ -315,10 +318,10 @@ def test_the_default_prints_a_traceback(
     net: sim.Network, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
-    flow_of(net, failing("start"))
+    flow_of(net, failing("opened"))
     net.run(1)
     err = capfd.readouterr().err
-    assert err.count("Traceback") == 1 and "LookupError: start" in err
+    assert err.count("Traceback") == 1 and "LookupError: opened" in err
 
 
 def test_a_handler_that_fails_is_told_of_too(unraisable: list[Any]) -> None:
@@ -328,7 +331,7 @@ def test_a_handler_that_fails_is_told_of_too(unraisable: list[Any]) -> None:
     with sim.Network() as net:
         a, b = net.host(), net.host()
         net.link(a, b, delay="1ms")
-        register_cc(a, failing("start"), on_error=handler)
+        register_cc(a, failing("opened"), on_error=handler)
         flow = net.bulk(a, b, cc="failing", size="10kB")
         net.run(1)
         assert flow.finished is not None
