@@ -24,6 +24,7 @@ from multistack.port import Batch, Control, Port
 
 if TYPE_CHECKING:
     from multistack._cc import Ack, CcEvent, CongestionControl, register_cc
+    from multistack._scapy import ScapyL3Socket, ScapySocket, scapy_on
     from multistack._socket import Socket
     from multistack.loop import EventLoop, EventLoopPolicy, Runner, loop_factory, run
 
@@ -44,6 +45,8 @@ __all__ = [
     "Route",
     "RouteState",
     "Runner",
+    "ScapyL3Socket",
+    "ScapySocket",
     "SlotFlag",
     "Socket",
     "SwitchInfo",
@@ -54,6 +57,7 @@ __all__ = [
     "loop_factory",
     "register_cc",
     "run",
+    "scapy_on",
 ]
 
 # What is not for everybody is imported when it is asked for.
@@ -64,10 +68,13 @@ _LATE = {
     "EventLoop": "loop",
     "EventLoopPolicy": "loop",
     "Runner": "loop",
+    "ScapyL3Socket": "_scapy",
+    "ScapySocket": "_scapy",
     "Socket": "_socket",
     "loop_factory": "loop",
     "register_cc": "_cc",
     "run": "loop",
+    "scapy_on": "_scapy",
 }
 
 
