@@ -131,10 +131,10 @@ def test_layer_2(alone: HostedWorld, port: multistack.Port, echo: int) -> None:
 
 def test_sniff_and_sendp(alone: HostedWorld, port: multistack.Port, echo: int) -> None:
     frames = [frame(alone, port, b"%d" % i, echo) for i in range(20)]
-    sniffer = AsyncSniffer(count=20)
+    started = threading.Event()
+    sniffer = AsyncSniffer(count=20, started_callback=started.set)
     sniffer.start()
-    eventually(lambda: sniffer.running and sniffer.thread.is_alive(), "a sniffer")
-    time.sleep(0.1)  # it opens its socket in its thread
+    assert started.wait(10)
     sendp(frames, verbose=False)
     sniffer.join(timeout=10)
     assert [bytes(p[UDP].payload) for p in sniffer.results] == [
@@ -146,9 +146,10 @@ def test_sniff_and_sendp(alone: HostedWorld, port: multistack.Port, echo: int) -
 
 
 def test_a_sniffer_is_stopped(alone: HostedWorld, port: multistack.Port) -> None:
-    sniffer = AsyncSniffer()
+    started = threading.Event()
+    sniffer = AsyncSniffer(started_callback=started.set)
     sniffer.start()
-    eventually(lambda: getattr(sniffer, "stop_cb", None), "a sniffer")
+    assert started.wait(10)
     assert sniffer.stop(join=True) is not None
     assert not sniffer.thread.is_alive()
 
