@@ -24,6 +24,7 @@ from multistack.port import Batch, Control, Port
 
 if TYPE_CHECKING:
     from multistack._cc import Ack, CcEvent, CongestionControl, register_cc
+    from multistack._ext import TcpOption, register_option
     from multistack._scapy import ScapyL3Socket, ScapySocket, scapy_on
     from multistack._socket import Socket
     from multistack.loop import EventLoop, EventLoopPolicy, Runner, loop_factory, run
@@ -50,12 +51,14 @@ __all__ = [
     "SlotFlag",
     "Socket",
     "SwitchInfo",
+    "TcpOption",
     "Tuple",
     "TupleEntry",
     "__version__",
     "counter_texts",
     "loop_factory",
     "register_cc",
+    "register_option",
     "run",
     "scapy_on",
 ]
@@ -72,7 +75,9 @@ _LATE = {
     "ScapySocket": "_scapy",
     "Socket": "_socket",
     "loop_factory": "loop",
+    "TcpOption": "_ext",
     "register_cc": "_cc",
+    "register_option": "_ext",
     "run": "loop",
     "scapy_on": "_scapy",
 }

@@ -9,6 +9,7 @@ acknowledgements, not for each packet.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import traceback
@@ -318,6 +319,28 @@ def report_unraisable(error: BaseException, text: str) -> None:
     sys.unraisablehook(cast(Any, what))
 
 
+class Reporter:
+    """Tells of an exception in a hook, but of the same mistake of many connections
+    once. Raises nothing: who calls it is called by C."""
+
+    def __init__(self, on_error: ErrorHandler, text: str) -> None:
+        self._on_error = on_error
+        self._text = text
+        self._told: set[tuple[object, ...]] = set()
+
+    def __call__(self, error: BaseException) -> None:
+        try:
+            where = error.__traceback__
+            while where is not None and where.tb_next is not None:
+                where = where.tb_next
+            place = where and (where.tb_frame.f_code, where.tb_lineno)
+            if (type(error), place) not in self._told:
+                self._told.add((type(error), place))
+                self._on_error(error, self._text)
+        except BaseException as e:
+            report_unraisable(e, "Exception in the handler of a hook's exception")
+
+
 class _Live:
     """A connection's control, and the memory of its attributes."""
 
@@ -340,8 +363,11 @@ class Registration:
         _check(cls)
         self.cls = cls
         self.name = cls.name
-        self._on_error = on_error
-        self._reported: set[tuple[object, ...]] = set()
+        self._report = Reporter(
+            on_error,
+            f"Exception in the congestion control {cls.name!r}, "
+            "its connection falls back to CUBIC",
+        )
         self._live: dict[int, _Live] = {}
         self._ops = self._make_ops()
 
@@ -351,24 +377,10 @@ class Registration:
         return None if live is None else live.control
 
     def _failed(self, sock: int, error: BaseException) -> None:
-        """CUBIC takes over when the hook returns; the same mistake of many
-        connections is told once."""
-        try:
+        """CUBIC takes over when the hook returns."""
+        with contextlib.suppress(OSError):
             _utcp.utcp_set_cc(sock, b"cubic")
-            where = error.__traceback__
-            while where is not None and where.tb_next is not None:
-                where = where.tb_next
-            place = where and (where.tb_frame.f_code, where.tb_lineno)
-            if (type(error), place) in self._reported:
-                return
-            self._reported.add((type(error), place))
-            text = (
-                f"Exception in the congestion control {self.name!r}, "
-                "its connection falls back to CUBIC"
-            )
-            self._on_error(error, text)
-        except BaseException as e:
-            report_unraisable(e, "Exception in the handler of a congestion control's")
+        self._report(error)
 
     def _make_ops(self) -> CcOps:
         cls, live, failed = self.cls, self._live, self._failed
@@ -486,9 +498,15 @@ def _check(cls: type[CongestionControl]) -> None:
 
 # By the address of the stack, until forget_stack().
 _registered: dict[int, dict[str, Registration]] = {}
+_kept: dict[int, list[object]] = {}
 
 
-def _address(stack: SupportsStack | int) -> int:
+def keep(at: int, hooks: object) -> None:
+    """C calls these as long as the stack at that address lives."""
+    _kept.setdefault(at, []).append(hooks)
+
+
+def stack_address(stack: SupportsStack | int) -> int:
     return stack if isinstance(stack, int) else stack._utcp_stack()
 
 
@@ -505,7 +523,7 @@ def register_cc(
     place that raises; sys.unraisablehook unless given. FileExistsError: another
     class has that name; the same class again is fine.
     """
-    at = _address(stack)
+    at = stack_address(stack)
     known = _registered.setdefault(at, {})
     old = known.get(getattr(cls, "name", ""))
     if old is not None and old.cls is cls:
@@ -518,9 +536,10 @@ def register_cc(
 
 def registered(stack: SupportsStack | int) -> dict[str, Registration]:
     """Those that register_cc() made known to it, by name."""
-    return dict(_registered.get(_address(stack), {}))
+    return dict(_registered.get(stack_address(stack), {}))
 
 
 def forget_stack(at: int) -> None:
     """The stack at that address was destroyed: its hooks may go."""
     _registered.pop(at, None)
+    _kept.pop(at, None)

@@ -34,6 +34,7 @@ from multistack.transport import DatagramTransport, Listener, StreamTransport
 
 if TYPE_CHECKING:
     from multistack._cc import CongestionControl
+    from multistack._ext import OptionRegistration, TcpOption
 
 T = TypeVar("T")
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -103,9 +104,20 @@ class EventLoop(asyncio.SelectorEventLoop):
         exception handler, once for each place, and its connection to CUBIC."""
         from multistack._cc import register_cc
 
-        return register_cc(self, cls, on_error=self._cc_failed).name
+        return register_cc(self, cls, on_error=self._hook_failed).name
 
-    def _cc_failed(self, error: BaseException, text: str) -> None:
+    def register_option(
+        self, cls: type[TcpOption], *, everywhere: bool = True, must: bool = False
+    ) -> OptionRegistration:
+        """Makes a TCP option known here: multistack.register_option()."""
+        from multistack._ext import register_option
+
+        told = self._hook_failed
+        return register_option(
+            self, cls, everywhere=everywhere, must=must, on_error=told
+        )
+
+    def _hook_failed(self, error: BaseException, text: str) -> None:
         # Not from inside the hook, where nothing can be raised.
         if isinstance(error, Exception):
             told = {"message": text, "exception": error}

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from multistack._ext import OptionRegistration, TcpOption
     from multistack._simloop import SimLoop
 
 __all__ = [
@@ -283,7 +284,18 @@ class Host(_Node):
 
     def register_cc(self, cls: type[CongestionControl]) -> Registration:
         """Makes a class known here (Network.bulk does so by itself)."""
-        return register_cc(self, cls, on_error=self.net._cc_failed)
+        return register_cc(self, cls, on_error=self.net._hook_failed)
+
+    def register_option(
+        self, cls: type[TcpOption], *, everywhere: bool = True, must: bool = False
+    ) -> OptionRegistration:
+        """Makes a TCP option of yours known here: multistack.register_option()."""
+        from multistack._ext import register_option
+
+        told = self.net._hook_failed
+        return register_option(
+            self, cls, everywhere=everywhere, must=must, on_error=told
+        )
 
     async def open_connection(
         self, peer: Host | str, port: int, *, cc: str | None = None
@@ -571,7 +583,7 @@ class Network:
         self.nodes: list[_Node] = []
         self.links: list[Link] = []
         self.flows: list[Flow] = []
-        self.cc_errors: list[tuple[BaseException, str]] = []
+        self.hook_errors: list[tuple[BaseException, str]] = []
         c.mssim_sample(self._handle, _units.nanoseconds(sample))
 
     def __enter__(self) -> Network:
@@ -772,7 +784,7 @@ class Network:
         self, duration: str | float | None = None, *, until: str | float | None = None
     ) -> None:
         """Runs for so long, or until that time. Exceptions of callbacks come out
-        here, but for those of congestion controls."""
+        here, but for those of congestion controls and options (hook_errors)."""
         if (duration is None) == (until is None):
             raise TypeError("either a duration or until")
         if until is not None:
@@ -834,9 +846,9 @@ class Network:
             self._raised = error
         c.mssim_stop(self._handle)
 
-    def _cc_failed(self, error: BaseException, text: str) -> None:
+    def _hook_failed(self, error: BaseException, text: str) -> None:
         if isinstance(error, Exception):
-            self.cc_errors.append((error, text))
+            self.hook_errors.append((error, text))
             report_unraisable(error, text)
         else:
             self._failed(error)

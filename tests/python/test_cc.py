@@ -183,7 +183,7 @@ def test_undo_says_the_window(net: sim.Network) -> None:
     # what is held back looks lost, and was not
     flow, _ = flow_of(net, Undo, reorder="1%", reorder_delay="60ms", buffer="8bdp")
     net.run(20)
-    assert Undo.asked > 0 and not net.cc_errors
+    assert Undo.asked > 0 and not net.hook_errors
 
 
 def test_connections_have_objects_of_their_own(net: sim.Network) -> None:
@@ -243,7 +243,7 @@ def test_an_exception_is_told_once_and_cubic_takes_over(
     assert flow.control is None and flow.error is None
     assert [type(u.exc_value) for u in unraisable] == [LookupError]
     assert "falls back to CUBIC" in unraisable[0].err_msg
-    ((error, text),) = net.cc_errors
+    ((error, text),) = net.hook_errors
     assert error is unraisable[0].exc_value and "'failing'" in text
 
 
