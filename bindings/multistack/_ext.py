@@ -255,12 +255,13 @@ class TcpOption:
 
 
 class _Live:
-    __slots__ = ("option", "syn", "heard")
+    __slots__ = ("option", "syn", "heard", "open")
 
     def __init__(self, option: TcpOption) -> None:
         self.option = option
         self.syn: bytes | None = None  # the same each time that it is sent
         self.heard = False
+        self.open = False
 
 
 class OptionRegistration:
@@ -323,9 +324,14 @@ class OptionRegistration:
             except BaseException as e:
                 failed(e)
 
+        def open_it(me: _Live) -> None:
+            if not me.open:
+                me.open = True
+                me.option.opened()
+
         def on_open(ext: int) -> int:
             try:
-                live[ext].option.opened()
+                open_it(live[ext])
                 return 0
             except BaseException as e:
                 failed(e)
@@ -353,6 +359,8 @@ class OptionRegistration:
                 segment = Incoming.from_address(at)
                 if segment.flags & UTCP_TCP_SYN:
                     return 0 if me.heard else heard_syn(ext, me, segment)
+                # that it opens the connection is told behind it
+                open_it(me)
                 for i in range(segment.num_opts if segments_in else 0):
                     opt = segment.opts[i]
                     me.option.received(string_at(opt.data, opt.len), segment)
