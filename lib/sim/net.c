@@ -53,12 +53,13 @@ mssim_destroy(mssim_t *w)
 		return;
 	for (i = 0; i < w->num_nodes; i++)
 		mssim__node_end(w->nodes[i]);
+	/* looks at all events that are set: the others' are there still */
+	for (i = 0; i < w->num_links; i++)
+		free_link(w->links[i]);
 	while ((f = w->flows) != NULL) {
 		w->flows = f->next;
 		mssim__flow_free(f);
 	}
-	for (i = 0; i < w->num_links; i++)
-		free_link(w->links[i]);
 	for (i = 0; i < MSSIM__OUT_BUFS; i++)
 		if (w->out[i])
 			mssim__packet_free(&w->core, w->out[i]);
