@@ -462,7 +462,7 @@ def test_the_same_class_on_the_wire(alone: HostedWorld) -> None:
 
     names, ((control,),), told = fetch(alone, [Wire])
     assert names == ["wire"] and told == []
-    assert control.acks > 10 and control.delivered >= 3_000_000
+    assert control.acks > 2 and control.delivered >= 3_000_000
     assert control.srtt_ns > 0
 
 
