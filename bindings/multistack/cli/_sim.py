@@ -160,7 +160,13 @@ def fairness(goodputs: list[float]) -> float:
     metavar="NAME,...",
     help="Congestion controls: of the stack, or of Python, as FILE.py:Class.",
 )
-@click.option("--rate", default="10Mbit", show_default=True, type=_Word("rate", rate))
+@click.option(
+    "--rate",
+    default="10Mbit",
+    show_default=True,
+    type=_Word("rate", rate),
+    help="Of the link, bits a second.",
+)
 @click.option(
     "--delay",
     default="20ms",
@@ -175,7 +181,12 @@ def fairness(goodputs: list[float]) -> float:
     type=_Word("size", size),
     help="Of the link's queue: bytes, or rate times round trip.",
 )
-@click.option("--jitter", default="0", type=_Word("time", nanoseconds))
+@click.option(
+    "--jitter",
+    default="0",
+    type=_Word("time", nanoseconds),
+    help="More delay, evenly from 0 to this; order is kept.",
+)
 @click.option("--loss", default="0", type=_Word("share", share), help="Such as 0.1%.")
 @click.option(
     "--aqm",
