@@ -200,6 +200,9 @@ utcp_ext_add = _declare(
 utcp_ext_find = _declare("utcp_ext_find", c_void_p, _never, c_void_p, c_char_p)
 
 
+_IN_BYTES = sizeof(Incoming)
+
+
 class TcpOption:
     """An option of your own; an object of it for each connection.
 
@@ -356,7 +359,8 @@ class OptionRegistration:
                 me = live[ext]
                 if me.heard and not segments_in:
                     return 0
-                segment = Incoming.from_address(at)
+                # a copy: nobody can look at C's stack when it is over
+                segment = Incoming.from_buffer_copy(string_at(at, _IN_BYTES))
                 if segment.flags & UTCP_TCP_SYN:
                     return 0 if me.heard else heard_syn(ext, me, segment)
                 # that it opens the connection is told behind it
@@ -372,15 +376,17 @@ class OptionRegistration:
         def on_out(ext: int, at: int) -> int:
             try:
                 me = live[ext]
-                segment = Outgoing.from_address(at)
-                if segment.flags & UTCP_TCP_SYN:
+                real = Outgoing.from_address(at)
+                if real.flags & UTCP_TCP_SYN:
                     if me.syn is None:
                         me.syn = me.option.syn()
                         if me.syn is None:
                             return UTCP_EXT_LEAVE
                     content = me.syn
                 elif segments_out:
+                    segment = Outgoing.from_buffer_copy(real)
                     found = me.option.segment(segment)
+                    real.ecn = segment.ecn
                     if found is None:
                         return 0
                     if len(found) > room:

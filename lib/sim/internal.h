@@ -11,8 +11,7 @@
  *	series.c	columns of numbers over time
  *	pcapng.c	what an interface saw, for Wireshark
  *
- * core.c, pipe.c, aqm.c and pcapng.c know nothing of nodes: the tests of the
- * stack (tests/sim) build their worlds of them too.
+ * core.c, pipe.c, aqm.c and pcapng.c know nothing of nodes.
  */
 #ifndef MSSIM_INTERNAL_H
 #define MSSIM_INTERNAL_H

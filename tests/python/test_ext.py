@@ -173,6 +173,32 @@ def test_a_cookie_of_ones_own_kind_on_syns_alone(net: sim.Network) -> None:
     ]
 
 
+def test_it_may_set_the_ecn_field(net: sim.Network) -> None:
+    class Marks(TcpOption):
+        exid = 0x4D53
+        seen: set[int] = set()
+        kept: list[Any] = []
+
+        def segment(self, segment: _ext.Outgoing) -> bytes:
+            segment.ecn = 3
+            self.kept.append(segment)
+            return b""
+
+        def received(self, data: bytes, segment: _ext.Incoming) -> None:
+            self.seen.add(segment.ecn)
+            self.kept.append(segment)
+
+    a, b, _ = pair(net)
+    for host in (a, b):
+        host.register_option(Marks)
+    net.bulk(a, b, size="10kB")
+    net.run(5)
+    assert Marks.seen == {3}
+    net.close()
+    # copies: they can be looked at for ever
+    assert sum(s.len for s in Marks.kept if isinstance(s, _ext.Outgoing)) == 10_000
+
+
 def test_who_does_not_want_to_answer(net: sim.Network) -> None:
     class Shy(Label):
         def syn_received(self, data: bytes | None) -> bool:
