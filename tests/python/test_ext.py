@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import abi_dump
 import pytest
+from worlds import PairWorld
 
+import multistack
 from multistack import TcpOption, _ext, register_option, sim
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +61,7 @@ class Label(TcpOption):
         self.ended = True
 
 
-def pair(net: sim.Network, **way: Any) -> tuple[sim.Host, sim.Host, sim.Link]:
+def wire(net: sim.Network, **way: Any) -> tuple[sim.Host, sim.Host, sim.Link]:
     a, b = net.host("a"), net.host("b")
     return a, b, net.link(a, b, **{"rate": "10Mbit", "delay": "20ms", **way})
 
@@ -92,7 +96,7 @@ def test_structs_and_constants_are_mirrored(tmp_path: Path) -> None:
 
 
 def test_both_ends_have_it(net: sim.Network) -> None:
-    a, b, link = pair(net)
+    a, b, link = wire(net)
     at_a, at_b = a.register_option(Label), b.register_option(Label)
     flow = net.bulk(a, b, size="200kB", start=0)
     net.run(0.2)
@@ -111,7 +115,7 @@ def test_both_ends_have_it(net: sim.Network) -> None:
 
 def test_it_stands_in_the_packets(net: sim.Network, tmp_path: Path) -> None:
     scapy = pytest.importorskip("scapy.all")
-    a, b, link = pair(net)
+    a, b, link = wire(net)
     a.register_option(Label)
     b.register_option(Label)
     link.capture(tmp_path / "a.pcapng")
@@ -129,7 +133,7 @@ def test_it_stands_in_the_packets(net: sim.Network, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("without", ["a", "b"])
 def test_one_end_alone_goes_on_without(net: sim.Network, without: str) -> None:
-    a, b, _ = pair(net)
+    a, b, _ = wire(net)
     there = (b if without == "a" else a).register_option(Label)
     flow = net.bulk(a, b, size="100kB")
     net.run(5)
@@ -137,7 +141,7 @@ def test_one_end_alone_goes_on_without(net: sim.Network, without: str) -> None:
 
 
 def test_must_have_it(net: sim.Network) -> None:
-    a, b, _ = pair(net)
+    a, b, _ = wire(net)
     a.register_option(Label, must=True)
     flow = net.bulk(a, b, size="100kB")
     net.run(5)
@@ -159,7 +163,7 @@ def test_a_cookie_of_ones_own_kind_on_syns_alone(net: sim.Network) -> None:
         def opened(self) -> None:
             self.said.append((self.passive, b"open"))
 
-    a, b, _ = pair(net, down=(0, 0.5))  # SYNs are lost
+    a, b, _ = wire(net, down=(0, 0.5))  # SYNs are lost
     for host in (a, b):
         host.register_option(Hello)
     flow = net.bulk(a, b, size="50kB")
@@ -188,7 +192,7 @@ def test_it_may_set_the_ecn_field(net: sim.Network) -> None:
             self.seen.add(segment.ecn)
             self.kept.append(segment)
 
-    a, b, _ = pair(net)
+    a, b, _ = wire(net)
     for host in (a, b):
         host.register_option(Marks)
     net.bulk(a, b, size="10kB")
@@ -204,7 +208,7 @@ def test_who_does_not_want_to_answer(net: sim.Network) -> None:
         def syn_received(self, data: bytes | None) -> bool:
             return not self.passive
 
-    a, b, _ = pair(net)
+    a, b, _ = wire(net)
     at = [host.register_option(Shy) for host in (a, b)]
     flow = net.bulk(a, b, size="50kB")
     net.run(0.09)
@@ -226,7 +230,7 @@ def test_an_exception_is_told_once_and_the_connection_goes_on(
     def fail(self: TcpOption, *args: Any) -> Any:
         raise LookupError(hook)
 
-    a, b, _ = pair(net)
+    a, b, _ = wire(net)
     cls = type("Bad", (Label,), {hook: fail})
     for host in (a, b):
         host.register_option(cls)
@@ -244,7 +248,7 @@ def test_too_long_content_is_an_error(net: sim.Network, unraisable: list[Any]) -
         def segment(self, segment: _ext.Outgoing) -> bytes:
             return bytes(5)
 
-    a, b, _ = pair(net)
+    a, b, _ = wire(net)
     for host in (a, b):
         host.register_option(Long)
     flow = net.bulk(a, b, size="100kB")
@@ -280,3 +284,58 @@ def test_a_kind_of_the_stacks_own_is_refused(net: sim.Network) -> None:
     host.register_option(Label)
     with pytest.raises(FileExistsError):
         host.register_option(Label)
+
+
+# ---- on loops ----
+
+
+def test_between_two_event_loops(pair: PairWorld) -> None:
+    """Each a stack of its own, in a thread of its own, at an end of a wire."""
+    ready, ends = threading.Event(), list[Any]()
+
+    def serve() -> None:
+        loop = multistack.EventLoop(pair.far)
+        registration = loop.register_option(Label)
+
+        async def main() -> None:
+            over = asyncio.Event()
+
+            async def talk(r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
+                await r.readexactly(100_000)
+                ends.extend(registration.instances)
+                w.write(b"done")
+                w.close()
+                await w.wait_closed()
+                over.set()
+
+            server = await asyncio.start_server(talk, pair.peer_addr[4], 7000)
+            ready.set()
+            await asyncio.wait_for(over.wait(), 20)
+            server.close()
+
+        try:
+            loop.run_until_complete(main())
+        finally:
+            loop.close()
+
+    async def main() -> None:
+        reader, writer = await asyncio.open_connection(pair.peer_addr[4], 7000)
+        (client,) = registration.instances
+        assert client.peer == b"\7\0"
+        writer.write(bytes(100_000))
+        assert await reader.read() == b"done"
+        writer.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert ready.wait(20)
+    loop = multistack.EventLoop(pair.device)
+    registration = loop.register_option(Label)
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), 20))
+    finally:
+        loop.close()
+        thread.join()
+    (server,) = ends
+    assert server.log == [i.to_bytes(4, "big") for i in range(1, len(server.log) + 1)]
+    assert len(server.log) > 60 and server.ended
