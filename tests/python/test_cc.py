@@ -384,8 +384,8 @@ def test_a_stack_of_ones_own() -> None:
     assert stack is not None
     try:
         register_cc(stack, Reno)
-        names = [_utcp.utcp_cc_name(stack, i) for i in range(4)]
-        assert names == [b"newreno", b"cubic", b"bbr", b"reno"]
+        names = [_utcp.utcp_cc_name(stack, i) for i in range(10)]
+        assert names[:3] == [b"newreno", b"cubic", b"bbr"] and b"reno" in names
     finally:
         _utcp.utcp_destroy(stack)
         _cc.forget_stack(stack)
