@@ -38,8 +38,12 @@ utcp__ext_write(utcp_sock_t *s, const void *buf, size_t len, int flags)
 	uint64_t used = s->end_ofs - s->una_ofs + st->bytes;
 	utcp_buf_t *b;
 
-	if (!len)
+	if (!len) {
+		/* A record ends with what waits. */
+		if (st->last && flags & UTCP_MSG_EOR)
+			st->last->seq_ = UTCP_MSG_EOR;
 		return 0;
+	}
 	if (used >= s->sndbuf) {
 		s->told &= (uint8_t)~UTCP_OUT;
 		return -EAGAIN;

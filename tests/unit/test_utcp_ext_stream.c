@@ -8,7 +8,7 @@
 
 #define KIND 0xfe
 #define HELLO 0x5a
-#define FRAME_MAX 1000u
+#define FRAME_MAX 980u
 #define CIPHER 0xa5u
 
 static const utcp_ext_option_t option = { .kind = KIND,
@@ -32,6 +32,7 @@ struct state {
 	bool said, heard, ended;
 	uint8_t head[2];
 	unsigned int have; /* of head and frame */
+	unsigned int records;
 	uint8_t frame[FRAME_MAX];
 };
 _Static_assert(sizeof(struct state) <= 1024, "private state");
@@ -100,6 +101,7 @@ st_write(utcp_ext_t *ext, const void *data, size_t len, int flags)
 
 	if (!s->heard || !s->said)
 		return 0;
+	s->records += (flags & UTCP_MSG_EOR) != 0;
 	r = frame(ext, data, n, n < len ? UTCP_MSG_MORE : flags);
 	if (w->greedy)
 		return (ssize_t)len + 1;
@@ -343,6 +345,27 @@ what_is_written_early_waits(void **state)
 	assert_int_equal(utcp_read(t.s[1], in, 16, 0), 5);
 	assert_memory_equal(in, "early", 5);
 	assert_int_equal(utcp_read(t.s[0], in, 16, 0), 3);
+	two_end(&t);
+}
+
+/* The end of a record is told with its last bytes, or behind them. */
+static void
+records_end_where_they_ended(void **state)
+{
+	struct two t;
+	struct state *s;
+
+	(void)state;
+	two_open(&t, (struct ways){ 0 }, (struct ways){ .late = true });
+	s = utcp_ext_find(t.s[0], "frames")->priv;
+	assert_int_equal(utcp_write(t.s[0], "one", 3, UTCP_MSG_EOR), 3);
+	assert_int_equal(utcp_write(t.s[0], "two", 3, UTCP_MSG_MORE), 3);
+	assert_int_equal(utcp_write(t.s[0], NULL, 0, UTCP_MSG_EOR), 0);
+	assert_int_equal(utcp_write(t.s[0], "three", 5, 0), 5);
+	assert_int_equal(s->records, 0);
+	pair_run(&t.p, 100 * MSEC);
+	assert_int_equal(s->records, 2);
+	assert_int_equal(utcp_readable(t.s[1]), 11);
 	two_end(&t);
 }
 
@@ -698,6 +721,7 @@ main(void)
 		cmocka_unit_test(bytes_go_through_both_ways),
 		cmocka_unit_test(small_steps_do),
 		cmocka_unit_test(what_is_written_early_waits),
+		cmocka_unit_test(records_end_where_they_ended),
 		cmocka_unit_test(done_waits_for_the_peer),
 		cmocka_unit_test(ends_are_in_order),
 		cmocka_unit_test(cut_off_is_an_error),
