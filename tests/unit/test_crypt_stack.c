@@ -407,6 +407,35 @@ shut_down_early(void **state)
 	}
 }
 
+/* ... and who closes, and is gone before there are keys, has said it. */
+static void
+close_early(void **state)
+{
+	utcp_addr_t a;
+	uint8_t byte;
+	struct wire w;
+
+	(void)state;
+	begin(&w, BOTH);
+	server(&w, NULL);
+	a = w.p.addr[1];
+	put16(&a.port_be, 80);
+	assert_int_equal(utcp_open(w.p.u[0], 4, &w.c), 0);
+	assert_int_equal(utcp_connect(w.c, &a), -EINPROGRESS);
+	move(&w, 0);
+	move(&w, 1); /* SYN-ACK */
+	put(w.c, 0, 30000);
+	utcp_close(w.c);
+	pass(&w, SEC);
+	opened(&w);
+	take(&w, w.s, 0, 30000);
+	pass(&w, SEC);
+	assert_int_equal(utcp_read(w.s, &byte, 1, 0), 0);
+	assert_false(tapped(&w, 0, text, 8));
+	utcp_close(w.s);
+	end(&w);
+}
+
 static void
 reset(void **state)
 {
@@ -1047,6 +1076,7 @@ main(void)
 		cmocka_unit_test(slow_reader),
 		cmocka_unit_test(half_close),
 		cmocka_unit_test(shut_down_early),
+		cmocka_unit_test(close_early),
 		cmocka_unit_test(reset),
 		cmocka_unit_test(lent_buffers_come_back),
 		cmocka_unit_test(new_keys),
