@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import runpy
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +93,23 @@ def _script(name: str) -> str | None:
     )
 
 
+def _program(path: str | None, name: str) -> None:
+    if path is None:
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    else:
+        # As python SCRIPT does it; a command finds the application where it is run.
+        sys.path.insert(0, str(Path(path).resolve().parent))
+        runpy.run_path(path, run_name="__main__")
+
+
+def _end_by(signals: list[int]) -> None:
+    for number in signals:
+        sys.stdout.flush()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
@@ -129,11 +148,11 @@ def run(
     except ImportError as e:
         raise Failure(str(e)) from e
     sys.argv = [path or program, *arguments]
-    if module:
-        sys.path.insert(0, os.getcwd())
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
-    else:
-        assert path is not None
-        # As python SCRIPT does it; a command finds the application where it is run.
-        sys.path.insert(0, str(Path(path).resolve().parent))
-        runpy.run_path(path, run_name="__main__")
+    at_exit: list[int] = []
+    atexit.register(_end_by, at_exit)  # before what the program registers: runs last
+    try:
+        _program(path, program)
+    except KeyboardInterrupt:
+        # As python has it. click would say "Aborted!" and end with 1.
+        sys.excepthook(*sys.exc_info())
+        at_exit.append(signal.SIGINT)
