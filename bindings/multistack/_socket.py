@@ -23,6 +23,15 @@ def _bad() -> NoReturn:
     raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
+def _pointer(stack: Stack, id_: int, udp: bool) -> int:
+    get = _utcp.msbatch_udp if udp else _utcp.msbatch_sock
+    return int((stack.batch and get(stack.batch, id_)) or _bad())
+
+
+_ENUMS: dict[int, Any] = {int(f): f for f in (socket.AF_INET, socket.AF_INET6)}
+_KINDS: dict[int, Any] = {int(k): k for k in (socket.SOCK_STREAM, socket.SOCK_DGRAM)}
+
+
 class _Endpoint:
     """What the loop knows of a socket, so that it does not keep it alive."""
 
@@ -34,14 +43,10 @@ class _Endpoint:
         self._udp = udp
         self.held: list[tuple[int, int, bytes]] = []  # came before its transport
 
-    def ptr(self) -> int:
-        batch = self._stack.batch
-        get = _utcp.msbatch_udp if self._udp else _utcp.msbatch_sock
-        return int((batch and get(batch, self._id)) or _bad())
-
     def poll(self) -> int:
         """UTCP_IN and so on: what it is ready for."""
-        return int((_utcp.utcp_udp_poll if self._udp else _utcp.utcp_poll)(self.ptr()))
+        poll = _utcp.utcp_udp_poll if self._udp else _utcp.utcp_poll
+        return int(poll(_pointer(self._stack, self._id, self._udp)))
 
     def on_event(self, what: int, error: int, at: int, size: int, arg: int) -> None:
         if what & _utcp.MSBATCH_READY:
@@ -70,21 +75,24 @@ class Socket:
         proto: int = 0,
         *,
         _id: int | None = None,
+        _names: bytes = b"",
     ) -> None:
         self._instead_of: socket.socket | None = None  # what the loop was given
         self._closed = True
         self._stack = stack
-        self.family = socket.AddressFamily(family)
-        self.type = socket.SocketKind(type & 0xF)
+        self.family = _ENUMS.get(family) or socket.AddressFamily(family)
+        self.type = _KINDS.get(type) or socket.SocketKind(type & 0xF)
         self._udp = self.type == socket.SOCK_DGRAM
         self.proto = proto or (socket.IPPROTO_UDP if self._udp else socket.IPPROTO_TCP)
         self._kept: dict[tuple[int, int], int] = {}
         self._wildcard: tuple[str, int] | None = None
-        self._owned = _id is None  # else a transport closes it
-        self._id = self._open() if _id is None else _id
-        self._endpoint = _Endpoint(stack, self._id, self._udp)
-        if self._owned:
-            stack.endpoints[self._id] = self._endpoint
+        self._names = _names  # of a connection: the peer's, and ours
+        self._owned = False  # else a transport closes it
+        if _id is None:
+            self._id = self._open()
+            self._own()
+        else:
+            self._id = _id
         self._closed = False
 
     def _open(self) -> int:
@@ -106,11 +114,14 @@ class Socket:
 
     @property
     def _ptr(self) -> int:
-        return _bad() if self._closed else self._endpoint.ptr()
+        if self._closed:
+            _bad()
+        return _pointer(self._stack, self._id, self._udp)
 
     def _own(self) -> Socket:
         """It is not its transport's, but its user's to close."""
         self._owned = True
+        self._endpoint = _Endpoint(self._stack, self._id, self._udp)
         self._stack.endpoints[self._id] = self._endpoint
         return self
 
@@ -262,6 +273,8 @@ class Socket:
         _utcp.utcp_shutdown(self._ptr, how)
 
     def getsockname(self) -> Address:
+        if self._names and not self._closed:
+            return _addr.unpack(self._names[20:], self.family)
         a = _utcp.Addr()
         get = _utcp.utcp_udp_getsockname if self._udp else _utcp.utcp_getsockname
         try:
@@ -273,6 +286,8 @@ class Socket:
         return _addr.unpack(bytes(a), self.family)
 
     def getpeername(self) -> Address:
+        if self._names and self._names[19] and not self._closed:
+            return _addr.unpack(self._names[:20], self.family)
         a = _utcp.Addr()
         get = _utcp.utcp_udp_getpeername if self._udp else _utcp.utcp_getpeername
         get(self._ptr, a)

@@ -93,6 +93,8 @@ class _Mixin(transports._FlowControlMixin):
     _names: bytes = b""  # utcp_addr_t of the peer, and of ours
     _server: Any = None
 
+    _data_received: Any = None
+
     # What the stack looks at in each turn of who has something to send.
     _dirty = False
     _watched = False  # wants to know when it is sent
@@ -126,8 +128,9 @@ class _Mixin(transports._FlowControlMixin):
     @property
     def _sock(self) -> Socket:
         if self._sock_made is None:
+            names = self._names if self._type == socket.SOCK_STREAM else b""
             self._sock_made = Socket(
-                self._stack, self._family, self._type, _id=self._id
+                self._stack, self._family, self._type, _id=self._id, _names=names
             )
             if self._loop is None:
                 self._sock_made._gone()
@@ -200,7 +203,7 @@ class _Mixin(transports._FlowControlMixin):
         self._out_bytes = self._after = 0
         if self._sock_made is not None:
             self._sock_made._gone()
-        self._protocol = self._loop = None
+        self._protocol = self._loop = self._data_received = None
         server, self._server = self._server, None
         if server is not None:
             _server_detach(server, self)
@@ -313,7 +316,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
         self._protocol = protocol
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
         if not self._buffered:
-            self._data_received: Any = getattr(protocol, "data_received", None)
+            self._data_received = getattr(protocol, "data_received", None)
         self._ready()
 
     def _ready(self) -> None:
