@@ -234,6 +234,16 @@ class StreamTransport(_Mixin, asyncio.Transport):
     _sendfile_compatible = constants._SendfileMode.FALLBACK
     _type = socket.SOCK_STREAM
 
+    plain = False  # data goes straight to data_received()
+    _buffered = False
+    _eof = False
+    _lent = 0
+    _paused = False
+    _on_hold = False  # the stack reads no more
+    _blocked = False  # the stack takes no more
+    _started = False  # connection_made() has been called
+    _empty_waiter: Any = None
+
     def __init__(
         self,
         loop: Any,
@@ -244,6 +254,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
         protocol: Any,
         extra: dict[str, Any] | None,
         server: Any,
+        run: Callable[..., Any],
     ) -> None:
         self._loop = None
         self._stack = stack
@@ -251,19 +262,12 @@ class StreamTransport(_Mixin, asyncio.Transport):
         self._family = family
         self._names = names
         self._out = []
-        self._eof = False
-        self._lent = 0
-        self._paused = False
-        self._on_hold = False  # the stack reads no more
-        self._blocked = False  # the stack takes no more
-        self._started = False  # connection_made() has been called
-        self._empty_waiter: Any = None
         self._held: list[tuple[int, int, Any]] = []  # came, and not yet told
-        self._run = contextvars.copy_context().run
+        self._run = run
         super().__init__(extra, loop)
         self.set_protocol(protocol)
-        self._server = server
         if server is not None:
+            self._server = server
             _server_attach(server, self)
         stack.endpoints[id_] = self
 
@@ -279,7 +283,9 @@ class StreamTransport(_Mixin, asyncio.Transport):
     ) -> StreamTransport:
         """On a connected socket, which the transport owns from now on."""
         sock.set(Opt.NODELAY, 1)
-        t = cls(loop, sock._stack, sock._id, sock.family, b"", protocol, extra, server)
+        run = contextvars.copy_context().run
+        to = (loop, sock._stack, sock._id, sock.family)
+        t = cls(*to, b"", protocol, extra, server, run)
         t._names = t._names_of(sock)
         t._sock_made = sock
         t._held = sock._release()
@@ -295,10 +301,10 @@ class StreamTransport(_Mixin, asyncio.Transport):
         self._deliver()
 
     def accepted(self) -> None:
-        """Tells the protocol of a connection that a listener had."""
+        """Tells the protocol of a connection that a listener had, in its context."""
         self._started = True
         try:
-            self._run(self._protocol.connection_made, self)
+            self._protocol.connection_made(self)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
@@ -317,7 +323,8 @@ class StreamTransport(_Mixin, asyncio.Transport):
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
         if not self._buffered:
             self._data_received = getattr(protocol, "data_received", None)
-        self._ready()
+        if self._started:
+            self._ready()
 
     def _ready(self) -> None:
         """Whether data goes straight to data_received()."""
@@ -661,7 +668,7 @@ class Listener:
         # Of TLS: what asyncio's own way of accepting takes.
         self.tls: tuple[Any, ...] | None = None
         # Connections are made in the context that the server was.
-        self._run = contextvars.copy_context().run
+        self._context = contextvars.copy_context()
         self.plain = False
         sock.set(Opt.NODELAY, 1)
         self._stack.endpoints[sock._id] = self
@@ -674,12 +681,13 @@ class Listener:
         if not what & MSBATCH_ACCEPTED:
             return
         names = self._stack.arena[at : at + size].tobytes()
+        run = self._context.copy().run
         if self.tls is None:
-            self._run(self._accept, names, arg)
+            run(self._accept, names, arg, run)
         else:
-            self._run(self._accept_tls, names, arg)
+            run(self._accept_tls, names, arg)
 
-    def _accept(self, names: bytes, id_: int) -> None:
+    def _accept(self, names: bytes, id_: int, run: Callable[..., Any]) -> None:
         loop = self._loop
         protocol = None
         try:
@@ -693,6 +701,7 @@ class Listener:
                 protocol,
                 None,
                 self._server,
+                run,
             )
         except (SystemExit, KeyboardInterrupt):
             raise
