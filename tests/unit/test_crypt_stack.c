@@ -981,6 +981,39 @@ a_secret_is_used_once(void **state)
 	end(&w);
 }
 
+/* AccECN, with options of its own on SYN-ACK and segments, which come with
+   Prague. */
+static void
+beside_another_extension(void **state)
+{
+	utcp_info_t info = { .size = sizeof(info) };
+	utcp_addr_t a;
+	struct wire w;
+
+	(void)state;
+	begin(&w, BOTH);
+	server(&w, NULL);
+	assert_int_equal(utcp_set_cc(w.listener, "prague"), 0);
+	a = w.p.addr[1];
+	put16(&a.port_be, 80);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(utcp_open(w.p.u[0], 4, &w.c), 0);
+		assert_int_equal(utcp_set_cc(w.c, "prague"), 0);
+		assert_int_equal(utcp_connect(w.c, &a), -EINPROGRESS);
+		pump(&w);
+		opened(&w);
+		assert_true(same_session(&w));
+		assert_int_equal(session(w.c).resumed, i > 0);
+		assert_int_equal(utcp_info(w.c, &info), 0);
+		assert_true(info.negotiated & UTCP_GOT_EXT_ECN);
+		w.tap_len[0] = w.tap_len[1] = 0;
+		exchange(&w);
+		assert_false(tapped(&w, 0, text, 8));
+		close_all(&w);
+	}
+	end(&w);
+}
+
 /* ---- both connect --------------------------------------------------------------- */
 
 static void
@@ -1091,6 +1124,7 @@ main(void)
 		cmocka_unit_test(fin_taken_off),
 		cmocka_unit_test(resumed),
 		cmocka_unit_test(a_secret_is_used_once),
+		cmocka_unit_test(beside_another_extension),
 		cmocka_unit_test(both_connect),
 		cmocka_unit_test(nothing_is_left),
 	};
