@@ -38,6 +38,7 @@ null_is_harmless(void **state)
 		SAYS(mslink_arm(NULL), -EINVAL),
 		SAYS(mslink_timeout_ns(NULL), UTCP_NEVER),
 		SAYS(mslink_reopen(NULL), -EINVAL),
+		SAYS(mslink_linger(NULL, 0), -EINVAL),
 		SAYS(mslink_connect(NULL, NULL, &a), -EINVAL),
 		SAYS(mslink_counters(NULL, &n, 1), 0),
 		IS_NULL(mslink_counter_name(MSLINK_CTR_MAX)),
