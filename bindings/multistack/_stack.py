@@ -10,6 +10,7 @@ import math
 import os
 import socket
 import struct
+import weakref
 from collections.abc import Callable, Iterator
 from ctypes import addressof, c_char, c_uint32, c_void_p, cast, sizeof
 from typing import Any
@@ -37,6 +38,20 @@ def device_of(device: str | None) -> str:
     return named
 
 
+# After fork() they are the parent's alone: their ports are not in the child.
+_stacks: weakref.WeakSet[Stack] = weakref.WeakSet()
+
+
+def _forget() -> None:
+    for stack in list(_stacks):
+        stack.batch = stack.link = stack.utcp = 0
+        stack.endpoints.clear()
+        stack.dirty.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 class Stack:
     """A link and its batch. What is not a method here asks the library by the
     pointers: batch, link, utcp."""
@@ -62,6 +77,7 @@ class Stack:
         self.arena = memoryview(arena).cast("B")
         self._map_events()
         self._where()
+        _stacks.add(self)
         # By number: transports, listeners, sockets.
         self.endpoints: dict[int, Any] = {}
         self.hot: set[int] = set()  # the selector's, by descriptor
@@ -178,6 +194,8 @@ class Stack:
         if code in (-errno.ENETDOWN, -errno.ECONNRESET, -errno.EBADMSG):
             self.lost = True
             return
+        if not self.batch:
+            raise RuntimeError("this loop's stack is closed, or another process's")
         raise OSError(-code, os.strerror(-code))
 
     lost = False
@@ -185,7 +203,7 @@ class Stack:
     def reopen(self) -> bool:
         """After a loss; whether the port is there again."""
         try:
-            _utcp.mslink_reopen(self.link)
+            _utcp.msbatch_reopen(self.batch)
         except OSError:
             return False
         self.lost = False
@@ -239,6 +257,8 @@ class Stack:
         host = host.removeprefix("::ffff:")
         if _addr.is_loopback(host) and self.nic != "lo":
             return (kind, port) in self.wildcards
+        if self.lost:  # what it was in is gone
+            return self._by_us(packed, host)
         gen = self._gen.value
         if gen != self._routes_gen or len(self._routes) > 4096:
             self._routes.clear()
@@ -284,6 +304,7 @@ class Stack:
         self.arena.release()
         self._events.release()
         _utcp.msbatch_destroy(self.batch)
-        _utcp.mslink_linger(self.link, linger_ms)
+        if not self.lost:
+            _utcp.mslink_linger(self.link, linger_ms)
         _utcp.mslink_close(self.link)
         self.batch = self.link = self.utcp = 0

@@ -520,6 +520,7 @@ msbatch_add_udp = _int("msbatch_add_udp", c_void_p, _udp, c_uint32)
 msbatch_close = _int("msbatch_close", c_void_p, c_uint32)
 msbatch_sock = _plain("msbatch_sock", c_void_p, c_void_p, c_uint32)
 msbatch_udp = _plain("msbatch_udp", c_void_p, c_void_p, c_uint32)
+msbatch_reopen = _declare("msbatch_reopen", c_int, _by_code, c_void_p)
 msbatch_keep = _plain("msbatch_keep", c_int, c_void_p)
 # Once a turn of the loop; what it returns is for the caller to look at.
 msbatch_turn = _plain(

@@ -45,6 +45,7 @@ struct msbatch_s {
 	uint32_t free;
 	uint32_t first, last; /* of the queue */
 	uint32_t turn;
+	int lost; /* what the link said when its port went; 0 */
 	uint8_t *arena;
 	uint32_t used;
 	msbatch_event_t *events;
@@ -589,7 +590,7 @@ may_sleep(msbatch_t *b, uint32_t flags)
 		return;
 	r = mslink_arm(b->l);
 	if (r < 0)
-		b->view.error = r;
+		b->view.error = b->lost = r;
 	if (r == 0)
 		b->view.timeout_ns = mslink_timeout_ns(b->l);
 }
@@ -611,10 +612,10 @@ msbatch_turn(msbatch_t *b, const msbatch_cmd_t *cmds, unsigned int n,
 	utcp_advance(b->u, mslink_now_ns());
 	commands(b, cmds, n, data, len);
 	b->view.num_answers = b->view.num_events;
-	r = mslink_flush(b->l);
+	r = b->lost ? b->lost : mslink_flush(b->l);
 	if (r >= 0)
 		r = mslink_poll(b->l);
-	b->view.error = r < 0 ? r : 0;
+	b->view.error = b->lost = r < 0 ? r : 0;
 	serve_queued(b);
 	serve_new(b);
 	may_sleep(b, flags);
@@ -628,13 +629,30 @@ msbatch_keep(msbatch_t *b)
 
 	if (!b)
 		return -EINVAL;
-	r = mslink_poll(b->l);
+	r = b->lost ? b->lost : mslink_poll(b->l);
 	if (r >= 0)
 		r = mslink_flush(b->l);
 	if (r >= 0)
 		r = mslink_arm(b->l);
+	if (r < 0)
+		b->lost = r;
 	b->view.timeout_ns = r == 0 ? mslink_timeout_ns(b->l) : 0;
 	return r < 0 ? r : 0;
+}
+
+int
+msbatch_reopen(msbatch_t *b)
+{
+	int r;
+
+	if (!b)
+		return -EINVAL;
+	r = mslink_reopen(b->l);
+	if (r == 0)
+		b->lost = 0;
+	else if (b->lost == 0)
+		b->lost = -ENETDOWN;
+	return r;
 }
 
 /* ---- beginning and end --------------------------------------------------- */

@@ -351,6 +351,20 @@ mslink_close(mslink_t *l)
 	group_put(g, ring);
 }
 
+/* The region may have gone; closing sockets still asks what is under way. */
+static void
+regionless(mslink_t *l)
+{
+	static const struct ms_ring no_ring;
+	static const uint32_t no_gen;
+
+	if (msport_region(l->port))
+		return;
+	l->tx_ring = &no_ring;
+	l->route_gen = &no_gen;
+	l->num_hot = 0;
+}
+
 int
 mslink_reopen(mslink_t *l)
 {
@@ -371,8 +385,10 @@ mslink_reopen(mslink_t *l)
 	l->unreleased = 0;
 	l->want_room = false;
 	r = msport_reopen(l->port);
-	if (r)
+	if (r) {
+		regionless(l);
 		return r;
+	}
 	mslink__refresh(l);
 	memset(l->neighs, 0, MSLINK__NEIGHS * sizeof *l->neighs);
 	l->last_neigh = l->neighs;

@@ -320,6 +320,8 @@ nonsense_is_answered(void **state)
 	assert_int_equal(msbatch_turn(NULL, c, 1, data, 9, 0), -EINVAL);
 	assert_int_equal(msbatch_add(b, NULL, 0), -EINVAL);
 	assert_int_equal(msbatch_create(NULL, l, 0, 0), -EINVAL);
+	assert_int_equal(msbatch_reopen(NULL), -EINVAL);
+	assert_int_equal(msbatch_keep(NULL), -EINVAL);
 	assert_null(msbatch_view(NULL));
 	msbatch_destroy(NULL);
 }

@@ -152,6 +152,13 @@ MSBATCH_EXTERN int msbatch_turn(msbatch_t *b, const msbatch_cmd_t *cmds,
  */
 MSBATCH_EXTERN int msbatch_keep(msbatch_t *b);
 
+/*
+ * mslink_reopen(), after a turn has returned the link's error. Until it succeeds
+ * turns go on without the port: timers run, connections end in their time. It is
+ * not for msbatch_keep's thread.
+ */
+MSBATCH_EXTERN int msbatch_reopen(msbatch_t *b);
+
 #ifdef __cplusplus
 }
 #endif
