@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import warnings
+import weakref
 from collections.abc import Iterable
 from ctypes import byref, c_int64, c_ubyte, c_void_p, create_string_buffer, sizeof
 from typing import Any, NoReturn
@@ -57,6 +58,50 @@ class _Endpoint:
 
     def _answer(self, op: int, error: int, left: bytes) -> None:
         """Nothing is asked of it by commands."""
+
+
+class Given(socket.socket):
+    """A socket of the host's that the loop was given and has one of its own for. Who
+    made it may still ask it who it is, and close it."""
+
+    __slots__ = ()
+
+    def getsockname(self) -> Any:
+        ours = _ours_for(self)
+        return super().getsockname() if ours is None else ours.getsockname()
+
+    def getpeername(self) -> Any:
+        ours = _ours_for(self)
+        return super().getpeername() if ours is None else ours.getpeername()
+
+    def _real_close(self, *args: Any) -> None:
+        ours = _ours_for(self)
+        super()._real_close(*args)  # type: ignore[misc]
+        if ours is not None:
+            ours.close()
+
+
+_given: weakref.WeakKeyDictionary[socket.socket, weakref.ref[Socket]]
+_given = weakref.WeakKeyDictionary()
+
+
+def _ours_for(sock: socket.socket) -> Socket | None:
+    found = _given.get(sock)
+    ours = None if found is None else found()
+    return None if ours is None or ours._closed else ours
+
+
+def give(sock: socket.socket, ours: Socket) -> None:
+    """From now on `ours` is what `sock` speaks of."""
+    if type(sock) is socket.socket:
+        sock.__class__ = Given
+        _given[sock] = weakref.ref(ours)
+
+
+def take(sock: socket.socket) -> None:
+    """Closes it; what stood for it lives on."""
+    _given.pop(sock, None)
+    sock.close()
 
 
 class Socket:

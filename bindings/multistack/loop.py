@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from multistack import _addr, _utcp
 from multistack._keeper import Keeper
 from multistack._selector import Selector
-from multistack._socket import Socket
+from multistack._socket import Socket, give, take
 from multistack._stack import FD_BASE, Stack, device_of
 from multistack.transport import DatagramTransport, Listener, StreamTransport
 
@@ -298,6 +298,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             ours.close()
             raise
         self._instead[sock] = ours
+        give(sock, ours)
 
     def _may_stand_in(self, sock: Any, address: Any) -> bool:
         return (
@@ -324,7 +325,7 @@ class EventLoop(asyncio.SelectorEventLoop):
     ) -> Any:
         ours = None if sock is None else self._instead.pop(sock, None)
         if ours is not None:
-            sock.close()
+            take(sock)
             sock = ours
         base: Any = super().create_connection
         return await base(protocol_factory, *args, sock=sock, **more)
@@ -489,6 +490,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             ours.close()
             raise
         ours._instead_of = sock
+        give(sock, ours)
         return ours
 
     # ---- UDP ------------------------------------------------------------------------
