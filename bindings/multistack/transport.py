@@ -338,9 +338,7 @@ class StreamTransport(_Mixin, asyncio.Transport):
 
     def on_event(self, what: int, error: int, at: int, size: int, arg: int) -> None:
         if what & MSBATCH_ROOM:
-            self._blocked = False
-            if self._out_bytes or self._after:
-                self._mark()
+            self._room()
         if not what & (MSBATCH_DATA | MSBATCH_EOF | MSBATCH_ERROR):
             return
         data = self._stack.arena[at : at + size]
@@ -348,6 +346,18 @@ class StreamTransport(_Mixin, asyncio.Transport):
             self._hold(what, error, data.tobytes())
         else:
             self._receive(what, error, data)
+
+    def _room(self) -> None:
+        self._blocked = False
+        if not self._out_bytes and not self._after:
+            return
+        self._mark()
+        if self._protocol_paused and not self._conn_lost:
+            # Before the data that came with it: TLS, when it is told the end, only
+            # sends what a transport takes that is not full.
+            self._write_now()
+            if self._out_bytes <= self._low_water:
+                self._resume()
 
     def _hold(self, what: int, error: int, data: Any) -> None:
         self._held.append((what, error, data))

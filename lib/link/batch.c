@@ -302,7 +302,8 @@ serve(msbatch_t *b, uint32_t id, uint32_t ready)
 		accept_all(b, id);
 		return;
 	}
-	if (e->want_room && ready & UTCP_OUT) {
+	/* Of one that has ended the next write says it. */
+	if (e->want_room && ready & (UTCP_OUT | UTCP_ERR | UTCP_HUP)) {
 		e->want_room = false;
 		tell(b, id, MSBATCH_ROOM, 0);
 	}

@@ -203,6 +203,66 @@ def test_what_fails_at_a_datagram_is_reported_once_and_the_next_one_comes(
     assert [type(c["exception"]) for c in told] == [ZeroDivisionError] * 2
 
 
+@pytest.mark.parametrize("pieces", [1, 80])
+def test_a_peer_that_goes_away_amid_much_data_ends_the_transport(
+    wired: worlds.HostedWorld, pieces: int
+) -> None:
+    """Also of one that is closing already, and waits for what it has to be sent."""
+
+    class Sender(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.lost = asyncio.get_running_loop().create_future()
+
+        def connection_made(self, transport: Any) -> None:
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024)
+            for _ in range(pieces):
+                transport.write(bytes(1 << 20))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.lost.set_result(exc)
+
+    class Leaver(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, _data: bytes) -> None:
+            self.transport.close()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        sender = Sender()
+        server = await loop.create_server(lambda: sender, HERE, 0)
+        await loop.create_connection(Leaver, *server.sockets[0].getsockname())
+        lost = await sender.lost
+        assert lost is None or isinstance(lost, ConnectionError)
+        server.close()
+
+    run(wired, main())
+
+
+def test_a_socket_that_was_adopted_speaks_for_the_one_in_its_place(
+    wired: worlds.HostedWorld,
+) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as listening, socket.socket() as client:
+            listening.bind((HERE, 0))
+            name = listening.getsockname()
+            server = await asyncio.start_server(lambda _r, w: w.close(), sock=listening)
+            assert server.sockets[0].getsockname() == listening.getsockname() == name
+            client.setblocking(False)
+            await loop.sock_connect(client, name)
+            assert client.getpeername() == name and client.getsockname()[0] == HERE
+            assert await loop.sock_recv(client, 10) == b""
+            server.close()
+            assert listening.fileno() == -1
+
+    multistack.run(
+        asyncio.wait_for(main(), PATIENCE_S), device=wired.device, adopt=True
+    )
+
+
 def start(world: worlds.HostedWorld, folder: Path, code: str) -> Any:
     script = folder / "script.py"
     script.write_text("import asyncio, sys\n" + code)

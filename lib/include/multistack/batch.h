@@ -43,7 +43,9 @@ typedef struct msbatch_s msbatch_t;
 #define MSBATCH_DATA 0x02  /* read: len bytes at offset */
 #define MSBATCH_EOF 0x04   /* after that, the end; told once */
 #define MSBATCH_ERROR 0x08 /* after that: a positive errno in `error` */
-#define MSBATCH_ROOM 0x10  /* once after SHORT: there is room again */
+#define MSBATCH_ROOM                                                           \
+	0x10 /* once after SHORT: there is room again, or the connection has \
+		ended, as the next write will say */
 #define MSBATCH_ACCEPTED                                                       \
 	0x20		   /* arg is the new number; two utcp_addr_t lie at
 				 offset: the peer's, ours */
