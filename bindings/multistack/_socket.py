@@ -123,6 +123,7 @@ class Socket:
         _names: bytes = b"",
     ) -> None:
         self._instead_of: socket.socket | None = None  # what the loop was given
+        self.target: Address | None = None  # of datagrams, without being connected
         self._closed = True
         self._stack = stack
         self.family = _ENUMS.get(family) or socket.AddressFamily(family)

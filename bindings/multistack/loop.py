@@ -371,6 +371,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         """As asyncio's. Addresses of the stack's are listened at there, those
         of others on the host."""
         base: Any = super().create_server
+        _check_tls(**more)
         infos: list[Any] = []
         if sock is None and (host is not None or port is not None):
             infos = await self._infos(host, port, family, flags)
@@ -504,6 +505,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         extra: Any = None,
     ) -> Any:
         if isinstance(sock, Socket):
+            address = address or sock.target
             return DatagramTransport(self, sock, protocol, address, waiter, extra)
         return super()._make_datagram_transport(  # type: ignore[misc]
             sock, protocol, address, waiter, extra
@@ -529,7 +531,8 @@ class EventLoop(asyncio.SelectorEventLoop):
         ours = None
         if sock is None and self._is_inet(family, local_addr, remote_addr):
             ours = await self._udp_socket(
-                local_addr, remote_addr, family, proto, flags, allow_broadcast
+                *(local_addr, remote_addr, family, proto, flags),
+                *(allow_broadcast, reuse_port),
             )
         if ours is None:
             return await base(
@@ -564,6 +567,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         proto: int,
         flags: int,
         broadcast: bool | None,
+        reuse_port: bool | None,
     ) -> Socket | None:
         """None: it is for the host, or for asyncio to say what is wrong."""
         locals_ = await self._udp_infos(local_addr, family, proto, flags)
@@ -579,9 +583,13 @@ class EventLoop(asyncio.SelectorEventLoop):
             try:
                 if broadcast:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+                if reuse_port:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 if local:
                     sock.bind(local)
-                if remote:
+                if remote and broadcast:
+                    sock.target = remote  # answers come from elsewhere
+                elif remote:
                     sock.connect(remote)
                 return sock
             except OSError as exc:
@@ -636,6 +644,21 @@ class EventLoop(asyncio.SelectorEventLoop):
         return await super()._sock_sendfile_native(  # type: ignore[misc, no-any-return]
             sock, file, offset, count
         )
+
+
+def _check_tls(
+    ssl: Any = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    **_more: Any,
+) -> None:
+    """asyncio's own checks, which come before names are looked up."""
+    if isinstance(ssl, bool):
+        raise TypeError("ssl argument must be an SSLContext or None")
+    if ssl_handshake_timeout is not None and ssl is None:
+        raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
+    if ssl_shutdown_timeout is not None and ssl is None:
+        raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
 
 
 def _bind_error(address: Any, exc: OSError) -> OSError:

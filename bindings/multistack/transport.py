@@ -839,7 +839,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
         if self._address:
             if addr not in (None, self._address):
                 raise ValueError(f"Invalid address: must be None or {self._address}")
-            addr = None
+            addr = None if self._name(0) else self._address
         if self._conn_lost:
             if self._address:
                 if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
