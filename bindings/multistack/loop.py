@@ -323,7 +323,9 @@ class EventLoop(asyncio.SelectorEventLoop):
     async def create_connection(
         self, protocol_factory: Any, *args: Any, sock: Any = None, **more: Any
     ) -> Any:
-        ours = None if sock is None else self._instead.pop(sock, None)
+        ours = None
+        if isinstance(sock, socket.socket):
+            ours = self._instead.pop(sock, None)
         if ours is not None:
             take(sock)
             sock = ours
