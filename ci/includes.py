@@ -137,17 +137,24 @@ ROOMS = (
         "the simulator includes what every application can, and its own headers",
     ),
     Room(
+        ("lib/program/*",),
+        ANY,
+        (PUBLIC, "lib/program/*.h"),
+        "what programs share includes what every application can, and its own headers",
+    ),
+    Room(
         ("lib/httpd/*",),
         ANY,
-        (PUBLIC, "lib/httpd/*.h"),
-        "the server includes what every application can, and its own headers",
+        (PUBLIC, "lib/httpd/*.h", "lib/program/*.h"),
+        "the server includes what every application can, its own headers, and what"
+        " programs share",
     ),
     Room(
         ("lib/load/*",),
         ANY,
-        (PUBLIC, "lib/load/*.h", "lib/httpd/os.h"),
-        "the load generator includes what every application can, its own headers,"
-        " and of the server what differs between systems",
+        (PUBLIC, "lib/load/*.h", "lib/program/*.h"),
+        "the load generator includes what every application can, its own headers, and"
+        " what programs share",
     ),
     Room(
         ("lib/msctl/*",),

@@ -15,7 +15,6 @@
  *	files.c	      the folder: open files, mapped, a bounded number of them
  *	mime.c	      types by name
  *	date.c	      dates as HTTP writes them
- *	os.h	      what differs between systems: os_epoll.c, os_kqueue.c
  *
  * A server (struct server) is one thread's: nothing is shared.
  *
@@ -35,6 +34,8 @@
 #include <llhttp.h>
 #include <multistack/link.h>
 
+#include "program.h"
+
 #define TARGET_BYTES 8000 /* a longer one: 414 (RFC 9112 section 3) */
 #define HEAD_MAX 16384	  /* bytes of a request's head; more: 431 */
 #define BODY_MAX 65536	  /* of a body that nobody reads; more: 413 */
@@ -44,43 +45,6 @@
 struct conn;
 struct reply;
 struct server;
-
-/* Circular lists, as in the stack. */
-struct list {
-	struct list *next, *prev;
-};
-
-static inline void
-list_init(struct list *l)
-{
-	l->next = l->prev = l;
-}
-
-static inline bool
-list_empty(const struct list *l)
-{
-	return l->next == l;
-}
-
-static inline void
-list_remove(struct list *l)
-{
-	l->next->prev = l->prev;
-	l->prev->next = l->next;
-	list_init(l);
-}
-
-static inline void
-list_append(struct list *list, struct list *l)
-{
-	l->prev = list->prev;
-	l->next = list;
-	list->prev->next = l;
-	list->prev = l;
-}
-
-#define CONTAINER(ptr, type, member)                                           \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 /* ---- files.c -------------------------------------------------------------- */
 
@@ -310,17 +274,10 @@ struct options {
 	unsigned int num_listen;
 	unsigned int threads;
 	unsigned int cache;
-	unsigned int spin_us;
-	uint32_t slots, buf_bytes, no_offloads;
 	uint64_t timeout_ns[PHASE_MAX];
 	uint64_t grace_ns;
-	const char *cc;
-	struct {
-		int opt;
-		int64_t value;
-	} set[32];
-	unsigned int num_set;
-	bool quiet, verbose, pin;
+	struct stack_options stack;
+	bool quiet, verbose;
 };
 
 struct server {
@@ -372,8 +329,5 @@ void server_add(struct server *dst, const struct server *src);
 /* "listening on ...", on stdout. */
 void server_ready(const struct options *opt);
 void server_report(const struct options *opt, const struct server *srv);
-
-/* The thread's last words. */
-void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif /* HTTPD_H */

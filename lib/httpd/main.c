@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* main.c: multistack-httpd's options, and its last words. */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +13,7 @@
 
 atomic_int stop;
 
-void
-complain(const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "multistack-httpd: %s\n", text);
-}
+const char program_name[] = "multistack-httpd";
 
 static void
 on_signal(int sig)
@@ -113,37 +101,11 @@ usage(FILE *to)
 /* ---- options ------------------------------------------------------------------- */
 
 static bool
-number(const char *text, double least, double most, double *n)
-{
-	char *end;
-
-	errno = 0;
-	*n = strtod(text, &end);
-	if (errno || end == text || *end || !(*n >= least) || !(*n <= most)) {
-		complain("'%s' is no number from %g to %g", text, least, most);
-		return false;
-	}
-	return true;
-}
-
-static bool
-option_uint(const char *text, unsigned int least, unsigned int most,
-	    unsigned int *to)
-{
-	double n;
-
-	if (!number(text, least, most, &n))
-		return false;
-	*to = (unsigned int)n;
-	return true;
-}
-
-static bool
 option_seconds(const char *text, uint64_t *to)
 {
 	double n;
 
-	if (!number(text, 0.001, 1e6, &n))
+	if (!option_number(text, 0.001, 1e6, &n))
 		return false;
 	*to = (uint64_t)(n * 1e9);
 	return true;
@@ -173,7 +135,7 @@ option_listen(struct options *o, const char *text)
 		memcpy(host, text, n);
 		host[n] = '\0';
 	}
-	if (!number(colon ? colon + 1 : text, 1, 65535, &port))
+	if (!option_number(colon ? colon + 1 : text, 1, 65535, &port))
 		return false;
 	if (mslink_addr(&o->listen[o->num_listen], host, (uint16_t)port)) {
 		complain("'%s' is no address", host);
@@ -183,42 +145,13 @@ option_listen(struct options *o, const char *text)
 	return true;
 }
 
-static bool
-option_utcp(struct options *o, const char *text)
-{
-	const char *eq = strchr(text, '='), *name;
-	double n;
-
-	if (!eq || o->num_set == sizeof o->set / sizeof *o->set) {
-		complain("'%s' is not NAME=VALUE, or there are too many", text);
-		return false;
-	}
-	for (unsigned int i = 0; (name = utcp_opt_name(i)) != NULL; i++) {
-		if (strncmp(name, text, (size_t)(eq - text)) != 0 ||
-		    name[eq - text])
-			continue;
-		if (!number(eq + 1, -1e15, 1e15, &n))
-			return false;
-		o->set[o->num_set].opt = (int)i;
-		o->set[o->num_set++].value = (int64_t)n;
-		return true;
-	}
-	complain("there is no option '%.*s'", (int)(eq - text), text);
-	return false;
-}
-
 enum {
 	OPT_HOST = 256,
-	OPT_PIN,
 	OPT_CACHE,
 	OPT_KEEP_ALIVE,
 	OPT_HEAD,
 	OPT_SEND,
 	OPT_GRACE,
-	OPT_SPIN,
-	OPT_SLOTS,
-	OPT_BUFFER,
-	OPT_NO_OFFLOADS,
 };
 
 static const struct option longs[] = {
@@ -226,45 +159,18 @@ static const struct option longs[] = {
 	{ "host-stack", no_argument, NULL, OPT_HOST },
 	{ "listen", required_argument, NULL, 'l' },
 	{ "threads", required_argument, NULL, 't' },
-	{ "pin", no_argument, NULL, OPT_PIN },
-	{ "cc", required_argument, NULL, 'c' },
-	{ "option", required_argument, NULL, 'o' },
 	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "keep-alive", required_argument, NULL, OPT_KEEP_ALIVE },
 	{ "head-timeout", required_argument, NULL, OPT_HEAD },
 	{ "send-timeout", required_argument, NULL, OPT_SEND },
 	{ "grace", required_argument, NULL, OPT_GRACE },
-	{ "spin", required_argument, NULL, OPT_SPIN },
-	{ "slots", required_argument, NULL, OPT_SLOTS },
-	{ "buffer", required_argument, NULL, OPT_BUFFER },
-	{ "no-offloads", no_argument, NULL, OPT_NO_OFFLOADS },
+	STACK_OPTIONS,
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
 };
-
-static bool
-option_port(struct options *o, int c)
-{
-	switch (c) {
-	case OPT_SPIN:
-		return option_uint(optarg, 0, 1000000, &o->spin_us);
-	case OPT_SLOTS:
-		return option_uint(optarg, MS_SLOTS_MIN, MS_SLOTS_MAX,
-				   &o->slots);
-	case OPT_BUFFER:
-		return option_uint(optarg, MS_BUF_BYTES_MIN, MS_BUF_BYTES_MAX,
-				   &o->buf_bytes);
-	case OPT_NO_OFFLOADS:
-		o->no_offloads = UTCP_OFFLOAD_CSUM | UTCP_OFFLOAD_GSO_TCP |
-				 UTCP_OFFLOAD_GSO_UDP;
-		return true;
-	default:
-		return false;
-	}
-}
 
 /* False: wrong, and why was said. */
 static bool
@@ -281,14 +187,8 @@ option(struct options *o, int c, bool *host)
 		return option_listen(o, optarg);
 	case 't':
 		return option_uint(optarg, 1, MS_RINGS_MAX, &o->threads);
-	case OPT_PIN:
-		o->pin = true;
-		return true;
 	case 'c':
-		o->cc = optarg;
-		return true;
-	case 'o':
-		return option_utcp(o, optarg);
+		return option_stack(&o->stack, OPT_CC, optarg);
 	case OPT_CACHE:
 		return option_uint(optarg, 0, 1000000, &o->cache);
 	case OPT_KEEP_ALIVE:
@@ -306,18 +206,8 @@ option(struct options *o, int c, bool *host)
 		o->verbose = true;
 		return true;
 	default:
-		return option_port(o, c);
+		return option_stack(&o->stack, c, optarg);
 	}
-}
-
-static void
-catch_signals(void)
-{
-	struct sigaction sa = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 int
@@ -351,7 +241,7 @@ main(int argc, char **argv)
 	o.root = argv[optind];
 	if (o.num_listen == 0)
 		(void)mslink_addr(&o.listen[o.num_listen++], "::", PORT);
-	catch_signals();
+	catch_signals(on_signal);
 	c = files_guard();
 	if (c)
 		complain("SIGBUS: %s", strerror(-c));

@@ -420,7 +420,7 @@ work(void *arg)
 {
 	struct worker *w = arg;
 
-	if (w->srv.opt->pin)
+	if (w->srv.opt->stack.pin)
 		os_pin(w->srv.index);
 	loop(w);
 	return NULL;

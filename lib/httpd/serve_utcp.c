@@ -216,7 +216,7 @@ static void
 loop(struct worker *w)
 {
 	struct server *srv = &w->srv;
-	uint64_t busy_ns = 0, spin_ns = srv->opt->spin_us * 1000ull;
+	uint64_t busy_ns = 0, spin_ns = srv->opt->stack.spin_us * 1000ull;
 	int n, sent;
 
 	while (!server_over(srv)) {
@@ -254,10 +254,8 @@ listen_on(struct worker *w, const utcp_addr_t *addr, utcp_sock_t **out)
 	if (r)
 		return r;
 	r = utcp_set(s, UTCP_OPT_NODELAY, 1);
-	for (unsigned int i = 0; i < o->num_set && r == 0; i++)
-		r = utcp_set(s, o->set[i].opt, o->set[i].value);
-	if (r == 0 && o->cc)
-		r = utcp_set_cc(s, o->cc);
+	if (r == 0)
+		r = stack_options_set(&o->stack, s);
 	if (r == 0)
 		r = utcp_bind(s, addr);
 	if (r == 0)
@@ -295,7 +293,7 @@ work(void *arg)
 {
 	struct worker *w = arg;
 
-	if (w->srv.opt->pin)
+	if (w->srv.opt->stack.pin)
 		os_pin(w->srv.index);
 	loop(w);
 	return NULL;
@@ -310,9 +308,9 @@ worker_open(struct worker *w, const struct options *opt, unsigned int index,
 	mslink_options_t lo = {
 		.size = sizeof lo,
 		.rings = (uint16_t)opt->threads,
-		.slots = opt->slots,
-		.buf_bytes = opt->buf_bytes,
-		.no_offloads = opt->no_offloads,
+		.slots = opt->stack.slots,
+		.buf_bytes = opt->stack.buf_bytes,
+		.no_offloads = opt->stack.no_offloads,
 		.label = "httpd",
 	};
 	msport_error_t err = { 0 };

@@ -33,6 +33,7 @@
 #include <multistack/link.h>
 
 #include "hist.h"
+#include "program.h"
 
 #define THREADS_MAX 64
 #define CONNECTIONS_MAX 1000000
@@ -43,43 +44,6 @@
 
 struct conn;
 struct worker;
-
-/* Circular lists. */
-struct list {
-	struct list *next, *prev;
-};
-
-static inline void
-list_init(struct list *l)
-{
-	l->next = l->prev = l;
-}
-
-static inline bool
-list_empty(const struct list *l)
-{
-	return l->next == l;
-}
-
-static inline void
-list_remove(struct list *l)
-{
-	l->next->prev = l->prev;
-	l->prev->next = l->next;
-	list_init(l);
-}
-
-static inline void
-list_append(struct list *list, struct list *l)
-{
-	l->prev = list->prev;
-	l->next = list;
-	list->prev->next = l;
-	list->prev = l;
-}
-
-#define CONTAINER(ptr, type, member)                                           \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 /* ---- options.c, url.c --------------------------------------------------------- */
 
@@ -105,15 +69,8 @@ struct options {
 	char *text;	  /* `pipeline` requests, one behind the other */
 	size_t text_len;  /* of one */
 	const char *json; /* file, or "-" */
-	unsigned int spin_us;
-	uint32_t slots, buf_bytes, no_offloads;
-	const char *cc;
-	struct {
-		int opt;
-		int64_t value;
-	} set[32];
-	unsigned int num_set;
-	bool pin, spectrum, quiet, verbose;
+	struct stack_options stack;
+	bool spectrum, quiet, verbose;
 };
 
 /* -1: go on; else an exit status: all is said. */
@@ -379,7 +336,5 @@ struct result {
 void report(FILE *to, const struct result *r);
 /* 0, or a negative errno. */
 int json(FILE *to, const struct result *r);
-
-void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif /* LOAD_H */

@@ -15,17 +15,7 @@
 atomic_int stop;
 static atomic_uint running;
 
-void
-complain(const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "multistack-load: %s\n", text);
-}
+const char program_name[] = "multistack-load";
 
 /* The second one ends it at once. */
 static void
@@ -33,16 +23,6 @@ on_signal(int sig)
 {
 	if (stop++)
 		_exit(128 + sig);
-}
-
-static void
-catch_signals(void)
-{
-	struct sigaction sa = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 /* ---- the live line -------------------------------------------------------------------- */
@@ -204,7 +184,7 @@ main(int argc, char **argv)
 	int status = options_parse(&o, argc, argv);
 
 	if (status < 0) {
-		catch_signals();
+		catch_signals(on_signal);
 		status = run(&o);
 	}
 	options_free(&o);

@@ -56,32 +56,6 @@ usage(FILE *to)
 
 /* ---- values ----------------------------------------------------------------------- */
 
-static bool
-number(const char *text, double least, double most, double *n)
-{
-	char *end;
-
-	errno = 0;
-	*n = strtod(text, &end);
-	if (errno || end == text || *end || !(*n >= least) || !(*n <= most)) {
-		complain("'%s' is no number from %g to %g", text, least, most);
-		return false;
-	}
-	return true;
-}
-
-static bool
-option_uint(const char *text, unsigned int least, unsigned int most,
-	    unsigned int *to)
-{
-	double n;
-
-	if (!number(text, least, most, &n))
-		return false;
-	*to = (unsigned int)n;
-	return true;
-}
-
 /* Seconds, or with a unit. */
 static bool
 option_time(const char *text, double least, uint64_t *ns)
@@ -125,7 +99,7 @@ option_source(struct options *o, const char *text)
 	if (*text == '[' || (colon && strchr(text, ':') == colon)) {
 		bool plain = *text == '[' && text[n - 1] == ']';
 
-		if (!plain && !number(colon + 1, 1, 65535, &port))
+		if (!plain && !option_number(colon + 1, 1, 65535, &port))
 			return false;
 		n = plain ? n : (size_t)(colon - text);
 		if (*text == '[' && n >= 2 && text[n - 1] == ']') {
@@ -206,30 +180,6 @@ option_method(struct options *o, const char *text)
 	return true;
 }
 
-static bool
-option_utcp(struct options *o, const char *text)
-{
-	const char *eq = strchr(text, '='), *name;
-	double n;
-
-	if (!eq || o->num_set == sizeof o->set / sizeof *o->set) {
-		complain("'%s' is not NAME=VALUE, or there are too many", text);
-		return false;
-	}
-	for (unsigned int i = 0; (name = utcp_opt_name(i)) != NULL; i++) {
-		if (strncmp(name, text, (size_t)(eq - text)) != 0 ||
-		    name[eq - text])
-			continue;
-		if (!number(eq + 1, -1e15, 1e15, &n))
-			return false;
-		o->set[o->num_set].opt = (int)i;
-		o->set[o->num_set++].value = (int64_t)n;
-		return true;
-	}
-	complain("there is no option '%.*s'", (int)(eq - text), text);
-	return false;
-}
-
 /* ---- options ------------------------------------------------------------------------- */
 
 enum {
@@ -240,12 +190,6 @@ enum {
 	OPT_TIMEOUT,
 	OPT_INTERVAL,
 	OPT_JSON,
-	OPT_CC,
-	OPT_PIN,
-	OPT_SPIN,
-	OPT_SLOTS,
-	OPT_BUFFER,
-	OPT_NO_OFFLOADS,
 };
 
 static const char shorts[] = "c:t:d:n:r:p:X:H:b:s:w:Lo:qvhV";
@@ -269,54 +213,13 @@ static const struct option longs[] = {
 	{ "interval", required_argument, NULL, OPT_INTERVAL },
 	{ "latency", no_argument, NULL, 'L' },
 	{ "json", required_argument, NULL, OPT_JSON },
-	{ "cc", required_argument, NULL, OPT_CC },
-	{ "option", required_argument, NULL, 'o' },
-	{ "pin", no_argument, NULL, OPT_PIN },
-	{ "spin", required_argument, NULL, OPT_SPIN },
-	{ "slots", required_argument, NULL, OPT_SLOTS },
-	{ "buffer", required_argument, NULL, OPT_BUFFER },
-	{ "no-offloads", no_argument, NULL, OPT_NO_OFFLOADS },
+	STACK_OPTIONS,
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
 };
-
-/* Of the stack and its port. */
-static bool
-option_stack(struct options *o, int c)
-{
-	switch (c) {
-	case OPT_DEVICE:
-		o->device = optarg;
-		return true;
-	case 's':
-		return option_source(o, optarg);
-	case OPT_CC:
-		o->cc = optarg;
-		return true;
-	case 'o':
-		return option_utcp(o, optarg);
-	case OPT_PIN:
-		o->pin = true;
-		return true;
-	case OPT_SPIN:
-		return option_uint(optarg, 0, 1000000, &o->spin_us);
-	case OPT_SLOTS:
-		return option_uint(optarg, MS_SLOTS_MIN, MS_SLOTS_MAX,
-				   &o->slots);
-	case OPT_BUFFER:
-		return option_uint(optarg, MS_BUF_BYTES_MIN, MS_BUF_BYTES_MAX,
-				   &o->buf_bytes);
-	case OPT_NO_OFFLOADS:
-		o->no_offloads = UTCP_OFFLOAD_CSUM | UTCP_OFFLOAD_GSO_TCP |
-				 UTCP_OFFLOAD_GSO_UDP;
-		return true;
-	default:
-		return false;
-	}
-}
 
 /* What is said, and how. */
 static bool
@@ -341,8 +244,13 @@ option_words(struct options *o, int c)
 	case 'v':
 		o->verbose = true;
 		return true;
+	case OPT_DEVICE:
+		o->device = optarg;
+		return true;
+	case 's':
+		return option_source(o, optarg);
 	default:
-		return option_stack(o, c);
+		return option_stack(&o->stack, c, optarg);
 	}
 }
 
@@ -360,12 +268,12 @@ option(struct options *o, int c)
 	case 'd':
 		return option_time(optarg, 1e-3, &o->duration_ns);
 	case 'n':
-		if (!number(optarg, 1, 1e15, &n))
+		if (!option_number(optarg, 1, 1e15, &n))
 			return false;
 		o->requests = (uint64_t)n;
 		return true;
 	case 'r':
-		return number(optarg, 1e-3, 1e9, &o->rate);
+		return option_number(optarg, 1e-3, 1e9, &o->rate);
 	case 'p':
 		return option_uint(optarg, 1, PIPELINE_MAX, &o->pipeline);
 	case OPT_CLOSE:
@@ -407,10 +315,10 @@ agree(struct options *o)
 		o->method = o->body ? "POST" : "GET";
 	o->head = strcmp(o->method, "HEAD") == 0;
 	/* All may answer at once. */
-	while (!o->slots && slots < o->connections && slots < SLOTS_MOST)
+	while (slots < o->connections && slots < SLOTS_MOST)
 		slots *= 2;
-	if (!o->slots && slots > SLOTS)
-		o->slots = slots;
+	if (!o->stack.slots && slots > SLOTS)
+		o->stack.slots = slots;
 	if (o->duration_ns == 0 && o->requests == UINT64_MAX)
 		o->duration_ns = 10000000000u;
 	else if (o->duration_ns == 0)

@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../httpd/os.h"
 #include "load.h"
+#include "os.h"
 
 #define EVENTS 256
 #define INPUT_BYTES 65536
@@ -239,7 +239,7 @@ work(void *arg)
 	struct os_event ev[EVENTS];
 	int n;
 
-	if (h->w.opt->pin)
+	if (h->w.opt->stack.pin)
 		os_pin(h->w.index);
 	worker_start(&h->w);
 	while (worker_step(&h->w)) {

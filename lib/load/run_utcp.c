@@ -12,8 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "../httpd/os.h"
 #include "load.h"
+#include "os.h"
 
 #define EVENTS 256
 #define VIEWS 32
@@ -48,11 +48,7 @@ set_options(const struct options *o, utcp_sock_t *s)
 	/* Ports are few: what comes late is answered with a reset. */
 	if (r == 0 && o->one_each)
 		r = utcp_set(s, UTCP_OPT_MSL_NS, 0);
-	for (unsigned int i = 0; i < o->num_set && r == 0; i++)
-		r = utcp_set(s, o->set[i].opt, o->set[i].value);
-	if (r == 0 && o->cc)
-		r = utcp_set_cc(s, o->cc);
-	return r;
+	return r ? r : stack_options_set(&o->stack, s);
 }
 
 static int
@@ -223,7 +219,7 @@ rest(struct utcp_worker *u)
 static void
 loop(struct utcp_worker *u)
 {
-	uint64_t busy_ns = 0, spin_ns = u->w.opt->spin_us * 1000ull;
+	uint64_t busy_ns = 0, spin_ns = u->w.opt->stack.spin_us * 1000ull;
 	int n, sent;
 
 	worker_start(&u->w);
@@ -255,7 +251,7 @@ work(void *arg)
 {
 	struct utcp_worker *u = arg;
 
-	if (u->w.opt->pin)
+	if (u->w.opt->stack.pin)
 		os_pin(u->w.index);
 	loop(u);
 	return NULL;
@@ -289,9 +285,9 @@ link_open(struct utcp_worker *u, const struct options *o)
 {
 	mslink_options_t lo = {
 		.size = sizeof lo,
-		.slots = o->slots,
-		.buf_bytes = o->buf_bytes,
-		.no_offloads = o->no_offloads,
+		.slots = o->stack.slots,
+		.buf_bytes = o->stack.buf_bytes,
+		.no_offloads = o->stack.no_offloads,
 		.label = "load",
 	};
 	msport_error_t err = { 0 };

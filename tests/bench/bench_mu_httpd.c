@@ -6,7 +6,6 @@
  *     bench_mu_httpd DEVICE ADDRESS PORT FOLDER
  */
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,17 +34,7 @@ struct late {
 static struct server srv;
 atomic_int stop;
 
-void
-complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fputs("bench_mu_httpd: ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
-	va_end(ap);
-}
+const char program_name[] = "bench_mu_httpd";
 
 static struct mu_conn *
 of(struct conn *c)

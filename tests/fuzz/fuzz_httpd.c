@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,15 +35,7 @@ static struct said whole, pieces;
 static struct server srv;
 static char root[] = "/tmp/fuzz-httpd-XXXXXX";
 
-void
-complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-}
+const char program_name[] = "fuzz-httpd";
 
 static struct mine *
 mine(struct conn *c)

@@ -398,5 +398,6 @@ def test_help_and_manual_name_the_same_options():
     items = "".join(line for line in manual.splitlines() if line.startswith(".It"))
     described = set(re.findall(r" -([a-z]{2}[a-z-]*)", items))
     assert named == described
-    source = (ROOT / "lib/httpd/main.c").read_text()
-    assert named == set(re.findall(r'^\t\{ "([a-z-]+)", ', source, re.M))
+    sources = [ROOT / "lib/httpd/main.c", ROOT / "lib/program/program.h"]
+    taken = "".join(path.read_text() for path in sources)
+    assert named == set(re.findall(r'\{[\s\\]*"([a-z-]+)",', taken))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* os.h: what differs between systems. meson picks one of os_*.c. */
-#ifndef HTTPD_OS_H
-#define HTTPD_OS_H
+#ifndef PROGRAM_OS_H
+#define PROGRAM_OS_H
 
 #include <stdbool.h>
 
@@ -27,4 +27,4 @@ int os_accept(int fd);
    (modulo how many there are). */
 void os_pin(unsigned int i);
 
-#endif /* HTTPD_OS_H */
+#endif /* PROGRAM_OS_H */
