@@ -11,11 +11,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# What tests start can be interrupted, also where this run was put into the
+# background by a shell that ignores SIGINT for it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 sys.path.insert(0, str(Path(__file__).parent))
 _BINDINGS = Path(__file__).resolve().parents[2] / "bindings"
