@@ -39,6 +39,7 @@ class Captor:
                 "MULTISTACK_DEVICE": world.control,
             },
             stderr=subprocess.PIPE,
+            bufsize=0,  # what readline() left is communicate()'s
             **{"stdout": subprocess.PIPE, **more},  # type: ignore[call-overload]
         )
         assert self.process.stderr

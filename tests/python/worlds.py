@@ -47,7 +47,8 @@ def eventually(look: Callable[[], Any], what: str, seconds: float = 10.0) -> Any
 
 
 def daemon_path() -> Path:
-    """multistackd as $MULTISTACKD says, else from where the library is."""
+    """multistackd as $MULTISTACKD or $MULTISTACK_BUILD say, else from where the
+    library is."""
     named = os.environ.get("MULTISTACKD")
     if named:
         return Path(named)
@@ -55,6 +56,7 @@ def daemon_path() -> Path:
 
     below = "sys/os/user/daemon/multistackd"
     built = [
+        Path(os.environ.get("MULTISTACK_BUILD", ROOT / "build" / "plain")) / below,
         _ffi.library_path.parents[1] / below,
         *sorted(ROOT.glob(f"build*/**/{below}")),
     ]
