@@ -21,11 +21,12 @@ import os
 import socket
 import sys
 import weakref
-from asyncio import sslproto
+from asyncio import format_helpers, sslproto
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from multistack import _addr, _utcp
+from multistack._fast import Scheduler
 from multistack._keeper import Keeper
 from multistack._selector import Selector
 from multistack._socket import Socket, give, take
@@ -44,7 +45,7 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-class EventLoop(asyncio.SelectorEventLoop):
+class EventLoop(Scheduler, asyncio.SelectorEventLoop):
     """asyncio's selector loop with TCP and UDP on a stack of its own.
 
     device: as Port's ("daemon:eth0", "xdp:eth0", "tap:ms0,..."); None takes
@@ -56,9 +57,6 @@ class EventLoop(asyncio.SelectorEventLoop):
     Errors: RuntimeError (no device), and those of Port.
     """
 
-    # So is one whose device could not be had.
-    _closed = True
-    _debug = False
     _thread_id: int | None = None
 
     def __init__(
@@ -153,6 +151,16 @@ class EventLoop(asyncio.SelectorEventLoop):
             else:
                 endpoint.on_event(what, error, at, size, arg)
         selector.num_events = 0
+
+    def _callback_failed(self, handle: Any, exc: BaseException) -> None:
+        words = format_helpers._format_callback_source(handle._callback, handle._args)
+        self.call_exception_handler(
+            {
+                "message": f"Exception in callback {words}",
+                "exception": exc,
+                "handle": handle,
+            }
+        )
 
     def run_forever(self) -> None:
         """As asyncio's; what was written last is sent, and the stack lives on."""

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * scheduler.c: an iteration of the loop, and what puts callbacks into it.
+ *
+ * A base beside asyncio's own loop, whose fields it holds (_ready, _scheduled,
+ * ...) and whose rules it follows; in debug mode, and where something is not as
+ * usual, asyncio's own methods do it.
+ */
+#include "speed.h"
+
+#include <time.h>
+
+#define NS_PER_S 1e9
+#define SELECT_MAX_S (24 * 3600.0) /* as asyncio's */
+#define PURGE_MIN 100
+#define PURGE_PART 2 /* purged if more than one in so many is cancelled */
+
+struct scheduler {
+	PyObject_HEAD PyObject *ready; /* a deque */
+	PyObject *scheduled;	       /* a heap, in a list */
+	PyObject *selector;
+	Py_ssize_t timers_cancelled; /* of those in the heap */
+	bool closed;
+	bool debug;
+	bool stopping;
+	bool call_at_is_ours; /* no subclass has one of its own */
+};
+
+static PyTypeObject *scheduler_type;
+static PyObject *heappush, *heappop, *heapify;
+static PyObject *base_call_soon, *base_call_at, *base_call_later;
+static PyObject *base_run_once, *our_call_at;
+static PyObject *str_append, *str_popleft, *str_select, *str_process_events;
+static PyObject *str_time, *str_run, *str_cancelled, *str_when, *str_scheduled;
+static PyObject *str_resolution, *str_timer_cancelled, *zero;
+
+static struct scheduler *
+of(PyObject *self)
+{
+	return (struct scheduler *)self;
+}
+
+/* ---- putting ------------------------------------------------------------- */
+
+/* asyncio's own: base(self, *args, **kwargs). */
+static PyObject *
+by_base(PyObject *base, PyObject *self, PyObject *const *args, Py_ssize_t n,
+	PyObject *names)
+{
+	Py_ssize_t num_names = names ? PyTuple_Size(names) : 0;
+	PyObject *all = PyTuple_New(n + 1), *kw = PyDict_New(), *r = NULL;
+	int error = all && kw ? 0 : -1;
+
+	if (!error) {
+		Py_INCREF(self);
+		PyTuple_SetItem(all, 0, self);
+	}
+	for (Py_ssize_t i = 0; !error && i < n; i++) {
+		Py_INCREF(args[i]);
+		PyTuple_SetItem(all, i + 1, args[i]);
+	}
+	for (Py_ssize_t i = 0; !error && i < num_names; i++)
+		error = PyDict_SetItem(kw, PyTuple_GetItem(names, i),
+				       args[n + i]);
+	if (!error)
+		r = PyObject_Call(base, all, kw);
+	Py_XDECREF(all);
+	Py_XDECREF(kw);
+	return r;
+}
+
+/* Whether nothing but context= is named; then *context is it, or NULL. */
+static bool
+only_context(PyObject *const *args, Py_ssize_t n, PyObject *names,
+	     PyObject **context)
+{
+	*context = NULL;
+	if (!names || PyTuple_Size(names) == 0)
+		return true;
+	*context = args[n];
+	return PyTuple_Size(names) == 1 &&
+	       PyUnicode_CompareWithASCIIString(PyTuple_GetItem(names, 0),
+						"context") == 0;
+}
+
+static int
+append(PyObject *deque, PyObject *o)
+{
+	PyObject *r = PyObject_CallMethodObjArgs(deque, str_append, o, NULL);
+
+	Py_XDECREF(r);
+	return r ? 0 : -1;
+}
+
+static PyObject *
+call_soon(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+	struct scheduler *s = of(self);
+	PyObject *context, *handle;
+
+	if (s->closed || s->debug || n < 1 || !s->ready ||
+	    !only_context(args, n, names, &context))
+		return by_base(base_call_soon, self, args, n, names);
+	handle = speed__handle_new(self, args, n, context);
+	if (handle && append(s->ready, handle) < 0)
+		Py_CLEAR(handle);
+	return handle;
+}
+
+static PyObject *
+put_timer(PyObject *self, double when, PyObject *const *argv, Py_ssize_t argc,
+	  PyObject *context)
+{
+	PyObject *timer = speed__timer_new(self, when, argv, argc, context), *r;
+
+	if (!timer)
+		return NULL;
+	r = PyObject_CallFunctionObjArgs(heappush, of(self)->scheduled, timer,
+					 NULL);
+	if (!r) {
+		Py_DECREF(timer);
+		return NULL;
+	}
+	Py_DECREF(r);
+	speed__handle_of(timer)->scheduled = true;
+	return timer;
+}
+
+static PyObject *
+call_at(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+	struct scheduler *s = of(self);
+	PyObject *context;
+	double when;
+
+	if (s->closed || s->debug || n < 2 || args[0] == Py_None ||
+	    !s->scheduled || !only_context(args, n, names, &context))
+		return by_base(base_call_at, self, args, n, names);
+	when = PyFloat_AsDouble(args[0]);
+	if (when == -1 && PyErr_Occurred())
+		return NULL;
+	return put_timer(self, when, args + 1, n - 1, context);
+}
+
+static int
+now(PyObject *self, double *t)
+{
+	PyObject *r = PyObject_CallMethodObjArgs(self, str_time, NULL);
+
+	if (!r)
+		return -1;
+	*t = PyFloat_AsDouble(r);
+	Py_DECREF(r);
+	return *t == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *
+call_later(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+	struct scheduler *s = of(self);
+	PyObject *context;
+	double delay, t;
+
+	if (s->closed || s->debug || n < 2 || args[0] == Py_None ||
+	    !s->scheduled || !s->call_at_is_ours ||
+	    !only_context(args, n, names, &context))
+		return by_base(base_call_later, self, args, n, names);
+	delay = PyFloat_AsDouble(args[0]);
+	if ((delay == -1 && PyErr_Occurred()) || now(self, &t) < 0)
+		return NULL;
+	return put_timer(self, t + delay, args + 1, n - 1, context);
+}
+
+int
+speed__timer_cancelled(PyObject *loop, PyObject *timer)
+{
+	PyObject *r;
+
+	if (PyObject_TypeCheck(loop, scheduler_type)) {
+		of(loop)->timers_cancelled++;
+		return 0;
+	}
+	r = PyObject_CallMethodObjArgs(loop, str_timer_cancelled, timer, NULL);
+	Py_XDECREF(r);
+	return r ? 0 : -1;
+}
+
+/* The clock of time.monotonic(). */
+static PyObject *
+loop_time(PyObject *self, PyObject *unused)
+{
+	struct timespec t;
+
+	(void)self;
+	(void)unused;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return PyFloat_FromDouble((double)t.tv_sec +
+				  (double)t.tv_nsec / NS_PER_S);
+}
+
+/* ---- timers -------------------------------------------------------------- */
+
+/* 0, 1, or -1 with an exception. Of ours and of asyncio's own. */
+static int
+is_cancelled(PyObject *handle)
+{
+	struct handle *h = speed__handle_of(handle);
+	PyObject *r;
+	int is;
+
+	if (h)
+		return h->cancelled;
+	r = PyObject_GetAttr(handle, str_cancelled);
+	is = r ? PyObject_IsTrue(r) : -1;
+	Py_XDECREF(r);
+	return is;
+}
+
+static int
+not_scheduled(PyObject *timer)
+{
+	struct handle *h = speed__handle_of(timer);
+
+	if (!h)
+		return PyObject_SetAttr(timer, str_scheduled, Py_False);
+	h->scheduled = false;
+	return 0;
+}
+
+static int
+when_of(PyObject *timer, double *when)
+{
+	struct handle *h = speed__handle_of(timer);
+	PyObject *r;
+
+	if (h) {
+		*when = h->when;
+		return 0;
+	}
+	r = PyObject_GetAttr(timer, str_when);
+	*when = r ? PyFloat_AsDouble(r) : -1;
+	Py_XDECREF(r);
+	return *when == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+/* The first of the heap, owned by the caller; NULL with an exception. */
+static PyObject *
+pop_timer(struct scheduler *s)
+{
+	PyObject *timer = PyObject_CallFunctionObjArgs(heappop, s->scheduled,
+						       NULL);
+
+	if (timer && not_scheduled(timer) < 0)
+		Py_CLEAR(timer);
+	return timer;
+}
+
+/* A heap of those that are not cancelled. */
+static int
+purge(struct scheduler *s)
+{
+	Py_ssize_t n = PyList_Size(s->scheduled);
+	PyObject *kept = PyList_New(0), *old, *r;
+	int is = kept ? 0 : -1;
+
+	for (Py_ssize_t i = 0; is >= 0 && i < n; i++) {
+		PyObject *timer = PyList_GetItem(s->scheduled, i);
+
+		is = is_cancelled(timer);
+		if (is == 0)
+			is = PyList_Append(kept, timer);
+		else if (is > 0)
+			is = not_scheduled(timer);
+	}
+	r = is < 0 ? NULL : PyObject_CallFunctionObjArgs(heapify, kept, NULL);
+	if (!r) {
+		Py_XDECREF(kept);
+		return -1;
+	}
+	Py_DECREF(r);
+	old = s->scheduled;
+	s->scheduled = kept;
+	s->timers_cancelled = 0;
+	Py_DECREF(old);
+	return 0;
+}
+
+static int
+drop_cancelled(struct scheduler *s)
+{
+	Py_ssize_t n = PyList_Size(s->scheduled);
+	PyObject *timer;
+	int is;
+
+	if (n > PURGE_MIN && s->timers_cancelled > n / PURGE_PART)
+		return purge(s);
+	while (PyList_Size(s->scheduled) > 0) {
+		is = is_cancelled(PyList_GetItem(s->scheduled, 0));
+		if (is <= 0)
+			return is;
+		s->timers_cancelled--;
+		timer = pop_timer(s);
+		if (!timer)
+			return -1;
+		Py_DECREF(timer);
+	}
+	return 0;
+}
+
+/* Timers whose time has come are ready. */
+static int
+take_due(PyObject *self)
+{
+	struct scheduler *s = of(self);
+	PyObject *resolution, *timer;
+	double end, when;
+	int error;
+
+	if (PyList_Size(s->scheduled) == 0)
+		return 0;
+	resolution = PyObject_GetAttr(self, str_resolution);
+	if (!resolution || now(self, &end) < 0) {
+		Py_XDECREF(resolution);
+		return -1;
+	}
+	end += PyFloat_AsDouble(resolution);
+	Py_DECREF(resolution);
+	while (PyList_Size(s->scheduled) > 0) {
+		if (when_of(PyList_GetItem(s->scheduled, 0), &when) < 0)
+			return -1;
+		if (when >= end)
+			return 0;
+		timer = pop_timer(s);
+		error = timer ? append(s->ready, timer) : -1;
+		Py_XDECREF(timer);
+		if (error)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- an iteration -------------------------------------------------------- */
+
+/* How long the selector may sleep; NULL with an exception. */
+static PyObject *
+sleep_time(PyObject *self)
+{
+	struct scheduler *s = of(self);
+	Py_ssize_t num_ready = PyObject_Size(s->ready);
+	double when, t;
+
+	if (num_ready < 0)
+		return NULL;
+	if (num_ready || s->stopping) {
+		Py_INCREF(zero);
+		return zero;
+	}
+	if (PyList_Size(s->scheduled) == 0)
+		Py_RETURN_NONE;
+	if (when_of(PyList_GetItem(s->scheduled, 0), &when) < 0 ||
+	    now(self, &t) < 0)
+		return NULL;
+	t = when - t;
+	if (!(t > 0))
+		t = 0;
+	return PyFloat_FromDouble(t < SELECT_MAX_S ? t : SELECT_MAX_S);
+}
+
+static int
+poll_events(PyObject *self)
+{
+	struct scheduler *s = of(self);
+	PyObject *timeout = sleep_time(self), *events, *r;
+
+	if (!timeout)
+		return -1;
+	events = PyObject_CallMethodObjArgs(s->selector, str_select, timeout,
+					    NULL);
+	Py_DECREF(timeout);
+	if (!events)
+		return -1;
+	r = PyObject_CallMethodObjArgs(self, str_process_events, events, NULL);
+	Py_DECREF(events);
+	Py_XDECREF(r);
+	return r ? 0 : -1;
+}
+
+static int
+run_one(PyObject *handle)
+{
+	PyObject *r;
+	int is;
+
+	if (speed__handle_of(handle))
+		return speed__handle_run(handle);
+	is = is_cancelled(handle);
+	if (is)
+		return is < 0 ? -1 : 0;
+	r = PyObject_CallMethodObjArgs(handle, str_run, NULL);
+	Py_XDECREF(r);
+	return r ? 0 : -1;
+}
+
+/* Those that are ready now; what they add waits for the next iteration. */
+static int
+run_ready(struct scheduler *s)
+{
+	PyObject *deque = s->ready, *handle;
+	Py_ssize_t n = PyObject_Size(deque);
+	int error = n < 0 ? -1 : 0;
+
+	Py_INCREF(deque);
+	while (!error && n-- > 0) {
+		handle = PyObject_CallMethodObjArgs(deque, str_popleft, NULL);
+		error = handle ? run_one(handle) : -1;
+		Py_XDECREF(handle);
+	}
+	Py_DECREF(deque);
+	return error;
+}
+
+static PyObject *
+run_once(PyObject *self, PyObject *unused)
+{
+	struct scheduler *s = of(self);
+
+	(void)unused;
+	if (s->debug || !s->ready || !s->scheduled || !s->selector)
+		return PyObject_CallFunctionObjArgs(base_run_once, self, NULL);
+	if (drop_cancelled(s) < 0 || poll_events(self) < 0 ||
+	    take_due(self) < 0 || run_ready(s) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+/* ---- the type ------------------------------------------------------------ */
+
+static PyObject *
+scheduler_new(PyTypeObject *type, PyObject *args, PyObject *kw)
+{
+	PyObject *self = PyType_GenericNew(type, args, kw), *found;
+
+	if (!self)
+		return NULL;
+	of(self)->closed = true; /* until asyncio's has made it */
+	found = PyObject_GetAttrString((PyObject *)type, "call_at");
+	of(self)->call_at_is_ours = found == our_call_at;
+	Py_XDECREF(found);
+	PyErr_Clear();
+	return self;
+}
+
+static int
+scheduler_traverse(PyObject *self, visitproc visit, void *arg)
+{
+	Py_VISIT(Py_TYPE(self));
+	Py_VISIT(of(self)->ready);
+	Py_VISIT(of(self)->scheduled);
+	Py_VISIT(of(self)->selector);
+	return 0;
+}
+
+static int
+scheduler_clear(PyObject *self)
+{
+	Py_CLEAR(of(self)->ready);
+	Py_CLEAR(of(self)->scheduled);
+	Py_CLEAR(of(self)->selector);
+	return 0;
+}
+
+static void
+scheduler_dealloc(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+
+	PyObject_GC_UnTrack(self);
+	(void)scheduler_clear(self);
+	((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+	Py_DECREF(type);
+}
+
+static PyObject *
+get_bool(PyObject *self, void *at)
+{
+	return PyBool_FromLong(*((bool *)self + (size_t)at));
+}
+
+static int
+set_bool(PyObject *self, PyObject *value, void *at)
+{
+	int on = value ? PyObject_IsTrue(value) : 0;
+
+	if (on >= 0)
+		*((bool *)self + (size_t)at) = on;
+	return on < 0 ? -1 : 0;
+}
+
+#define BOOL(name, field)                                                      \
+	{ name, get_bool, set_bool, NULL,                                      \
+	  (void *)offsetof(struct scheduler, field) }
+
+static PyGetSetDef attributes[] = {
+	BOOL("_closed", closed),
+	BOOL("_debug", debug),
+	BOOL("_stopping", stopping),
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyMemberDef members[] = {
+	{ "_ready", T_OBJECT, offsetof(struct scheduler, ready), 0, NULL },
+	{ "_scheduled", T_OBJECT, offsetof(struct scheduler, scheduled), 0,
+	  NULL },
+	{ "_selector", T_OBJECT, offsetof(struct scheduler, selector), 0,
+	  NULL },
+	{ "_timer_cancelled_count", T_PYSSIZET,
+	  offsetof(struct scheduler, timers_cancelled), 0, NULL },
+	{ NULL, 0, 0, 0, NULL },
+};
+
+#define FAST(f) ((PyCFunction)(void (*)(void))(f))
+
+static PyMethodDef methods[] = {
+	{ "call_soon", FAST(call_soon), METH_FASTCALL | METH_KEYWORDS,
+	  PyDoc_STR("As asyncio's.") },
+	{ "call_at", FAST(call_at), METH_FASTCALL | METH_KEYWORDS,
+	  PyDoc_STR("As asyncio's.") },
+	{ "call_later", FAST(call_later), METH_FASTCALL | METH_KEYWORDS,
+	  PyDoc_STR("As asyncio's.") },
+	{ "time", loop_time, METH_NOARGS,
+	  PyDoc_STR("Seconds, of time.monotonic()'s clock.") },
+	{ "_run_once", run_once, METH_NOARGS, NULL },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyType_Slot slots[] = {
+	{ Py_tp_new, scheduler_new },
+	{ Py_tp_dealloc, scheduler_dealloc },
+	{ Py_tp_traverse, scheduler_traverse },
+	{ Py_tp_clear, scheduler_clear },
+	{ Py_tp_getset, attributes },
+	{ Py_tp_members, members },
+	{ Py_tp_methods, methods },
+	{ 0, NULL },
+};
+
+static PyType_Spec spec = {
+	.name = "multistack._speed.Scheduler",
+	.basicsize = sizeof(struct scheduler),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+	.slots = slots,
+};
+
+static int
+find_names(void)
+{
+	const struct {
+		PyObject **at;
+		const char *name;
+	} strings[] = {
+		{ &str_append, "append" },
+		{ &str_popleft, "popleft" },
+		{ &str_select, "select" },
+		{ &str_process_events, "_process_events" },
+		{ &str_time, "time" },
+		{ &str_run, "_run" },
+		{ &str_cancelled, "_cancelled" },
+		{ &str_when, "_when" },
+		{ &str_scheduled, "_scheduled" },
+		{ &str_resolution, "_clock_resolution" },
+		{ &str_timer_cancelled, "_timer_handle_cancelled" },
+	}, bases[] = {
+		{ &base_call_soon, "call_soon" },
+		{ &base_call_at, "call_at" },
+		{ &base_call_later, "call_later" },
+		{ &base_run_once, "_run_once" },
+	}, heap[] = {
+		{ &heappush, "heappush" },
+		{ &heappop, "heappop" },
+		{ &heapify, "heapify" },
+	};
+	PyObject *base = speed__import("asyncio", "BaseEventLoop");
+	bool found = base != NULL;
+
+	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+		found &= (*strings[i].at = PyUnicode_InternFromString(
+			      strings[i].name)) != NULL;
+	for (size_t i = 0; found && i < sizeof bases / sizeof *bases; i++)
+		found = (*bases[i].at = PyObject_GetAttrString(
+			     base, bases[i].name)) != NULL;
+	for (size_t i = 0; found && i < sizeof heap / sizeof *heap; i++)
+		found = (*heap[i].at = speed__import("heapq", heap[i].name)) !=
+			NULL;
+	Py_XDECREF(base);
+	zero = PyLong_FromLong(0);
+	return found && zero ? 0 : -1;
+}
+
+int
+speed__scheduler_init(PyObject *module)
+{
+	if (find_names() < 0)
+		return -1;
+	scheduler_type = (PyTypeObject *)PyType_FromSpec(&spec);
+	if (!scheduler_type)
+		return -1;
+	our_call_at = PyObject_GetAttrString((PyObject *)scheduler_type,
+					     "call_at");
+	if (!our_call_at)
+		return -1;
+	Py_INCREF(scheduler_type);
+	return PyModule_AddObject(module, "Scheduler",
+				  (PyObject *)scheduler_type);
+}
