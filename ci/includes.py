@@ -169,6 +169,13 @@ ROOMS = (
         "mu includes utcp, port and libuv",
     ),
     Room(
+        ("bindings/speed/*",),
+        (*PURE_LIBC, "Python.h", "structmember.h", "time.h"),
+        ("lib/include/multistack/batch.h", "bindings/speed/*.h"),
+        "what is compiled of the event loop includes Python and the batch, whose"
+        " memory it reads; it calls nothing of the library",
+    ),
+    Room(
         ("lib/examples/*", "demo/*"),
         ANY,
         (PUBLIC, "lib/examples/*.h", "demo/*.h"),

@@ -8,6 +8,8 @@ the library is of where one is named.
 from __future__ import annotations
 
 import sys
+from asyncio import transports
+from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -48,5 +50,31 @@ if TYPE_CHECKING:
         """call_soon(), call_at(), call_later(), time() and the iteration: the base of
         a loop, beside asyncio's own."""
 
+    class Stream(transports._FlowControlMixin):
+        """What a connection's transport keeps for the next turn, and write()."""
+
+        _out: list[Any]
+        _turn: list[Any]
+        _run: Callable[..., Any]
+        _data_received: Any
+        _empty_waiter: Any
+        _out_bytes: int
+        _high_water: int
+        _id: int
+        _after: int
+        _all: int
+        _conn_lost: int
+        plain: bool
+        _dirty: bool
+        _watched: bool
+        _blocked: bool
+        _eof: bool
+
+        def write(self, data: Any) -> None: ...
+
 else:
     Scheduler = _speed.Scheduler
+    Stream = _speed.Stream
+
+Told: Any = _speed.Told
+gather: Callable[[list[Any], list[int], list[bytes], int], list[Any]] = _speed.gather

@@ -51,8 +51,6 @@ class Selector(selectors.BaseSelector):
         self._hidden = 0
         self._link_fd = -1
         self._retry_at = 0.0
-        self.events: Iterator[Any] = iter(())  # of the stack, for the loop
-        self.num_events = 0
         self._watch_link()
 
     def _watch_link(self) -> None:
@@ -125,29 +123,29 @@ class Selector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> _Ready:
         """The host's descriptors that are ready and our sockets; the stack's
-        own events are left in `events` for the loop."""
-        if self.num_events:
+        own events are left in its `told` for the loop."""
+        if self._stack.told.left:
             # Of the last turn some are left: a callback raised SystemExit.
             return self._poll_host(0.0)
         stack = self._stack
         if stack.lost:
             self._come_back()
         sleep = not self.hot and (timeout is None or timeout > 0)
-        self.events, self.num_events, most = stack.turn(sleep)
+        most = stack.turn(sleep)
         ready = self._levels() if self.hot else []
-        if self.num_events or ready or not sleep or stack.dirty or stack.cmds:
+        if stack.told.left or ready or not sleep or stack.dirty or stack.cmds:
             return ready + self._poll_host(0.0)
         if stack.lost:
             most = _RETRY_S
         if timeout is None or most < timeout:
             timeout = None if most == math.inf else most
         ready = self._poll_host(timeout)
-        self.events, self.num_events, _ = stack.turn(False)
+        stack.turn(False)
         return ready + self._levels() if self.hot else ready
 
     def flush(self) -> None:
         """A turn outside of an iteration; what it brings waits for the next."""
-        self.events, self.num_events, _ = self._stack.turn(False)
+        self._stack.turn(False)
 
     def _poll_host(self, timeout: float | None) -> _Ready:
         ready = self._host.select(timeout)

@@ -36,8 +36,6 @@ _KINDS: dict[int, Any] = {int(k): k for k in (socket.SOCK_STREAM, socket.SOCK_DG
 class _Endpoint:
     """What the loop knows of a socket, so that it does not keep it alive."""
 
-    plain = False  # what comes is not for a protocol
-
     def __init__(self, stack: Stack, id_: int, udp: bool) -> None:
         self._stack = stack
         self._id = id_

@@ -11,21 +11,18 @@ import os
 import socket
 import struct
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ctypes import addressof, c_char, c_uint32, c_void_p, cast, sizeof
 from typing import Any
 
 from multistack import _abi, _addr, _ffi, _types, _utcp
+from multistack._fast import Told, gather
 from multistack._utcp import MSBATCH_SLEEP, UTCP_NEVER
 
 FD_BASE = 1 << 30  # numbers of our sockets; the host's are smaller
-_EVENT = struct.Struct(_utcp.EVENT_FORMAT)
 _MAX_EVENTS = 4096
 LINGER_MS = 1000
 WRITE_BYTES = 1 << 18  # of one connection in a turn
-
-Event = tuple[int, int, int, int, int, int, int]  # _utcp.BatchEvent
-Events = Iterator[Event]
 
 
 def device_of(device: str | None) -> str:
@@ -75,7 +72,7 @@ class Stack:
         self._view = _utcp.msbatch_view(self.batch).contents
         arena = (c_char * self._view.arena_bytes).from_address(self._view.arena)
         self.arena = memoryview(arena).cast("B")
-        self._map_events()
+        self.told = Told(addressof(self._view))  # what the last turn has brought
         self._where()
         _stacks.add(self)
         # By number: transports, listeners, sockets.
@@ -92,12 +89,6 @@ class Stack:
         self._routes_gen = -1
         self._sources: set[int] = set()  # families that have one
 
-    def _map_events(self, n_cmds: int = _utcp.MSBATCH_COMMANDS) -> None:
-        room = (_MAX_EVENTS + n_cmds) * _EVENT.size
-        self._events = memoryview((c_char * room).from_address(self._view.events)).cast(
-            "B"
-        )
-
     def _where(self) -> None:
         port = _utcp.mslink_port(self.link)
         info = _ffi.msport_info(port).contents
@@ -108,10 +99,14 @@ class Stack:
 
     # ---- a turn -----------------------------------------------------------------
 
-    def turn(self, sleep: bool) -> tuple[Events, int, float]:
-        """Sends what is to be sent, takes what came. Events, how many, and the
-        most seconds that the loop may sleep."""
-        watched = self._gather() if self.dirty else ()
+    def turn(self, sleep: bool) -> float:
+        """Sends what is to be sent, takes what came: `told` has it. The most
+        seconds that the loop may sleep."""
+        watched = (
+            gather(self.dirty, self.cmds, self.chunks, WRITE_BYTES)
+            if self.dirty
+            else ()
+        )
         cmds = self.cmds
         n_cmds = len(cmds) >> 2
         if n_cmds:
@@ -122,62 +117,31 @@ class Stack:
             n = _utcp.msbatch_turn(
                 self.batch, packed, n_cmds, data, len(data), MSBATCH_SLEEP * sleep
             )
-            if n_cmds > _utcp.MSBATCH_COMMANDS:
-                self._map_events(n_cmds)
         else:
             n = _utcp.msbatch_turn(self.batch, None, 0, None, 0, MSBATCH_SLEEP * sleep)
         timeout = 0.0
         if n < 0:
             self._failed(n)
-            n = self._view.num_events
         elif sleep and not n:
             timeout = self.sleep_s()
-        if not n:
-            for t in watched:
-                t._sent()
-            return iter(()), 0, timeout
-        events: Any = _EVENT.iter_unpack(self._events[: n * _EVENT.size])
+        self.told.start()
         if n_cmds and self._view.num_answers:
-            for _ in range(self._view.num_answers):
-                self._answer(next(events), cmds, data)
-                n -= 1
+            for id_, error, taken, arg in self.told.answers():
+                self._answer(id_, error, taken, arg, cmds, data)
         for t in watched:
             t._sent()
-        return events, n, timeout
+        return timeout
 
     def sleep_s(self) -> float:
         """As the last turn said; infinity: until something comes."""
         ns = self._view.timeout_ns
         return math.inf if ns == UTCP_NEVER else ns / 1e9
 
-    def _gather(self) -> list[Any]:
-        """The commands of who has something to send; those that want to know
-        when it is sent."""
-        cmds, chunks = self.cmds, self.chunks
-        watched = []
-        dirty, self.dirty = self.dirty, []
-        for t in dirty:
-            t._dirty = False
-            size = t._out_bytes
-            if size > WRITE_BYTES:
-                chunks += t._take(WRITE_BYTES)
-                cmds += (t._id, 0, size - t._out_bytes, t._all)  # MSBATCH_WRITE
-            elif size:
-                cmds += (t._id, 0, size, t._all)
-                chunks += t._out
-                t._out = []
-                t._out_bytes = 0
-            if t._after and not t._out_bytes:
-                cmds += (t._id, t._after, 0, 0)
-                t._after = 0
-            if t._watched:
-                watched.append(t)
-        return watched
-
-    def _answer(self, event: Event, cmds: list[int], data: bytes) -> None:
-        """Tells who gave a command, before anybody writes more, what of it was
+    def _answer(
+        self, id_: int, error: int, taken: int, arg: int, cmds: list[int], data: bytes
+    ) -> None:
+        """Tells who gave command `arg`, before anybody writes more, what of it was
         not taken."""
-        id_, _, error, _, taken, arg, _ = event
         t = self.endpoints.get(id_)
         if t is None:
             return
@@ -187,6 +151,10 @@ class Stack:
             at = sum(cmds[k + 2] for k in range(0, 4 * arg, 4) if cmds[k + 1] <= 1)
             left = data[at + taken : at + size]
         t._answer(op, error, left)
+
+    def unclaimed(self, id_: int) -> None:
+        """Of a connection whose listener has closed meanwhile."""
+        self.command(id_, _utcp.MSBATCH_ABORT)
 
     def _failed(self, code: int) -> None:
         """The interface or the daemon is gone: to have it back is tried at each
@@ -302,7 +270,7 @@ class Stack:
             return
         self.turn(False)
         self.arena.release()
-        self._events.release()
+        self.told.close()
         _utcp.msbatch_destroy(self.batch)
         if not self.lost:
             _utcp.mslink_linger(self.link, linger_ms)

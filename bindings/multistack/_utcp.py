@@ -347,7 +347,7 @@ class LinkOptions(Structure):
 
 
 class BatchEvent(Structure):
-    """msbatch_event_t; EVENT_FORMAT is the same for struct.unpack."""
+    """msbatch_event_t"""
 
     _fields_ = [
         ("id", c_uint32),
@@ -358,9 +358,6 @@ class BatchEvent(Structure):
         ("arg", c_uint32),
         ("pad", c_uint32),
     ]
-
-
-EVENT_FORMAT = "@IHHIIII"
 
 
 class BatchCmd(Structure):

@@ -25,7 +25,7 @@ from asyncio import format_helpers, sslproto
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from multistack import _addr, _utcp
+from multistack import _addr
 from multistack._fast import Scheduler
 from multistack._keeper import Keeper
 from multistack._selector import Selector
@@ -127,30 +127,12 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
 
     def _process_events(self, event_list: Any) -> None:
         super()._process_events(event_list)  # type: ignore[misc]
-        if self._chosen.num_events:
+        if self._stack.told.left:
             self._ready.append(self._told)  # type: ignore[attr-defined]
 
     def _tell(self) -> None:
         """What the stack's turn has brought."""
-        selector = self._chosen
-        endpoints, arena = self._stack.endpoints, self._stack.arena
-        for id_, what, error, at, size, arg, _ in selector.events:
-            endpoint = endpoints.get(id_)
-            if endpoint is None:
-                if what & _utcp.MSBATCH_ACCEPTED:  # its listener has closed
-                    self._stack.command(arg, _utcp.MSBATCH_ABORT)
-            elif what == 2 and endpoint.plain:  # MSBATCH_DATA
-                try:
-                    endpoint._run(
-                        endpoint._data_received, arena[at : at + size].tobytes()
-                    )
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as exc:
-                    endpoint.data_failed(exc)
-            else:
-                endpoint.on_event(what, error, at, size, arg)
-        selector.num_events = 0
+        self._stack.told.tell(self._stack.endpoints, self._stack)
 
     def _callback_failed(self, handle: Any, exc: BaseException) -> None:
         words = format_helpers._format_callback_source(handle._callback, handle._args)
@@ -169,7 +151,7 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
             super().run_forever()
         finally:
             stack = self._stack
-            if not self._chosen.num_events and (stack.dirty or stack.cmds):
+            if not stack.told.left and (stack.dirty or stack.cmds):
                 self._chosen.flush()
             if stack.endpoints and not stack.lost:
                 self._keeper.start()

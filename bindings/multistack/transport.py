@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from multistack import _addr, _utcp
+from multistack._fast import Stream
 from multistack._socket import Socket
 from multistack._stack import FD_BASE, Stack
 from multistack._utcp import (
@@ -84,7 +85,7 @@ class _Mixin(transports._FlowControlMixin):
     _maybe_resume_protocol: Callable[[], None]
     _protocol: Any
     _closing = False
-    _conn_lost = 0
+    _conn_lost: int
     _sock_made: Socket | None = None
     _id: int
     _family: int
@@ -92,16 +93,6 @@ class _Mixin(transports._FlowControlMixin):
     _stack: Stack
     _names: bytes = b""  # utcp_addr_t of the peer, and of ours
     _server: Any = None
-
-    _data_received: Any = None
-
-    # What the stack looks at in each turn of who has something to send.
-    _dirty = False
-    _watched = False  # wants to know when it is sent
-    _after = 0  # a command that follows
-    _all = 0
-    _out: list[Any]
-    _out_bytes = 0
 
     def _name(self, which: int) -> tuple[Any, ...] | None:
         packed = self._names[which * _NAME_BYTES : (which + 1) * _NAME_BYTES]
@@ -158,10 +149,6 @@ class _Mixin(transports._FlowControlMixin):
     def is_closing(self) -> bool:
         return self._closing
 
-    def get_write_buffer_size(self) -> int:
-        """Bytes that the stack has not taken yet."""
-        return self._out_bytes
-
     def abort(self) -> None:
         self._force_close(None)
 
@@ -185,25 +172,15 @@ class _Mixin(transports._FlowControlMixin):
             )
         self._force_close(exc)
 
-    def _mark(self) -> None:
-        if not self._dirty:
-            self._dirty = True
-            self._stack.dirty.append(self)
-
     def _leave(self) -> None:
         """The last of a transport: its number is the stack's again."""
         stack = self._stack
         if stack.batch:
-            if self._out_bytes and self._type == socket.SOCK_STREAM:
-                stack.cmds += (self._id, MSBATCH_WRITE, self._out_bytes, MSBATCH_ALL)
-                stack.chunks += self._out
             stack.cmds += (self._id, MSBATCH_CLOSE, 0, 0)
         stack.endpoints.pop(self._id, None)
-        self._out = []
-        self._out_bytes = self._after = 0
         if self._sock_made is not None:
             self._sock_made._gone()
-        self._protocol = self._loop = self._data_received = None
+        self._protocol = self._loop = None
         server, self._server = self._server, None
         if server is not None:
             _server_detach(server, self)
@@ -227,22 +204,18 @@ class _Mixin(transports._FlowControlMixin):
             self._leave()
 
 
-class StreamTransport(_Mixin, asyncio.Transport):
+class StreamTransport(Stream, _Mixin, asyncio.Transport):
     """A connection. Made by the loop."""
 
     _start_tls_compatible = True
     _sendfile_compatible = constants._SendfileMode.FALLBACK
     _type = socket.SOCK_STREAM
 
-    plain = False  # data goes straight to data_received()
     _buffered = False
-    _eof = False
     _lent = 0
     _paused = False
     _on_hold = False  # the stack reads no more
-    _blocked = False  # the stack takes no more
     _started = False  # connection_made() has been called
-    _empty_waiter: Any = None
 
     def __init__(
         self,
@@ -262,6 +235,8 @@ class StreamTransport(_Mixin, asyncio.Transport):
         self._family = family
         self._names = names
         self._out = []
+        self._turn = stack.dirty
+        self._empty_waiter = self._data_received = None
         self._held: list[tuple[int, int, Any]] = []  # came, and not yet told
         self._run = run
         super().__init__(extra, loop)
@@ -477,7 +452,17 @@ class StreamTransport(_Mixin, asyncio.Transport):
 
     # ---- out ----------------------------------------------------------------------
 
-    def write(self, data: Any) -> None:
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the stack has not taken yet."""
+        return self._out_bytes
+
+    def _mark(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self._turn.append(self)
+
+    def _write(self, data: Any) -> None:
+        """What write() does if it is not bytes, too much, or too late."""
         if type(data) is not bytes:
             if not isinstance(data, _BYTES):
                 raise TypeError(
@@ -504,9 +489,8 @@ class StreamTransport(_Mixin, asyncio.Transport):
             if self._loop is not None and self._out_bytes:
                 self._maybe_pause_protocol()
                 self._watch()
-        if not self._dirty and not self._blocked:
-            self._dirty = True
-            self._stack.dirty.append(self)
+        if not self._blocked:
+            self._mark()
 
     def _write_now(self) -> None:
         """What has no room is lent to the stack, up to a limit, as the host's
@@ -629,6 +613,16 @@ class StreamTransport(_Mixin, asyncio.Transport):
 
     # ---- the end --------------------------------------------------------------------
 
+    def _leave(self) -> None:
+        if self._out_bytes and self._stack.batch:
+            stack = self._stack
+            stack.cmds += (self._id, MSBATCH_WRITE, self._out_bytes, MSBATCH_ALL)
+            stack.chunks += self._out
+        self._out = []
+        self._out_bytes = self._after = 0
+        self._data_received = None
+        super()._leave()
+
     def close(self) -> None:
         if self._closing:
             return
@@ -679,7 +673,6 @@ class Listener:
         self.tls: tuple[Any, ...] | None = None
         # Connections are made in the context that the server was.
         self._context = contextvars.copy_context()
-        self.plain = False
         sock.set(Opt.NODELAY, 1)
         self._stack.endpoints[sock._id] = self
         self._stack.command(sock._id, MSBATCH_MODE, MSBATCH_ACCEPT)
@@ -748,7 +741,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
     """A UDP socket. Made by the loop."""
 
     _type = socket.SOCK_DGRAM
-    plain = False
+    _conn_lost = 0
 
     def __init__(
         self,
@@ -763,7 +756,6 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
         self._stack = sock._stack
         self._id = sock._id
         self._family = sock.family
-        self._out = []
         super().__init__(extra, loop)
         self._names = self._names_of(sock)
         self._protocol = protocol

@@ -477,14 +477,9 @@ static int
 find_offset(void)
 {
 	PyObject *base = speed__import("asyncio.events", "TimerHandle");
-	PyObject *size = base ? PyObject_GetAttrString(base, "__basicsize__")
-			      : NULL;
 
+	fields_at = base ? speed__size_of(base) : -1;
 	Py_XDECREF(base);
-	if (!size)
-		return -1;
-	fields_at = PyLong_AsSsize_t(size);
-	Py_DECREF(size);
 	return fields_at < 0 ? -1 : 0;
 }
 

@@ -12,6 +12,16 @@ speed__import(const char *module, const char *name)
 	return o;
 }
 
+Py_ssize_t
+speed__size_of(PyObject *type)
+{
+	PyObject *size = PyObject_GetAttrString(type, "__basicsize__");
+	Py_ssize_t n = size ? PyLong_AsSsize_t(size) : -1;
+
+	Py_XDECREF(size);
+	return n;
+}
+
 PyObject *
 speed__exception_take(void)
 {
@@ -37,7 +47,8 @@ PyInit__speed(void)
 {
 	PyObject *m = PyModule_Create(&definition);
 
-	if (m && (speed__handle_init(m) < 0 || speed__scheduler_init(m) < 0))
+	if (m && (speed__handle_init(m) < 0 || speed__scheduler_init(m) < 0 ||
+		  speed__stream_init(m) < 0 || speed__told_init(m) < 0))
 		Py_CLEAR(m);
 	return m;
 }

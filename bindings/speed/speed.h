@@ -53,7 +53,42 @@ int speed__scheduler_init(PyObject *module);
 /* A timer in this loop's heap has been cancelled. */
 int speed__timer_cancelled(PyObject *loop, PyObject *timer);
 
+/*
+ * stream.c: the base of a connection's transport: what it has to send, and
+ * whether what comes goes straight to data_received().
+ *
+ * Behind the fields of asyncio's _FlowControlMixin; objects are kept as those in
+ * __slots__ are, by Python itself.
+ */
+struct stream {
+	PyObject *out;	/* list: what is to be sent */
+	PyObject *turn; /* list: the stack's, who has something to send */
+	PyObject *run;	/* of the connection's context */
+	PyObject *data_received; /* the protocol's, or None */
+	PyObject *empty_waiter;	 /* sendfile's, or None */
+	Py_ssize_t out_bytes;
+	Py_ssize_t high_water;
+	unsigned int id;
+	unsigned int after; /* a command that follows, or 0 */
+	unsigned int all;   /* MSBATCH_ALL, or 0 */
+	int conn_lost;	    /* counts, as asyncio's */
+	char plain;	    /* data goes straight to data_received() */
+	char dirty;	    /* it stands in `turn` */
+	char watched;	    /* wants to know when it is sent */
+	char blocked;	    /* the stack takes no more */
+	char eof;	    /* write_eof() */
+};
+
+int speed__stream_init(PyObject *module);
+/* Its fields; NULL: it is none. */
+struct stream *speed__stream_of(PyObject *o);
+
+/* told.c: what a turn of the stack has brought, told to whom it concerns. */
+int speed__told_init(PyObject *module);
+
 /* speed.c */
+/* How large the instances of a type are; -1 with an exception. */
+Py_ssize_t speed__size_of(PyObject *type);
 PyMODINIT_FUNC PyInit__speed(void);
 /* An attribute of a module; owned by the caller; NULL with an exception. */
 PyObject *speed__import(const char *module, const char *name);

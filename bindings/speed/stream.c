@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stream.c: a connection's transport, as far as each write goes through it.
+ *
+ * write() keeps what it is given and puts the transport into the stack's list;
+ * gather() makes one list of commands of all that stand there. What is not
+ * bytes, too much, or too late is for the transport's own _write() and _take().
+ */
+#include "speed.h"
+
+#include <multistack/batch.h>
+
+static PyTypeObject *stream_type;
+static PyObject *str_write, *str_take;
+static Py_ssize_t fields_at; /* behind those of asyncio's _FlowControlMixin */
+
+static struct stream *
+fields(PyObject *self)
+{
+	return (struct stream *)((char *)self + fields_at);
+}
+
+struct stream *
+speed__stream_of(PyObject *o)
+{
+	return PyObject_TypeCheck(o, stream_type) ? fields(o) : NULL;
+}
+
+/* ---- what is to be sent -------------------------------------------------- */
+
+/* Whether nothing speaks against taking n bytes more. */
+static bool
+takes(const struct stream *s, Py_ssize_t n)
+{
+	return !s->eof && !s->conn_lost && s->empty_waiter == Py_None &&
+	       s->out && s->turn && n > 0 && n <= s->high_water - s->out_bytes;
+}
+
+static PyObject *
+stream_write(PyObject *self, PyObject *data)
+{
+	struct stream *s = fields(self);
+	Py_ssize_t n = PyBytes_CheckExact(data) ? PyBytes_Size(data) : 0;
+
+	if (!takes(s, n))
+		return PyObject_CallMethodObjArgs(self, str_write, data, NULL);
+	if (PyList_Append(s->out, data) < 0)
+		return NULL;
+	s->out_bytes += n;
+	if (!s->dirty && !s->blocked) {
+		if (PyList_Append(s->turn, self) < 0)
+			return NULL;
+		s->dirty = true;
+	}
+	Py_RETURN_NONE;
+}
+
+/* ---- a turn -------------------------------------------------------------- */
+
+/* Appends a command (batch.h). */
+static int
+command(PyObject *cmds, unsigned int id, unsigned int op, Py_ssize_t len,
+	unsigned int arg)
+{
+	const unsigned long words[] = { id, op, (unsigned long)len, arg };
+	PyObject *word;
+	int error = 0;
+
+	for (size_t i = 0; !error && i < sizeof words / sizeof *words; i++) {
+		word = PyLong_FromUnsignedLong(words[i]);
+		error = word ? PyList_Append(cmds, word) : -1;
+		Py_XDECREF(word);
+	}
+	return error;
+}
+
+static int
+extend(PyObject *list, PyObject *more)
+{
+	Py_ssize_t n = PyList_Size(list);
+
+	return PyList_SetSlice(list, n, n, more);
+}
+
+/* The first `limit` bytes of what has more; the rest stays. */
+static int
+write_part(PyObject *self, PyObject *limit, PyObject *cmds, PyObject *chunks)
+{
+	struct stream *s = fields(self);
+	Py_ssize_t had = s->out_bytes;
+	PyObject *taken = PyObject_CallMethodObjArgs(self, str_take, limit,
+						     NULL);
+	int error = taken ? extend(chunks, taken) : -1;
+
+	Py_XDECREF(taken);
+	return error ? -1
+		     : command(cmds, s->id, MSBATCH_WRITE, had - s->out_bytes,
+			       s->all);
+}
+
+static int
+write_all(struct stream *s, PyObject *cmds, PyObject *chunks)
+{
+	Py_ssize_t n = s->out_bytes;
+
+	if (extend(chunks, s->out) < 0 ||
+	    PyList_SetSlice(s->out, 0, PyList_Size(s->out), NULL) < 0)
+		return -1;
+	s->out_bytes = 0;
+	return command(cmds, s->id, MSBATCH_WRITE, n, s->all);
+}
+
+static int
+gather_one(PyObject *self, PyObject *limit, Py_ssize_t max, PyObject *cmds,
+	   PyObject *chunks)
+{
+	struct stream *s = fields(self);
+	int error = 0;
+
+	s->dirty = false;
+	if (s->out_bytes > max)
+		error = write_part(self, limit, cmds, chunks);
+	else if (s->out_bytes)
+		error = write_all(s, cmds, chunks);
+	if (!error && s->after && !s->out_bytes) {
+		error = command(cmds, s->id, s->after, 0, 0);
+		s->after = 0;
+	}
+	return error;
+}
+
+/* gather(turn, cmds, chunks, limit): of all in `turn`, which is empty then. */
+static PyObject *
+gather(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+	PyObject *turn, *watched;
+	Py_ssize_t max;
+	int error = 0;
+
+	(void)module;
+	if (n != 4 || !PyList_Check(args[0]) || !PyList_Check(args[1]) ||
+	    !PyList_Check(args[2])) {
+		PyErr_SetString(PyExc_TypeError,
+				"gather(list, list, list, int)");
+		return NULL;
+	}
+	max = PyLong_AsSsize_t(args[3]);
+	if (max == -1 && PyErr_Occurred())
+		return NULL;
+	n = PyList_Size(args[0]);
+	turn = PyList_GetSlice(args[0], 0, n);
+	watched = PyList_New(0);
+	if (!turn || !watched || PyList_SetSlice(args[0], 0, n, NULL) < 0)
+		error = -1;
+	for (Py_ssize_t i = 0; !error && i < n; i++) {
+		PyObject *self = PyList_GetItem(turn, i);
+
+		if (!speed__stream_of(self)) {
+			PyErr_SetString(PyExc_TypeError, "not a Stream");
+			error = -1;
+			break;
+		}
+		error = gather_one(self, args[3], max, args[1], args[2]);
+		if (!error && fields(self)->watched)
+			error = PyList_Append(watched, self);
+	}
+	Py_XDECREF(turn);
+	if (error)
+		Py_CLEAR(watched);
+	return watched;
+}
+
+/* ---- the type ------------------------------------------------------------ */
+
+static PyMethodDef methods[] = {
+	{ "write", stream_write, METH_O,
+	  PyDoc_STR("Sends data, at the end of the loop's iteration.") },
+	{ NULL, NULL, 0, NULL },
+};
+
+#define FIELD(name, type, field)                                               \
+	{ name, type, offsetof(struct stream, field), 0, NULL }
+
+/* Their offsets are added to at the start. */
+static PyMemberDef members[] = {
+	FIELD("_out", T_OBJECT_EX, out),
+	FIELD("_turn", T_OBJECT_EX, turn),
+	FIELD("_run", T_OBJECT_EX, run),
+	FIELD("_data_received", T_OBJECT_EX, data_received),
+	FIELD("_empty_waiter", T_OBJECT_EX, empty_waiter),
+	FIELD("_out_bytes", T_PYSSIZET, out_bytes),
+	FIELD("_high_water", T_PYSSIZET, high_water),
+	FIELD("_id", T_UINT, id),
+	FIELD("_after", T_UINT, after),
+	FIELD("_all", T_UINT, all),
+	FIELD("_conn_lost", T_INT, conn_lost),
+	FIELD("plain", T_BOOL, plain),
+	FIELD("_dirty", T_BOOL, dirty),
+	FIELD("_watched", T_BOOL, watched),
+	FIELD("_blocked", T_BOOL, blocked),
+	FIELD("_eof", T_BOOL, eof),
+	{ NULL, 0, 0, 0, NULL },
+};
+
+static PyType_Slot slots[] = {
+	{ Py_tp_methods, methods },
+	{ Py_tp_members, members },
+	{ 0, NULL },
+};
+
+static PyMethodDef functions[] = {
+	{ "gather", (PyCFunction)(void (*)(void))gather, METH_FASTCALL,
+	  PyDoc_STR("gather(turn, cmds, chunks, limit): who wants to know") },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyTypeObject *
+make_type(PyObject *base)
+{
+	PyType_Spec spec = {
+		.name = "multistack._speed.Stream",
+		.basicsize = (int)(fields_at +
+				   (Py_ssize_t)sizeof(struct stream)),
+		.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+		.slots = slots,
+	};
+	PyObject *bases = PyTuple_Pack(1, base), *type = NULL;
+
+	if (bases)
+		type = PyType_FromSpecWithBases(&spec, bases);
+	Py_XDECREF(bases);
+	return (PyTypeObject *)type;
+}
+
+int
+speed__stream_init(PyObject *module)
+{
+	PyObject *base = speed__import("asyncio.transports",
+				       "_FlowControlMixin");
+
+	str_write = PyUnicode_InternFromString("_write");
+	str_take = PyUnicode_InternFromString("_take");
+	if (!base || !str_write || !str_take ||
+	    (fields_at = speed__size_of(base)) < 0) {
+		Py_XDECREF(base);
+		return -1;
+	}
+	for (PyMemberDef *m = members; m->name; m++)
+		m->offset += fields_at;
+	stream_type = make_type(base);
+	Py_DECREF(base);
+	if (!stream_type || PyModule_AddFunctions(module, functions) < 0)
+		return -1;
+	Py_INCREF(stream_type);
+	return PyModule_AddObject(module, "Stream", (PyObject *)stream_type);
+}

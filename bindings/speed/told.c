@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * told.c: the events of a turn (batch.h), each to whom it concerns.
+ *
+ * Data for a protocol that takes it straight goes there from here; all else is
+ * its endpoint's on_event(). A callback that raises SystemExit or
+ * KeyboardInterrupt ends it, and what is left is told the next time.
+ */
+#include "speed.h"
+
+#include <multistack/batch.h>
+
+struct told {
+	PyObject_HEAD const msbatch_view_t *view; /* borrowed; NULL: closed */
+	unsigned int next, end;
+};
+
+static PyObject *str_on_event, *str_data_failed, *str_unclaimed;
+
+static struct told *
+of(PyObject *self)
+{
+	return (struct told *)self;
+}
+
+/* ---- what there is ------------------------------------------------------- */
+
+static PyObject *
+told_new(PyTypeObject *type, PyObject *args, PyObject *kw)
+{
+	unsigned long long view;
+	PyObject *self;
+
+	if (kw && PyDict_Size(kw)) {
+		PyErr_SetString(PyExc_TypeError, "Told(view)");
+		return NULL;
+	}
+	if (!PyArg_ParseTuple(args, "K", &view))
+		return NULL;
+	self = PyType_GenericAlloc(type, 0);
+	if (self)
+		of(self)->view = (const msbatch_view_t *)(uintptr_t)view;
+	return self;
+}
+
+static void
+told_dealloc(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+
+	((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+	Py_DECREF(type);
+}
+
+static PyObject *
+start(PyObject *self, PyObject *unused)
+{
+	struct told *t = of(self);
+
+	(void)unused;
+	t->next = 0;
+	t->end = t->view ? t->view->num_events : 0;
+	return PyLong_FromUnsignedLong(t->end);
+}
+
+static PyObject *
+close_told(PyObject *self, PyObject *unused)
+{
+	struct told *t = of(self);
+
+	(void)unused;
+	t->view = NULL;
+	t->next = t->end = 0;
+	Py_RETURN_NONE;
+}
+
+/* The answers to commands, which come first: (id, error, taken, command). */
+static PyObject *
+answers(PyObject *self, PyObject *unused)
+{
+	struct told *t = of(self);
+	PyObject *list = PyList_New(0), *one;
+	unsigned int n = t->view ? t->view->num_answers : 0;
+	int error = list ? 0 : -1;
+
+	(void)unused;
+	for (; !error && t->next < n && t->next < t->end; t->next++) {
+		const msbatch_event_t *ev = &t->view->events[t->next];
+
+		one = Py_BuildValue("IIII", ev->id, (unsigned int)ev->error,
+				    ev->len, ev->arg);
+		error = one ? PyList_Append(list, one) : -1;
+		Py_XDECREF(one);
+	}
+	if (error)
+		Py_CLEAR(list);
+	return list;
+}
+
+static PyObject *
+get_left(PyObject *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLong(of(self)->end - of(self)->next);
+}
+
+/* ---- telling ------------------------------------------------------------- */
+
+static int
+data_failed(PyObject *endpoint)
+{
+	PyObject *exc, *r;
+
+	if (PyErr_ExceptionMatches(PyExc_SystemExit) ||
+	    PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
+		return -1;
+	exc = speed__exception_take();
+	r = PyObject_CallMethodObjArgs(endpoint, str_data_failed, exc, NULL);
+	Py_DECREF(exc);
+	Py_XDECREF(r);
+	return r ? 0 : -1;
+}
+
+static int
+tell_data(PyObject *endpoint, const struct stream *s, const void *data,
+	  Py_ssize_t len)
+{
+	PyObject *run = s->run, *to = s->data_received, *bytes, *r;
+
+	bytes = PyBytes_FromStringAndSize(data, len);
+	if (!bytes)
+		return -1;
+	/* The transport may lose both meanwhile. */
+	Py_INCREF(run);
+	Py_INCREF(to);
+	r = PyObject_CallFunctionObjArgs(run, to, bytes, NULL);
+	Py_DECREF(run);
+	Py_DECREF(to);
+	Py_DECREF(bytes);
+	Py_XDECREF(r);
+	return r ? 0 : data_failed(endpoint);
+}
+
+/* By a method with the numbers of an event. */
+static int
+tell_slowly(PyObject *endpoint, const msbatch_event_t *ev)
+{
+	PyObject *on_event = PyObject_GetAttr(endpoint, str_on_event), *r;
+	PyObject *args = on_event
+			     ? Py_BuildValue("IIIII", (unsigned int)ev->what,
+					     (unsigned int)ev->error,
+					     ev->offset, ev->len, ev->arg)
+			     : NULL;
+
+	r = args ? PyObject_CallObject(on_event, args) : NULL;
+	Py_XDECREF(args);
+	Py_XDECREF(on_event);
+	Py_XDECREF(r);
+	return r ? 0 : -1;
+}
+
+/* A connection whose listener has closed meanwhile. */
+static int
+tell_nobody(PyObject *stack, const msbatch_event_t *ev)
+{
+	PyObject *id, *r;
+
+	if (!(ev->what & MSBATCH_ACCEPTED))
+		return 0;
+	id = PyLong_FromUnsignedLong(ev->arg);
+	r = id ? PyObject_CallMethodObjArgs(stack, str_unclaimed, id, NULL)
+	       : NULL;
+	Py_XDECREF(id);
+	Py_XDECREF(r);
+	return r ? 0 : -1;
+}
+
+static int
+tell_one(const msbatch_view_t *view, const msbatch_event_t *ev,
+	 PyObject *endpoints, PyObject *stack)
+{
+	PyObject *id = PyLong_FromUnsignedLong(ev->id), *endpoint;
+	const struct stream *s;
+	int error;
+
+	if (!id)
+		return -1;
+	endpoint = PyDict_GetItemWithError(endpoints, id);
+	Py_DECREF(id);
+	if (!endpoint)
+		return PyErr_Occurred() ? -1 : tell_nobody(stack, ev);
+	Py_INCREF(endpoint);
+	s = ev->what == MSBATCH_DATA ? speed__stream_of(endpoint) : NULL;
+	if (s && s->plain && s->run && s->data_received)
+		error = tell_data(endpoint, s, view->arena + ev->offset,
+				  (Py_ssize_t)ev->len);
+	else
+		error = tell_slowly(endpoint, ev);
+	Py_DECREF(endpoint);
+	return error;
+}
+
+/* tell(endpoints, stack): all that is left. */
+static PyObject *
+tell(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+	struct told *t = of(self);
+
+	if (n != 2 || !PyDict_Check(args[0])) {
+		PyErr_SetString(PyExc_TypeError, "tell(dict, stack)");
+		return NULL;
+	}
+	while (t->next < t->end) {
+		const msbatch_event_t *ev = &t->view->events[t->next++];
+
+		if (tell_one(t->view, ev, args[0], args[1]) < 0)
+			return NULL;
+	}
+	Py_RETURN_NONE;
+}
+
+/* ---- the type ------------------------------------------------------------ */
+
+static PyMethodDef methods[] = {
+	{ "start", start, METH_NOARGS,
+	  PyDoc_STR("After a turn: how many events it has brought.") },
+	{ "answers", answers, METH_NOARGS,
+	  PyDoc_STR("Takes the answers to commands: (id, error, taken, "
+		    "command).") },
+	{ "tell", (PyCFunction)(void (*)(void))tell, METH_FASTCALL,
+	  PyDoc_STR("tell(endpoints, stack): tells what is left.") },
+	{ "close", close_told, METH_NOARGS,
+	  PyDoc_STR("Before the batch is destroyed.") },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef attributes[] = {
+	{ "left", get_left, NULL, PyDoc_STR("Events not yet told."), NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyType_Slot slots[] = {
+	{ Py_tp_new, told_new },
+	{ Py_tp_dealloc, told_dealloc },
+	{ Py_tp_methods, methods },
+	{ Py_tp_getset, attributes },
+	{ 0, NULL },
+};
+
+static PyType_Spec spec = {
+	.name = "multistack._speed.Told",
+	.basicsize = sizeof(struct told),
+	.flags = Py_TPFLAGS_DEFAULT,
+	.slots = slots,
+};
+
+int
+speed__told_init(PyObject *module)
+{
+	PyObject *type;
+
+	str_on_event = PyUnicode_InternFromString("on_event");
+	str_data_failed = PyUnicode_InternFromString("data_failed");
+	str_unclaimed = PyUnicode_InternFromString("unclaimed");
+	type = PyType_FromSpec(&spec);
+	if (!str_on_event || !str_data_failed || !str_unclaimed || !type)
+		return -1;
+	return PyModule_AddObject(module, "Told", type);
+}
