@@ -101,7 +101,11 @@ def boot(
     purpose: str,
     env: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Runs a command in a guest that has the module; all goes to the log."""
+    """Runs a command in a guest that has the module; all goes to the log.
+
+    Once more where the emulator is known to have lost the guest: that is told, and
+    what the lost run left stays in a folder of its own.
+    """
     reason = machine.may_boot()
     if reason:
         raise StepFailed(reason)
@@ -111,25 +115,41 @@ def boot(
         raise StepFailed(f"{name}: {e}") from None
     module = kmod.build(step, name)
     results = RESULTS / f"{purpose}-{name}"
-    shutil.rmtree(results, ignore_errors=True)
-    done = machine.run(
-        kernel,
-        argv,
-        results=results,
-        modules=[module],
-        timeout_s=timeout_s,
-        cwd=ROOT,
-        env=environment_in(module.parent, results) | dict(env or {}),
-        output=step.feed,
-        beat=step.beat,
-    )
-    step.say(f"{name}: {done.release}: {done}, {done.seconds:.1f} s, {results}")
+
+    def once() -> Outcome:
+        shutil.rmtree(results, ignore_errors=True)
+        done = machine.run(
+            kernel,
+            argv,
+            results=results,
+            modules=[module],
+            timeout_s=timeout_s,
+            cwd=ROOT,
+            env=environment_in(module.parent, results) | dict(env or {}),
+            output=step.feed,
+            beat=step.beat,
+        )
+        _log(step, name, done)
+        return done
+
+    done = once()
+    if done.kind == "emulator":
+        kept = results.with_name(f"{results.name}.lost")
+        shutil.rmtree(kept, ignore_errors=True)
+        results.rename(kept)
+        step.warn(f"{name}: machine lost: {done}; run again; {kept}")
+        done = once()
+    return done
+
+
+def _log(step: Step, name: str, done: Outcome) -> None:
+    """What became of a machine, for the step's log."""
+    step.say(f"{name}: {done.release}: {done}, {done.seconds:.1f} s, {done.results}")
     for report in done.reports:
         step.say(f"  {report.tool}: {report.title}")
     if done.lost or done.reports:
-        console = (results / "console.log").read_text(errors="replace")
+        console = (done.results / "console.log").read_text(errors="replace")
         step.say("\n".join(console.splitlines()[-CONSOLE_LINES:]))
-    return done
 
 
 def _complaint(name: str, done: Outcome) -> list[str]:

@@ -100,6 +100,7 @@ class Step:
         self.title = title
         self.log = log
         self.verbose = verbose
+        self.warnings: list[str] = []
         self.started = time.monotonic()
         self._live = sys.stdout.isatty() and not verbose and alone
         self._beat = self.started
@@ -129,6 +130,14 @@ class Step:
         self._file.flush()
         if self.verbose:
             print(text, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Adds a line to the log that is also printed, now and at the end: what
+        went wrong without being a failure."""
+        self.warnings.append(text)
+        self.say(f"warning: {text}")
+        if not self.verbose:
+            print(f"  {self.title}: warning: {text}", flush=True)
 
     def feed(self, data: bytes) -> None:
         """Adds a program's output to the log as it comes."""
@@ -235,6 +244,7 @@ class Runner:
         self.expected_skips = expected_skips
         self.verbose = verbose
         self.count = Count()
+        self.warnings: list[str] = []
         self.done = 0
         self.started = time.monotonic()
         self._lock = threading.Lock()
@@ -278,6 +288,7 @@ class Runner:
         with self._lock:
             self._judge_skips(count)
             self.count += count
+            self.warnings += step.warnings
             self._report(head, count, broken, spent)
             if count.failed and not self.verbose:
                 self._show_log(log, tail)
@@ -322,6 +333,8 @@ class Runner:
         count = self.count
         spent = time.monotonic() - self.started
         print(f"\nin {int(spent) // 60} min {int(spent) % 60} s")
+        for warning in self.warnings:
+            print(f"warning: {warning}")
         for name in count.failed[:SUMMARY_NAMES]:
             print(f"failed: {name}")
         if len(count.failed) > SUMMARY_NAMES:
@@ -329,5 +342,7 @@ class Runner:
         line = f"{count.passed} passed, {len(count.failed)} failed"
         if count.skipped:
             line += f", {len(count.skipped)} skipped"
+        if self.warnings:
+            line += f", {len(self.warnings)} warned"
         print(line, flush=True)
         return not count.failed and count.passed > 0

@@ -96,7 +96,10 @@ def run(
         leaks=leaks and which.kind != "uml",
     )
 
-    tcg = TCG_ONE_THREAD if row.one_thread else TCG
+    accel: Sequence[str] = ()
+    if which.kind == "qemu":
+        tcg = TCG_ONE_THREAD if row.one_thread else TCG
+        accel = KVM if kvm.works(kvm_boots) else tcg
 
     def machine(work: Path) -> Machine:
         if which.kind == "uml":
@@ -109,7 +112,7 @@ def run(
             mem_mib=mem,
             append=append,
             nics=nics,
-            accel=KVM if kvm.works(kvm_boots) else tcg,
+            accel=accel,
         )
 
     for boot in range(1, BOOTS + 1):
@@ -122,7 +125,7 @@ def run(
         if (results / job.RELEASE).exists() or boot == BOOTS:
             break
         (results / job.CONSOLE).rename(results / f"{boot}.{job.CONSOLE}")
-    return _outcome(results, time.monotonic() - started)
+    return _outcome(results, time.monotonic() - started, qemu.may_be_stale(accel))
 
 
 def kvm_boots() -> bool:
@@ -194,14 +197,14 @@ def _doomed(console: Path) -> bool:
     return console.exists() and DOOMED in console.read_text(errors="replace")
 
 
-def _outcome(results: Path, seconds: float) -> Outcome:
+def _outcome(results: Path, seconds: float, stale: bool) -> Outcome:
     def text(name: str) -> str:
         path = results / name
         return path.read_text(errors="replace") if path.exists() else ""
 
     said = text(job.STATUS).strip()
     status = int(said) if said.isdigit() else None
-    found = outcome.reports(text(job.CONSOLE))
+    found = outcome.reports(text(job.CONSOLE), stale=stale)
     if text(job.LEAKS) and not any(r.tool == "kmemleak" for r in found):
         title = text(job.LEAKS).splitlines()[0]
         found.append(outcome.Report("leak", "kmemleak", title))

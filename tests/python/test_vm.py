@@ -469,9 +469,10 @@ def test_steps_together_are_counted_as_one_by_one(tmp_path, monkeypatch) -> None
 
 def test_an_interrupt_stops_what_runs_together(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(steps, "LOGS", tmp_path)
-    ended = []
+    began, ended = threading.Event(), []
 
     def patient(step: steps.Step) -> steps.Count:
+        began.set()
         try:
             while True:
                 step.beat()
@@ -480,6 +481,7 @@ def test_an_interrupt_stops_what_runs_together(tmp_path, monkeypatch) -> None:
             ended.append(step.title)
 
     def interrupted(step: steps.Step) -> steps.Count:
+        began.wait(20)
         raise KeyboardInterrupt
 
     runner = steps.Runner(2)
