@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import flows
 import guest
@@ -26,10 +27,22 @@ SLAB = Path("/sys/kernel/slab")
 KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
 USUAL, LONG = 10, 1000
 # A round may not keep an object of any slab; what the rest of the system does
-# meanwhile is less than that. Where a slab's objects cannot be told from those
-# that a processor keeps at hand, nor is that.
+# meanwhile, and what a processor keeps at hand of a slab, is less than that.
 SLACK = 0.5
 AT_HAND_BYTES = 1 << 18
+
+
+class Slab(NamedTuple):
+    used: int  # objects; all of a page that a processor has at hand count
+    size: int  # bytes of one
+    together: int  # so many on a page
+
+    def at_hand(self, settled: bool) -> int:
+        """Objects that may only seem to be in use; settled: of each processor one
+        page, taken since."""
+        if settled:
+            return self.together * (os.cpu_count() or 1)
+        return AT_HAND_BYTES // self.size
 
 
 def settle(rounds: int) -> bool:
@@ -39,21 +52,20 @@ def settle(rounds: int) -> bool:
     Path("/proc/sys/vm/drop_caches").write_text("3")
     time.sleep(0.5)
     if rounds < LONG // 10:
-        return False  # it takes longer than the rounds
+        return False  # the rest of the system does more than they
     caches = [path for path in SLAB.glob("*/shrink") if not path.parent.is_symlink()]
     for shrink in caches:
         shrink.write_text("1")
     return bool(caches)
 
 
-def slabs() -> dict[str, tuple[int, int]]:
-    """Objects in use and their size, by slab; those whose count follows files are
-    not told."""
-    found: dict[str, tuple[int, int]] = {}
+def slabs() -> dict[str, Slab]:
+    """By name; those whose count follows files are not told."""
+    found: dict[str, Slab] = {}
     if not SLABINFO.exists() or guest.GUEST in guest.GUESTS_WITH_KASAN:
         return found
     for line in SLABINFO.read_text().splitlines()[2:]:
-        name, active, _, size = line.split()[:4]
+        name, used, _, size, together = line.split()[:5]
         if not re.match(
             r"(inode_cache|dentry|proc_inode|.*_inode_cache|buffer_head|radix|vma|"
             r"vm_area|anon_vma|filp|maple|fuse|v9fs|kernfs|pid|cred|task|files|"
@@ -61,7 +73,7 @@ def slabs() -> dict[str, tuple[int, int]]:
             r"debug_objects|kmemleak)",
             name,
         ):
-            found[name] = int(active), int(size)
+            found[name] = Slab(int(used), int(size), int(together))
     return found
 
 
@@ -72,15 +84,17 @@ def no_leak(rounds: int) -> Iterator[None]:
     settle(rounds)
     before = slabs()
     yield
-    exact = settle(rounds)
+    settled = settle(rounds)
     after = slabs()
-    more = {name: after[name][0] - before.get(name, (0, 0))[0] for name in after}
+    more = {
+        n: s.used - (before[n].used if n in before else 0) for n, s in after.items()
+    }
     top = sorted(more.items(), key=lambda item: -item[1])[:3]
     Path("/dev/kmsg").write_text(f"<6>{rounds} rounds, objects more: {dict(top)}\n")
     grown = {
         name: more[name]
-        for name, (_, size) in after.items()
-        if more[name] > max(0 if exact else AT_HAND_BYTES // size, rounds * SLACK)
+        for name, slab in after.items()
+        if more[name] > max(slab.at_hand(settled), rounds * SLACK)
     }
     assert not grown, f"objects more after {rounds} rounds: {grown}"
     if KMEMLEAK.exists():
