@@ -24,6 +24,7 @@ from ci.steps import (
     StepFailed,
     StepFunction,
     Titled,
+    Together,
     junit,
 )
 
@@ -59,6 +60,7 @@ VARIANTS: dict[str, tuple[list[str], dict[str, str]]] = {
     "tsan": (["-Db_sanitize=thread", "-Db_lundef=false"], {}),
 }
 FUZZ_S = 10  # for each target
+OF_SWITCH = ("ctl", "parse", "proto", "region", "table")
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1",
     "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_stacktrace=1",
@@ -167,12 +169,12 @@ def _c_result(result: dict[str, object], variant: str) -> Count:
     return count
 
 
-def fuzz(step: Step, match: str = "") -> Count:
-    """Replays each corpus, then lets libFuzzer stir it for a while."""
-    count = c_tests(step, "asan", ["fuzz"], match)
+def fuzz(step: Step, switch: bool, match: str = "") -> Count:
+    """Lets libFuzzer stir the corpora of the switch for a while, or the others."""
+    count = Count()
     for target in sorted((BUILD / "asan" / "tests" / "fuzz").glob("fuzz-*")):
         name = target.name.removeprefix("fuzz-")
-        if not target.is_file() or match not in name:
+        if not target.is_file() or match not in name or (name in OF_SWITCH) != switch:
             continue
         found = BUILD / "fuzz" / name  # what it finds stays there
         found.mkdir(parents=True, exist_ok=True)
@@ -323,7 +325,7 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
             env["SIM_SEEDS_PART"] = "5"  # each takes ten times as long
         return lambda step: c_tests(step, variant, [suite], match, env)
 
-    selected: list[tuple[str, StepFunction]] = [
+    selected: list[Titled | Together] = [
         ("C unit tests", tests("plain", [*unit, "model"])),
         ("TCP in simulation", sim("plain", "sim")),
     ]
@@ -333,7 +335,13 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
             ("C unit tests, ASan and UBSan", tests("asan", unit)),
             ("TCP in simulation, ASan and UBSan", sim("asan", "sim-calls")),
             ("C unit tests, TSan", tests("tsan", unit)),
-            ("fuzzing", lambda step: fuzz(step, match)),
+            ("fuzz corpora", tests("asan", ["fuzz"])),
+            Together(
+                [
+                    ("fuzzing of the switch", lambda step: fuzz(step, True, match)),
+                    ("fuzzing of the rest", lambda step: fuzz(step, False, match)),
+                ]
+            ),
         ]
     if match:
         return [*selected, python]
@@ -347,7 +355,8 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
         *kobj.STEPS,
         *freebsd.STEPS,
         ("demo", demo_check),
-        *inguest.plan(inguest.TESTED, share=True, beside=[python]),
-        ("FreeBSD's driver, on a stand-in", standin.check),
+        *inguest.plan(
+            inguest.TESTED, share=True, beside=[python], after=[standin.STEP]
+        ),
         *freebsd_guests.plan(),
     ]

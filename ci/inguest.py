@@ -250,20 +250,26 @@ def plan(
     long: bool = False,
     share: bool = False,
     beside: Sequence[Titled] = (),
+    after: Sequence[Titled] = (),
 ) -> list[Titled | Together]:
     """The kernel's tests and planted bugs, two guests at a time, and beside the
-    slowest what else is slow."""
-    # The slowest first: beside it the others run one after the other.
+    slowest what else is slow; after the other emulated ones what else boots some."""
+    # The longest first, so that neither of the two ends long before the other.
     order = sorted(names, key=lambda name: -guests.GUESTS[name].slow)
-    steps = [
-        (f"kernel tests, {name}", tests(name, match, long, share)) for name in order
-    ]
-    if not match:
+    steps: list[Titled] = []
+    for uml in (False, True):
+        some = [name for name in order if name.startswith("uml") == uml]
         steps += [
-            (f"planted bugs, {name}", planted.planted(name))
-            for name in order
-            if name in planted.PLANTED
+            (f"kernel tests, {name}", tests(name, match, long, share)) for name in some
         ]
+        if not match:
+            steps += [
+                (f"planted bugs, {name}", planted.planted(name))
+                for name in some
+                if name in planted.PLANTED
+            ]
+        if not uml:
+            steps += after
     return [Together([*steps[:1], *beside, *steps[1:]])]
 
 

@@ -368,16 +368,18 @@ def run(
     results: Path,
     script: str = "run.sh",
     timeout_s: float = 1800.0,
+    settings: Settings | None = None,
     output: Callable[[bytes], object] | None = None,
     beat: Callable[[], object] | None = None,
 ) -> Outcome:
     """Boots an image with a CD of the folder `payloads`, and runs a script there.
 
     script: relative to the folder that choose() names, with its arguments.
+    settings: those of the environment, if none are given.
     results ends up with console.log (all of it), output.log (the script's),
     status and release. NoShell: the guest was not fit for it.
     """
-    set_ = Settings.of_environment()
+    set_ = settings or Settings.of_environment()
     results.mkdir(parents=True, exist_ok=True)
     for old in FILES:
         (results / old).unlink(missing_ok=True)
