@@ -466,6 +466,7 @@ utcp_opt_name = _plain("utcp_opt_name", c_char_p, c_uint)
 utcp_opt_text = _plain("utcp_opt_text", c_char_p, c_uint)
 utcp_info = _int("utcp_info", _sock, POINTER(Info))
 utcp_cc_name = _plain("utcp_cc_name", c_char_p, _stack, c_uint)
+utcp_cc_default = _int("utcp_cc_default", _stack, c_char_p)
 
 utcp_udp_open = _int("utcp_udp_open", _stack, c_int, _out)
 utcp_udp_bind = _int("utcp_udp_bind", _udp, _addr)

@@ -260,7 +260,7 @@ utcp_set_cc(utcp_sock_t *s, const char *name)
 		return -EBUSY;
 	if (mod == (s->cc_mod ? s->cc_mod : s->opts->cc))
 		return 0;
-	o = utcp__opts_own(s);
+	o = utcp__opts_own(s->u, &s->opts);
 	if (!o)
 		return -ENOMEM;
 	o->cc = mod;
@@ -269,6 +269,27 @@ utcp_set_cc(utcp_sock_t *s, const char *name)
 		s->u->cc_next = mod; /* change() */
 	else if (s->cc_mod && !s->dead)
 		utcp__cc_start(s, mod);
+	return 0;
+}
+
+int
+utcp_cc_default(utcp_t *u, const char *name)
+{
+	const struct utcp__cc_mod *mod;
+	struct utcp__opts *o;
+
+	if (!u || !name)
+		return -EINVAL;
+	mod = utcp__cc_find(u, name);
+	if (!mod)
+		return -ENOENT;
+	if (mod == u->dflt->cc)
+		return 0;
+	/* Sockets that are open keep the set that they have. */
+	o = utcp__opts_own(u, &u->dflt);
+	if (!o)
+		return -ENOMEM;
+	o->cc = mod;
 	return 0;
 }
 

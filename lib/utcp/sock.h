@@ -77,8 +77,9 @@ int utcp__opts_init(utcp_t *u);
 /* 0, -ENOPROTOOPT, -EINVAL (out of range). */
 int utcp__opt_check(int opt, int64_t value);
 void utcp__opts_put(utcp_t *u, struct utcp__opts *o);
-/* s's options, not shared with another. NULL: out of memory. */
-struct utcp__opts *utcp__opts_own(utcp_sock_t *s);
+/* Puts a copy that is not shared in the place of the set at *at, of a socket or
+   the stack, and returns it, in no chain. NULL: out of memory, all as it was. */
+struct utcp__opts *utcp__opts_own(utcp_t *u, struct utcp__opts **at);
 static inline struct utcp__opts *
 utcp__opts_get(struct utcp__opts *o)
 {

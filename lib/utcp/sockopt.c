@@ -158,20 +158,19 @@ utcp__opts_put(utcp_t *u, struct utcp__opts *o)
 }
 
 struct utcp__opts *
-utcp__opts_own(utcp_sock_t *s)
+utcp__opts_own(utcp_t *u, struct utcp__opts **at)
 {
-	utcp_t *u = s->u;
-	struct utcp__opts *o = s->opts;
+	struct utcp__opts *o = *at;
 
 	if (o->refs > 1) {
 		o = utcp__alloc(u, sizeof(*o));
 		if (!o)
 			return NULL;
-		*o = *s->opts;
+		*o = **at;
 		o->refs = 1;
 		o->next = NULL;
-		utcp__opts_put(u, s->opts);
-		s->opts = o;
+		utcp__opts_put(u, *at);
+		*at = o;
 	} else {
 		take_from_chain(u, o);
 	}
@@ -199,7 +198,7 @@ change(utcp_sock_t *s, unsigned int opt, int64_t value)
 			return 0;
 		}
 	}
-	o = utcp__opts_own(s);
+	o = utcp__opts_own(u, &s->opts);
 	if (!o)
 		return -ENOMEM;
 	o->v[opt] = value;

@@ -236,6 +236,8 @@ call_option(struct fuzz_in *in, utcp_sock_t *s)
 
 	if (opt == 255)
 		utcp_set_cc(s, ccs[v & 7]);
+	else if (opt == 254)
+		utcp_cc_default(utcp_stack(s), ccs[v & 7]);
 	else if ((opt & 128) != 0)
 		utcp_get(s, opt & 127, &v);
 	else

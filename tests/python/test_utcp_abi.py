@@ -15,7 +15,7 @@ from multistack import _utcp
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = ("multistack/utcp.h", "multistack/link.h", "multistack/batch.h")
-CC_CALLS = {"utcp_cc_name"}  # utcp_cc.h's
+CC_CALLS = {"utcp_cc_default", "utcp_cc_name"}  # utcp_cc.h's
 ENUMS = {
     "utcp_counter": _utcp.StackCounter,
     "utcp_opt": _utcp.Opt,

@@ -193,6 +193,40 @@ the_incomplete_is_refused(void **state)
 }
 
 static void
+sockets_open_with_the_default(void **state)
+{
+	utcp_sock_t *before, *one, *two;
+	struct tt t;
+
+	(void)state;
+	begin(&t, "newreno");
+	assert_int_equal(utcp_open(t.u, 4, &before), 0);
+	assert_int_equal(utcp_cc_default(NULL, "own"), -EINVAL);
+	assert_int_equal(utcp_cc_default(t.u, NULL), -EINVAL);
+	assert_int_equal(utcp_cc_default(t.u, "none such"), -ENOENT);
+	assert_int_equal(utcp_cc_default(t.u, "own"), 0);
+	assert_int_equal(utcp_cc_default(t.u, "own"), 0);
+	assert_int_equal(utcp_open(t.u, 4, &one), 0);
+	assert_int_equal(utcp_open(t.u, 4, &two), 0);
+	assert_string_equal(utcp_cc(before), "cubic");
+	assert_string_equal(utcp_cc(t.listener), "newreno");
+	assert_string_equal(utcp_cc(t.s), "newreno");
+	assert_string_equal(utcp_cc(one), "own");
+	/* A default costs a socket nothing. */
+	assert_ptr_equal(one->opts, two->opts);
+	utcp_close(one);
+	utcp_close(two);
+	/* What a control brings along comes with it. */
+	assert_int_equal(utcp_cc_default(t.u, "prague"), 0);
+	assert_int_equal(utcp_open(t.u, 4, &one), 0);
+	assert_string_equal(utcp_cc(one), "prague");
+	assert_int_equal(utcp_ext_remove(one, "accecn"), 0);
+	utcp_close(one);
+	utcp_close(before);
+	tt_end(&t);
+}
+
+static void
 names_are_chosen(void **state)
 {
 	struct tt t;
@@ -688,6 +722,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_incomplete_is_refused),
 		cmocka_unit_test(names_are_chosen),
+		cmocka_unit_test(sockets_open_with_the_default),
 		cmocka_unit_test(who_does_not_start_is_replaced),
 		cmocka_unit_test(a_hook_can_ask_for_another),
 		cmocka_unit_test(hooks_see_what_is),

@@ -86,6 +86,7 @@ null_is_harmless(void **state)
 		SAYS(utcp_udp_set(NULL, UTCP_OPT_TTL, 1), -EINVAL),
 		SAYS(utcp_udp_get(NULL, UTCP_OPT_TTL, &value), -EINVAL),
 		SAYS(utcp_cc_register(NULL, NULL), -EINVAL),
+		SAYS(utcp_cc_default(NULL, NULL), -EINVAL),
 		IS_NULL(utcp_cc_name(NULL, 0)),
 		SAYS(utcp_ext_register(NULL, NULL, 0, NULL), -EINVAL),
 		IS_NULL(utcp_ext_shared(NULL, "x")),

@@ -149,6 +149,8 @@ connect_again(struct run *x, int fastopen)
 	utcp_addr_t a = pair_addr(x->p.addr[1].family, 2, 80);
 	int r;
 
+	AGAIN(r, utcp_cc_default(x->p.u[0], "newreno"));
+	assert_int_equal(r, 0);
 	AGAIN(r, utcp_open(x->p.u[0], a.family, &x->c));
 	assert_int_equal(r, 0);
 	AGAIN(r, utcp_set(x->c, UTCP_OPT_FASTOPEN_CONNECT, fastopen));

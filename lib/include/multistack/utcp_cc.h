@@ -113,6 +113,11 @@ typedef struct utcp_cc_ops_s {
    -EEXIST, -EINVAL (incomplete), -ENOMEM. "newreno", "cubic", "bbr" and "prague"
    are there from the beginning. */
 UTCP_EXTERN int utcp_cc_register(utcp_t *u, const utcp_cc_ops_t *ops);
+/* The control that sockets have which are opened from now on; config.cc of the
+   stack until then. Those of before keep theirs, and so do the connections that
+   a listener of before accepts. May be called at any time.
+   -ENOENT, -EINVAL (NULL), -ENOMEM. */
+UTCP_EXTERN int utcp_cc_default(utcp_t *u, const char *name);
 /* Name of the i-th; NULL past the last. */
 UTCP_EXTERN const char *utcp_cc_name(const utcp_t *u, unsigned int i);
 
