@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from ctypes import byref, c_void_p
@@ -472,3 +474,131 @@ def test_the_loop_is_told_of_what_a_hook_raises(alone: HostedWorld) -> None:
     assert names == ["cubic", "cubic"]
     assert [type(t["exception"]) for t in told] == [LookupError]
     assert "'failing'" in told[0]["message"]
+
+
+# ---- multistack run --cc ----
+
+TALKS = """
+import asyncio, sys
+
+HERE = sys.argv[1]
+
+
+async def main():
+    async def answer(reader, writer):
+        writer.write(await reader.readline())
+        writer.write(name(writer).encode())
+        writer.close()
+
+    def name(writer):
+        return writer.get_extra_info("utcp").cc
+
+    server = await asyncio.start_server(answer, HERE, 0)
+    address = server.sockets[0].getsockname()
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"hello\\n")
+    print((await reader.read()).decode().split(), name(writer))
+    writer.close()
+    server.close()
+
+
+asyncio.run(main())
+"""
+
+MINE = """
+import multistack
+
+
+class Mine(multistack.CongestionControl):
+    acks = 0
+
+    def ack(self, ack):
+        Mine.acks += 1
+        self.cwnd += ack.acked
+
+    def closed(self):
+        print("acks", Mine.acks > 0)
+
+
+class Raises(Mine):
+    def ack(self, ack):
+        raise LookupError("no such window")
+
+
+class Empty(multistack.CongestionControl):
+    pass
+
+
+class Cubic(Mine):
+    pass
+"""
+
+
+def run_with(
+    world: HostedWorld, folder: Path, cc: str
+) -> subprocess.CompletedProcess[str]:
+    """An application that knows nothing of this, by `multistack run --cc`."""
+    (folder / "talks.py").write_text(TALKS)
+    (folder / "mine_of_run.py").write_text(MINE)
+    words = [sys.executable, "-m", "multistack", "run", "-d", world.device]
+    # A script, as the command that a wheel brings: where it is run is not in its path.
+    words[1:3] = ["-P", *words[1:3]] if sys.version_info >= (3, 11) else words[1:3]
+    words += ["--cc", cc, "--", str(folder / "talks.py"), world.addr[4]]
+    return subprocess.run(
+        world.ns.command(*words),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("cc", "name"),
+    [
+        ("bbr", "bbr"),
+        ("prague", "prague"),
+        ("mine_of_run:Mine", "mine"),
+        ("{}/mine_of_run.py:Mine", "mine"),
+    ],
+)
+def test_an_application_s_connections_have_the_control_of_the_command(
+    alone: HostedWorld, tmp_path: Path, cc: str, name: str
+) -> None:
+    """Those that it accepts and those that it opens."""
+    done = run_with(alone, tmp_path, cc.format(tmp_path))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert f"['hello', '{name}'] {name}" in lines
+    if name == "mine":
+        assert lines.count("acks True") == 2
+
+
+def test_what_the_command_s_control_raises_is_told(
+    alone: HostedWorld, tmp_path: Path
+) -> None:
+    done = run_with(alone, tmp_path, "mine_of_run:Raises")
+    assert done.returncode == 0, done.stderr
+    assert "['hello'," in done.stdout
+    assert done.stderr.count("LookupError: no such window") == 1
+
+
+@pytest.mark.parametrize(
+    ("cc", "words"),
+    [
+        ("vegas", "no congestion control 'vegas'; there are newreno, cubic, bbr, "),
+        ("none_such_module:Mine", "ModuleNotFoundError"),
+        ("none_such.py:Mine", "FileNotFoundError"),
+        ("mine_of_run:None", "has no class None"),
+        ("mine_of_run:Empty", "Empty has no ack()"),
+        ("mine_of_run:Cubic", "each stack has a 'cubic' already"),
+    ],
+)
+def test_a_control_that_cannot_be_had_is_one_sentence(
+    alone: HostedWorld, tmp_path: Path, cc: str, words: str
+) -> None:
+    done = run_with(alone, tmp_path, cc)
+    assert done.returncode == 1 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("multistack: ") and words in line

@@ -239,16 +239,20 @@ def test_bench() -> None:
     assert all(r["frames"] > 0 and r["ns_per_frame"] > 0 for r in rows)
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("detach e", "eth0"), ("run --cc pr", "prague"), ("run --cc mine.p", "file")],
+)
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(shell: str, alone: HostedWorld) -> None:
+def test_completion(shell: str, words: str, found: str, alone: HostedWorld) -> None:
     if shell == "bash":  # click asks it for its version
         need(shutil.which("bash"), "no bash")
     script = said(alone, "completion", shell)
     assert "_MULTISTACK_COMPLETE" in script
     asked = {"bash": "bash_complete", "zsh": "zsh_complete", "fish": "fish_complete"}
-    env = {"COMP_WORDS": "multistack detach e", "COMP_CWORD": "2"}
+    env = {"COMP_WORDS": f"multistack {words}", "COMP_CWORD": str(len(words.split()))}
     if shell == "fish":
-        env["COMP_CWORD"] = "e"
+        env["COMP_CWORD"] = words.split()[-1]
     with alone.inside():
         done = CliRunner().invoke(
             main,
@@ -259,7 +263,7 @@ def test_completion(shell: str, alone: HostedWorld) -> None:
             },
             prog_name="multistack",
         )
-    assert "eth0" in done.output
+    assert found in done.output
 
 
 def test_doctor_of_an_ordinary_user(alone: HostedWorld) -> None:

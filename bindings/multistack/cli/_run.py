@@ -17,7 +17,12 @@ from typing import Any
 
 import click
 
+from multistack import _utcp
+from multistack._cc import CongestionControl
+from multistack.cli._controls import complete, load
 from multistack.cli._switch import Failure
+
+Control = str | type[CongestionControl]
 
 
 def _for_asyncio(make: Callable[[], Any]) -> None:
@@ -66,11 +71,26 @@ def _for_uvloop(make: Callable[[], Any]) -> None:
     sys.modules["uvloop"] = stand_in
 
 
-def install(device: str) -> None:
-    """From now on every event loop of this process is ours, on this device."""
+def _controlled(make: Callable[[], Any], control: Control) -> Callable[[], Any]:
+    """Has the loops' connections use this congestion control."""
+
+    def made() -> Any:
+        loop = make()
+        name = control if isinstance(control, str) else loop.register_cc(control)
+        _utcp.utcp_cc_default(loop.stack.utcp, name.encode())
+        return loop
+
+    return made
+
+
+def install(device: str, control: Control | None = None) -> None:
+    """From now on every event loop of this process is ours, on this device; with
+    this congestion control, unless a connection asks for another."""
     from multistack.loop import loop_factory
 
     make = loop_factory(device, adopt=True)
+    if control is not None:
+        make = _controlled(make, control)
     _for_asyncio(make)
     _for_runner(make)
     _for_uvloop(make)
@@ -121,18 +141,33 @@ def _end_by(signals: list[int]) -> None:
     "Without: $MULTISTACK_DEVICE.",
 )
 @click.option(
+    "--cc",
+    metavar="NAME",
+    shell_complete=complete,
+    help="Congestion control of its connections: newreno, cubic, bbr, prague, or a "
+    "class of Python, as FILE.py:CLASS or MODULE:CLASS. Without: cubic.",
+)
+@click.option(
     *("--module", "-m"), is_flag=True, help="PROGRAM is a module, as python -m has it."
 )
 @click.argument("program")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(
-    device: str | None, module: bool, program: str, arguments: tuple[str, ...]
+    device: str | None,
+    cc: str | None,
+    module: bool,
+    program: str,
+    arguments: tuple[str, ...],
 ) -> None:
     """Run PROGRAM, which uses asyncio, on a TCP of its own.
 
     PROGRAM is a command of the Python environment (uvicorn, hypercorn), a script, or a
     module. Its event loop, whichever it asks for, is multistack.EventLoop; nothing else
     of it is changed. It says of itself how it ends.
+
+    \b
+    multistack run -d daemon:eth0 -- uvicorn app:app --port 8080
+    multistack run -d daemon:eth0 --cc mine.py:Mine -- uvicorn app:app
     """
     if not device:
         raise Failure(
@@ -142,9 +177,10 @@ def run(
     path = None if module else _script(program)
     if path is None and not module:
         raise Failure(f"{program}: no such file, and no such command")
+    control = None if cc is None else load(cc)
     os.environ["MULTISTACK_DEVICE"] = device
     try:
-        install(device)
+        install(device, control)
     except ImportError as e:
         raise Failure(str(e)) from e
     sys.argv = [path or program, *arguments]

@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
-import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from multistack._cc import CongestionControl
 from multistack._units import nanoseconds, rate, seconds, share, size
+from multistack.cli._controls import load
 from multistack.cli._switch import Failure, console, errors
 from multistack.sim import Dumbbell, Flow, Network
 
@@ -58,29 +55,6 @@ class Result:
     marks: int
     finished: float | None
     fell_back: bool
-
-
-def load(text: str) -> str | type[CongestionControl]:
-    """ "cubic", "FILE.py:Class" or "module:Class"."""
-    if ":" not in text:
-        return text
-    where, _, name = text.rpartition(":")
-    try:
-        if where.endswith(".py"):
-            path = Path(where)
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules.setdefault(path.stem, module)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(where)
-    except Exception as e:
-        raise Failure(f"{where}: {type(e).__name__}: {e}") from e
-    found = getattr(module, name, None)
-    if not isinstance(found, type) or not issubclass(found, CongestionControl):
-        raise Failure(f"{where} has no class {name} of multistack.CongestionControl")
-    return found
 
 
 def spark(values: list[float], top: float) -> str:
