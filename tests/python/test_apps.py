@@ -269,6 +269,29 @@ def test_uvicorn(world: worlds.HostedWorld, start: Start) -> None:
     assert "Finished server process" in app.said
 
 
+def test_uvicorn_with_fastapi(world: worlds.HostedWorld, start: Start) -> None:
+    needs("fastapi")
+    app = start(command("uvicorn"), "fast:app", "--host", SERVER)
+    await_listener(far(world), SERVER, 8000, app)
+    url = f"http://{SERVER}:8000"
+    as_json = ("-H", "Content-Type: application/json", "--data-binary")
+    text = json.dumps({"name": "tea", "amounts": [3, 4]})
+    assert json.loads(curl(world, f"{url}/orders", *as_json, text)) == {
+        "name": "tea",
+        "total": 7,
+        "client": CLIENT,
+        "in_loop_thread": False,
+    }
+    code = ("-o", "/dev/null", "-w", "%{http_code}", "--no-fail")
+    assert curl(world, f"{url}/orders", *code, *as_json, '{"name": 1}') == b"422"
+    assert post(world, f"{url}/digest") == digest(BODY)
+    pieces = b"".join(bytes([i]) * 9000 for i in range(200))
+    assert curl(world, f"{url}/pieces/200?size=9000") == pieces
+    echoes(world, f"ws://{SERVER}:8000/echo")
+    app.end(signal.SIGINT)
+    assert "background: tea" in app.said
+
+
 def echoes(world: worlds.HostedWorld, url: str) -> None:
     """Texts of all sizes, from a client on the kernel's TCP."""
     needs("websockets")
@@ -312,3 +335,20 @@ def test_aioquic_client(
     said = json.loads(start(*http3(certificate, CLIENT)).wait())
     assert (said["version"], said["sha256"]) == ("3", digest(SENT3))
     assert said["client"].removeprefix("::ffff:") == SERVER
+
+
+def test_httpx_client(
+    world: worlds.HostedWorld, start: Start, certificate: Path
+) -> None:
+    needs("httpx", "h2")
+    server = start(*hypercorn(certificate, CLIENT), far=True)
+    await_listener(far(world), CLIENT, 8443, server)
+    url, ca = f"https://{CLIENT}:8443/", certificate / "cert.pem"
+    sent = b"".join(bytes([i]) * 3000 for i in range(100))
+    for version in ("2", "1.1"):
+        client = start("httpx_client.py", url, ca, version)
+        text, refused = client.wait().splitlines()
+        said = json.loads(text)
+        assert (said["spoken"], said["scheme"]) == (f"HTTP/{version}", "https")
+        assert (said["client"], said["sha256"]) == (SERVER, digest(sent))
+        assert refused == "All connection attempts failed"
