@@ -8,6 +8,7 @@
  *	check	   the round: frames and time in, events told, frames out
  *	closing	   libuv's own
  */
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -140,8 +141,10 @@ round_(struct mu__stack *s)
 		n = mslink_poll(s->link);
 		if (n < 0)
 			mu__stack_away(s, n);
-		if (n > 0)
+		if (n > 0) {
 			s->busy_ns = utcp_now_ns(s->u);
+			mu__spin_found(&s->spin, s->busy_ns);
+		}
 	} else {
 		utcp_advance(s->u, mslink_now_ns());
 	}
@@ -282,14 +285,16 @@ come_back(struct mu__stack *s)
 static bool
 arm(struct mu__stack *s)
 {
-	uint64_t ns;
+	uint64_t ns, now = utcp_now_ns(s->u);
 	int r;
 
 	if (!s->poll)
 		come_back(s);
 	if (s->woken || !is_empty(&s->fed))
 		return false;
-	if (s->poll && utcp_now_ns(s->u) - s->busy_ns < s->spin_ns) {
+	if (s->poll && mu__spin_more(&s->spin, now, s->busy_ns)) {
+		/* Who sends the next frame may wait for this processor. */
+		(void)sched_yield();
 		s->woken = true;
 		return false;
 	}
@@ -309,6 +314,7 @@ arm(struct mu__stack *s)
 	}
 	if (ns != UTCP_NEVER)
 		set_timer(s, (ns + 999999) / 1000000);
+	mu__spin_sleeps(&s->spin, now);
 	return true;
 }
 
@@ -368,7 +374,7 @@ hooks_start(struct mu__stack *s)
 
 /* Takes l. */
 static int
-stack_new(uv_loop_t *loop, mslink_t *l, uint32_t linger_ms, uint64_t spin_ns)
+stack_new(uv_loop_t *loop, mslink_t *l, uint32_t linger_ms, uint32_t spin_us)
 {
 	struct mu__stack *s = calloc(1, sizeof *s);
 	int r;
@@ -381,7 +387,8 @@ stack_new(uv_loop_t *loop, mslink_t *l, uint32_t linger_ms, uint64_t spin_ns)
 	s->link = l;
 	s->u = mslink_stack(l);
 	s->linger_ms = linger_ms ? linger_ms : LINGER_MS;
-	s->spin_ns = spin_ns;
+	s->spin_us = spin_us;
+	mu__spin_init(&s->spin, spin_us);
 	s->owner = pthread_self();
 	s->pid = (uint64_t)getpid();
 	s->fed.prev = s->fed.next = &s->fed;
@@ -412,7 +419,7 @@ mu_stack_open(uv_loop_t *loop, const char *device, const mu_options_t *opt,
 	if (mu__registry_find(loop))
 		return UV_EEXIST;
 	r = mslink_open(&l, device, o.link, err);
-	return r ? r : stack_new(loop, l, o.linger_ms, o.spin_us * 1000ull);
+	return r ? r : stack_new(loop, l, o.linger_ms, o.spin_us);
 }
 
 int
@@ -430,7 +437,7 @@ mu_stack_open_ring(uv_loop_t *loop, uv_loop_t *first, unsigned int ring)
 	if (mu__registry_find(loop))
 		return UV_EEXIST;
 	r = mslink_open_ring(&l, f->link, ring);
-	return r ? r : stack_new(loop, l, f->linger_ms, f->spin_ns);
+	return r ? r : stack_new(loop, l, f->linger_ms, f->spin_us);
 }
 
 struct mu__stack *
