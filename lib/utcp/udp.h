@@ -54,7 +54,7 @@ struct utcp_udp_s {
 	struct utcp__port *port; /* a reference; NULL: not bound */
 	utcp_addr_t local, peer; /* peer.family 0: not connected */
 	struct udp_rx *rx_first, *rx_last;
-	struct udp_rx *rx_borrowed; /* the first borrowed; so are all behind */
+	struct udp_rx *rx_borrowed; /* the first borrowed; no other is before */
 	struct udp_rx *lent;	    /* read, the reader may still look at it */
 	struct udp_tx *tx_first, *tx_last;
 	uint32_t rx_bytes, tx_bytes; /* as they cost, lent ones too */

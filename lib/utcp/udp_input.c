@@ -223,6 +223,9 @@ own_all(utcp_udp_t *s)
 	s->rx_borrowed = NULL;
 	for (; r != NULL; r = next) {
 		next = r->next;
+		/* One that came in parts among them has its own already. */
+		if (!r->borrowed)
+			continue;
 		r->borrowed = false;
 		if (r->len == 0)
 			continue;

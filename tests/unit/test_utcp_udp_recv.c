@@ -47,6 +47,26 @@ views_are_borrowed_until_retain(void **state)
 	assert_int_equal(mem_of(c->u), c->base);
 }
 
+/* One in several parts has memory of its own from the beginning. */
+static void
+retain_copies_only_what_is_borrowed(void **state)
+{
+	struct ctx *c = *state;
+	size_t cut = 60;
+	utcp_dgram_t r;
+	uint8_t *a;
+
+	mk_udp(&m, 4, 53, PORT, 100, 3);
+	a = lend(c->u);
+	mk_udp(&m, 4, 53, PORT, 200, 4);
+	give_cut(c->u, m.b, m.len, &cut, 1, NULL); /* retains */
+	free(a);
+	expect(c, 100, 3);
+	expect(c, 200, 4);
+	assert_int_equal(utcp_udp_recv(c->s, &r, 1), -EAGAIN);
+	assert_int_equal(mem_of(c->u), c->base);
+}
+
 static void
 a_batch_stays_while_it_is_read(void **state)
 {
@@ -500,6 +520,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(views_are_borrowed_until_retain),
+		T(retain_copies_only_what_is_borrowed),
 		T(a_batch_stays_while_it_is_read),
 		T(the_receive_queue_is_bounded),
 		T(the_least_buffer_holds_one),
