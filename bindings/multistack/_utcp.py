@@ -479,6 +479,7 @@ utcp_udp_getsockname = _int("utcp_udp_getsockname", _udp, _addr)
 utcp_udp_getpeername = _int("utcp_udp_getpeername", _udp, _addr)
 utcp_udp_set_user = _void("utcp_udp_set_user", _udp, c_void_p)
 utcp_udp_user = _plain("utcp_udp_user", c_void_p, _udp)
+utcp_udp_stack = _plain("utcp_udp_stack", c_void_p, _udp)
 utcp_udp_set = _int("utcp_udp_set", _udp, c_int, c_int64)
 utcp_udp_get = _int("utcp_udp_get", _udp, c_int, POINTER(c_int64))
 

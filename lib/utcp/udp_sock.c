@@ -359,6 +359,12 @@ utcp_udp_user(const utcp_udp_t *s)
 	return s != NULL ? s->user : NULL;
 }
 
+utcp_t *
+utcp_udp_stack(const utcp_udp_t *s)
+{
+	return s != NULL ? s->u : NULL;
+}
+
 int
 utcp_udp_set(utcp_udp_t *s, int opt, int64_t value)
 {

@@ -83,6 +83,7 @@ null_is_harmless(void **state)
 		SAYS(utcp_udp_getpeername(NULL, &a), -EINVAL),
 		NOTHING(utcp_udp_set_user(NULL, b)),
 		IS_NULL(utcp_udp_user(NULL)),
+		IS_NULL(utcp_udp_stack(NULL)),
 		SAYS(utcp_udp_set(NULL, UTCP_OPT_TTL, 1), -EINVAL),
 		SAYS(utcp_udp_get(NULL, UTCP_OPT_TTL, &value), -EINVAL),
 		SAYS(utcp_cc_register(NULL, NULL), -EINVAL),

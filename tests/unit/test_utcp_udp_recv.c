@@ -165,6 +165,7 @@ events_tell_what_is_new(void **state)
 
 	utcp_udp_set_user(c->s, &user);
 	assert_ptr_equal(utcp_udp_user(c->s), &user);
+	assert_ptr_equal(utcp_udp_stack(c->s), c->u);
 	assert_int_equal(utcp_events(c->u, ev, 4), 0);
 	mk_udp(&m, 4, 53, PORT, 10, 3);
 	give_mk(c->u, &m);

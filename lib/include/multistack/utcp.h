@@ -581,6 +581,7 @@ UTCP_EXTERN int utcp_udp_getsockname(const utcp_udp_t *s, utcp_addr_t *addr);
 UTCP_EXTERN int utcp_udp_getpeername(const utcp_udp_t *s, utcp_addr_t *addr);
 UTCP_EXTERN void utcp_udp_set_user(utcp_udp_t *s, void *user);
 UTCP_EXTERN void *utcp_udp_user(const utcp_udp_t *s);
+UTCP_EXTERN utcp_t *utcp_udp_stack(const utcp_udp_t *s);
 /* UTCP_OPT_SNDBUF, RCVBUF (0: 1 MiB; both hold one datagram, however small they
    are), DSCP (where dgram.tos has none), TTL,
    V6ONLY, REUSEADDR (0 at first: sockets that all set it before they bind share
