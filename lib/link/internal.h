@@ -19,6 +19,8 @@
 #include <stdbool.h>
 
 #include <multistack/link.h>
+
+#include "spin.h"
 #include <multistack/link_table.h>
 
 #define MSLINK__BATCH 256u /* views of one call */
@@ -128,6 +130,9 @@ struct mslink_s {
 	int table_fd;
 	uint32_t table_seq;
 	uint64_t table_due_ns; /* UTCP_NEVER: it says how things are */
+
+	struct mslink__spin spin;
+	uint64_t frame_ns; /* when frames last came or went */
 
 	uint64_t ctr[MSLINK_CTR_MAX];
 };

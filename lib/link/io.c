@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -92,6 +93,8 @@ mslink_poll(mslink_t *l)
 	l->unreleased = (unsigned int)n;
 	mslink__table_touch(l);
 	COUNT_N(l, VIEWS_IN, (unsigned int)n);
+	l->frame_ns = utcp_now_ns(l->u);
+	mslink__spin_found(&l->spin, l->frame_ns);
 	(void)utcp_input(l->u, (const utcp_pkt_t *)l->rx, (unsigned int)n);
 	return n + (int)looped;
 }
@@ -255,6 +258,7 @@ mslink_flush(mslink_t *l)
 		return sent;
 	if (sent > 0) {
 		COUNT_N(l, VIEWS_OUT, (unsigned int)sent);
+		l->frame_ns = utcp_now_ns(l->u);
 		mslink__table_touch(l);
 		r = msport_sync(l->port, l->ring);
 		if (r)
@@ -311,7 +315,26 @@ mslink_arm(mslink_t *l)
 	r = msport_arm(l->port, 1, l->ring);
 	if (r == 0 && l->want_room)
 		r = msport_arm(l->port, 0, l->ring);
+	if (r == 0)
+		mslink__spin_sleeps(&l->spin, mslink_now_ns());
 	return r;
+}
+
+void
+mslink_spin(mslink_t *l, uint32_t us)
+{
+	if (l)
+		mslink__spin_init(&l->spin, us);
+}
+
+int
+mslink_near(mslink_t *l)
+{
+	if (!l || !mslink__spin_more(&l->spin, mslink_now_ns(), l->frame_ns))
+		return 0;
+	/* Who sends the next frame may wait for this processor. */
+	(void)sched_yield();
+	return 1;
 }
 
 int
@@ -324,7 +347,7 @@ mslink_wait(mslink_t *l, int timeout_ms)
 
 	if (!l)
 		return -EINVAL;
-	if (ns == 0)
+	if (ns == 0 || (timeout_ms && mslink_near(l)))
 		return 1;
 	if (timeout_ms >= 0 && (uint64_t)timeout_ms * 1000000u < ns)
 		ns = (uint64_t)timeout_ms * 1000000u;

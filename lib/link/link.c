@@ -270,6 +270,7 @@ link_new(mslink_t **out, struct mslink__group *g, unsigned int ring)
 	l->group = g;
 	l->port = g->port;
 	l->ring = ring;
+	mslink__spin_init(&l->spin, 0);
 	l->last_out = MSLINK__BATCH / 4;
 	mslink__loop_init(l);
 	mslink__refresh(l);

@@ -3,7 +3,6 @@
  * internal.h: the inside of mu.
  *
  *	stack.c	    a stack on a loop: when it gets the processor
- *	spin.h	    ... and when it looks on before it sleeps
  *	end.c	    how it ends
  *	handle.c    what all handles share: beginning, end, requests
  *	stream.c    reading and accepting
@@ -26,8 +25,6 @@
 #include <string.h>
 
 #include <multistack/mu.h>
-
-#include "spin.h"
 
 struct mu__link {
 	struct mu__link *prev, *next;
@@ -57,8 +54,6 @@ struct mu__stack {
 	bool timing;
 	uint64_t timer_at; /* uv_now() when it goes off */
 	uint64_t retry_at; /* the device is away: next attempt */
-	uint64_t busy_ns;  /* when frames last came or went */
-	struct mu__spin spin;
 
 	uint32_t linger_ms;
 	uint32_t spin_us; /* as it was asked for */

@@ -8,7 +8,6 @@
  *	check	   the round: frames and time in, events told, frames out
  *	closing	   libuv's own
  */
-#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -102,8 +101,6 @@ flush(struct mu__stack *s)
 	int n = s->poll ? mslink_flush(s->link) : 0;
 
 	s->dirty = false;
-	if (n > 0)
-		s->busy_ns = utcp_now_ns(s->u);
 	if (n < 0)
 		mu__stack_away(s, n);
 }
@@ -141,10 +138,6 @@ round_(struct mu__stack *s)
 		n = mslink_poll(s->link);
 		if (n < 0)
 			mu__stack_away(s, n);
-		if (n > 0) {
-			s->busy_ns = utcp_now_ns(s->u);
-			mu__spin_found(&s->spin, s->busy_ns);
-		}
 	} else {
 		utcp_advance(s->u, mslink_now_ns());
 	}
@@ -285,16 +278,14 @@ come_back(struct mu__stack *s)
 static bool
 arm(struct mu__stack *s)
 {
-	uint64_t ns, now = utcp_now_ns(s->u);
+	uint64_t ns;
 	int r;
 
 	if (!s->poll)
 		come_back(s);
 	if (s->woken || !is_empty(&s->fed))
 		return false;
-	if (s->poll && mu__spin_more(&s->spin, now, s->busy_ns)) {
-		/* Who sends the next frame may wait for this processor. */
-		(void)sched_yield();
+	if (s->poll && mslink_near(s->link)) {
 		s->woken = true;
 		return false;
 	}
@@ -314,7 +305,6 @@ arm(struct mu__stack *s)
 	}
 	if (ns != UTCP_NEVER)
 		set_timer(s, (ns + 999999) / 1000000);
-	mu__spin_sleeps(&s->spin, now);
 	return true;
 }
 
@@ -388,7 +378,7 @@ stack_new(uv_loop_t *loop, mslink_t *l, uint32_t linger_ms, uint32_t spin_us)
 	s->u = mslink_stack(l);
 	s->linger_ms = linger_ms ? linger_ms : LINGER_MS;
 	s->spin_us = spin_us;
-	mu__spin_init(&s->spin, spin_us);
+	mslink_spin(l, spin_us);
 	s->owner = pthread_self();
 	s->pid = (uint64_t)getpid();
 	s->fed.prev = s->fed.next = &s->fed;

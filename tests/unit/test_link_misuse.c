@@ -37,6 +37,8 @@ null_is_harmless(void **state)
 		SAYS(mslink_fd(NULL), -EINVAL),
 		SAYS(mslink_arm(NULL), -EINVAL),
 		SAYS(mslink_timeout_ns(NULL), UTCP_NEVER),
+		SAYS(mslink_near(NULL), 0),
+		NOTHING(mslink_spin(NULL, 1)),
 		SAYS(mslink_reopen(NULL), -EINVAL),
 		SAYS(mslink_linger(NULL, 0), -EINVAL),
 		SAYS(mslink_connect(NULL, NULL, &a), -EINVAL),

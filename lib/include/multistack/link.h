@@ -99,7 +99,7 @@ MSLINK_EXTERN int mslink_flush(mslink_t *l);
 /*
  * Sleeps until there are frames, room to send what did not fit, or a timer of
  * the stack is due, but at most timeout_ms (-1: no matter how long). 1: there
- * is something to do; 0: timed out; -EINTR; errors as mslink_poll.
+ * is something to do, or near; 0: timed out; -EINTR; errors as mslink_poll.
  */
 MSLINK_EXTERN int mslink_wait(mslink_t *l, int timeout_ms);
 
@@ -113,6 +113,18 @@ MSLINK_EXTERN int mslink_wait(mslink_t *l, int timeout_ms);
 MSLINK_EXTERN int mslink_fd(mslink_t *l);
 MSLINK_EXTERN int mslink_arm(mslink_t *l);
 MSLINK_EXTERN uint64_t mslink_timeout_ns(const mslink_t *l);
+
+/*
+ * To be woken costs more than most answers take to come. So before it sleeps a
+ * program may look on for frames: 1, mslink_poll() again instead; 0, sleep.
+ * mslink_wait() asks by itself, and returns 1 then.
+ */
+MSLINK_EXTERN int mslink_near(mslink_t *l);
+/* For how long after the last frame, in microseconds. 0, which is how a link
+   begins: 100, as long as that pays: after 8 sleeps in a row of less than
+   200 us, until once nothing comes. */
+#define MSLINK_SPIN_NEVER UINT32_MAX
+MSLINK_EXTERN void mslink_spin(mslink_t *l, uint32_t us);
 
 /*
  * After -ENETDOWN, -ECONNRESET or -EBADMSG: opens the port anew with all that

@@ -70,7 +70,7 @@ typedef void (*mu_udp_recv_cb)(mu_udp_t *handle, ssize_t nread,
 
 /* ---- the stack of a loop ------------------------------------------------- */
 
-#define MU_SPIN_NEVER UINT32_MAX
+#define MU_SPIN_NEVER MSLINK_SPIN_NEVER
 
 typedef struct mu_options_s {
 	uint32_t size; /* of this struct */
