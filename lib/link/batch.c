@@ -14,14 +14,18 @@
 #include <multistack/batch.h>
 
 #define ARENA_BYTES (1u << 20)
-#define ARENA_BYTES_MIN (128u << 10) /* a datagram and its address fit twice */
+#define ARENA_BYTES_MIN (128u << 10)
+/* Datagrams that came as one, each with its address. */
+#define DGRAM_BYTES (UINT16_MAX + UTCP_DGRAMS_MAX * sizeof(utcp_addr_t))
+_Static_assert(DGRAM_BYTES <= ARENA_BYTES_MIN, "");
 #define EVENTS 1024u
+#define EVENTS_MIN (2 * UTCP_DGRAMS_MAX)
 #define READ_BYTES (256u << 10) /* of one socket in a turn */
 #define READ_BYTES_MIN 4096u	/* less room than this waits for the next */
 #define ACCEPTS 256u		/* of one listener in a turn */
 #define DGRAMS 64u		/* at a time */
 #define PULL 64u		/* of the stack's events at a time */
-#define COMMANDS_MAX (1u << 24)
+#define COMMANDS_MAX (1u << 24) /* and events */
 #define NONE UINT32_MAX
 
 enum kind { FREE, TCP, UDP };
@@ -33,8 +37,8 @@ struct entry {
 	bool want_room; /* SHORT was told */
 	bool ended;	/* EOF or ERROR was told */
 	bool queued;
-	uint32_t short_turn; /* in which it was SHORT */
 	uint32_t next;	     /* queued, or free */
+	uint64_t short_turn; /* in which it was SHORT */
 };
 
 struct msbatch_s {
@@ -44,12 +48,12 @@ struct msbatch_s {
 	uint32_t num, cap;
 	uint32_t free;
 	uint32_t first, last; /* of the queue */
-	uint32_t turn;
-	int lost; /* what the link said when its port went; 0 */
+	uint64_t turn;	      /* never comes again */
+	int lost;	      /* what the link said when its port went; 0 */
 	uint8_t *arena;
 	uint32_t used;
 	msbatch_event_t *events;
-	uint32_t events_cap, limit; /* all; in this turn */
+	uint32_t events_cap, limit; /* all; and how many there may be now */
 	msbatch_view_t view;
 };
 
@@ -236,12 +240,12 @@ accept_all(msbatch_t *b, uint32_t id)
 	queue_put(b, id);
 }
 
+/* For any that the stack may have. */
 static bool
 dgram_room(const msbatch_t *b)
 {
-	return b->view.num_events < b->limit &&
-	       b->view.arena_bytes - b->used >=
-		   sizeof(utcp_addr_t) + UINT16_MAX;
+	return b->limit - b->view.num_events >= UTCP_DGRAMS_MAX &&
+	       b->view.arena_bytes - b->used >= DGRAM_BYTES;
 }
 
 /* One datagram, or those of a GSO packet. */
@@ -261,7 +265,7 @@ dgram_tell(msbatch_t *b, uint32_t id, const utcp_dgram_t *d)
 		b->used += (uint32_t)part;
 		at += part - sizeof d->peer;
 		left -= part - sizeof d->peer;
-	} while (left && dgram_room(b));
+	} while (left);
 }
 
 static void
@@ -342,7 +346,7 @@ serve_queued(msbatch_t *b)
 static unsigned int
 pull_max(const msbatch_t *b)
 {
-	unsigned int left = (b->view.max_events - b->view.num_events) /
+	unsigned int left = (b->limit - b->view.num_events) /
 			    2; /* ROOM and DATA */
 
 	return left < PULL ? left : PULL;
@@ -437,6 +441,9 @@ do_write(msbatch_t *b, const msbatch_cmd_t *c, uint32_t at, const uint8_t *data)
 	e->short_turn = b->turn;
 	if (n == 0 || n == -EAGAIN || n == -ENOMEM) {
 		e->want_room = true;
+		/* No edge tells that there is memory again. */
+		if (n == -ENOMEM)
+			queue_put(b, c->id);
 		answer(b, c->id, at, MSBATCH_SHORT, 0, taken);
 	} else {
 		answer(b, c->id, at, MSBATCH_SHORT | MSBATCH_ERROR, (int)n,
@@ -483,9 +490,11 @@ end_socket(msbatch_t *b, uint32_t id, bool abort)
 static int
 do_mode(msbatch_t *b, uint32_t id, uint32_t mode)
 {
-	if (mode > MSBATCH_ACCEPT)
+	struct entry *e = &b->e[id];
+
+	if (mode > (e->kind == UDP ? MSBATCH_HOLD : MSBATCH_ACCEPT))
 		return -EINVAL;
-	b->e[id].mode = (uint8_t)mode;
+	e->mode = (uint8_t)mode;
 	/* What came meanwhile is found by a look. */
 	queue_put(b, id);
 	return 0;
@@ -613,6 +622,7 @@ msbatch_turn(msbatch_t *b, const msbatch_cmd_t *cmds, unsigned int n,
 	utcp_advance(b->u, mslink_now_ns());
 	commands(b, cmds, n, data, len);
 	b->view.num_answers = b->view.num_events;
+	b->limit = b->view.num_answers + b->view.max_events;
 	r = b->lost ? b->lost : mslink_flush(b->l);
 	if (r >= 0)
 		r = mslink_poll(b->l);
@@ -664,12 +674,22 @@ msbatch_view(const msbatch_t *b)
 	return b ? &b->view : NULL;
 }
 
+/* Whether the batch has that socket already. */
+static bool
+has(const msbatch_t *b, const void *user, const void *s)
+{
+	const struct entry *e = get(b, (uint32_t)((uintptr_t)user - 1));
+
+	return e && e->s == s;
+}
+
 int
 msbatch_add(msbatch_t *b, utcp_sock_t *s, uint32_t mode)
 {
 	int id;
 
-	if (!b || !s || mode > MSBATCH_ACCEPT || utcp_stack(s) != b->u)
+	if (!b || !s || mode > MSBATCH_ACCEPT || utcp_stack(s) != b->u ||
+	    has(b, utcp_user(s), s))
 		return -EINVAL;
 	id = entry_new(b, s, TCP, mode);
 	if (id < 0)
@@ -684,7 +704,8 @@ msbatch_add_udp(msbatch_t *b, utcp_udp_t *s, uint32_t mode)
 {
 	int id;
 
-	if (!b || !s || mode > MSBATCH_HOLD)
+	if (!b || !s || mode > MSBATCH_HOLD || utcp_udp_stack(s) != b->u ||
+	    has(b, utcp_udp_user(s), s))
 		return -EINVAL;
 	id = entry_new(b, s, UDP, mode);
 	if (id < 0)
@@ -727,7 +748,7 @@ msbatch_create(msbatch_t **out, mslink_t *l, uint32_t arena_bytes,
 
 	if (out)
 		*out = NULL;
-	if (!out || !l)
+	if (!out || !l || max_events > COMMANDS_MAX)
 		return -EINVAL;
 	b = calloc(1, sizeof *b);
 	if (!b)
@@ -735,7 +756,9 @@ msbatch_create(msbatch_t **out, mslink_t *l, uint32_t arena_bytes,
 	arena_bytes = arena_bytes ? arena_bytes : ARENA_BYTES;
 	if (arena_bytes < ARENA_BYTES_MIN)
 		arena_bytes = ARENA_BYTES_MIN;
-	b->view.max_events = max_events > 16 ? max_events : EVENTS;
+	b->view.max_events = max_events ? max_events : EVENTS;
+	if (b->view.max_events < EVENTS_MIN)
+		b->view.max_events = EVENTS_MIN;
 	b->l = l;
 	b->u = mslink_stack(l);
 	b->free = b->first = b->last = NONE;

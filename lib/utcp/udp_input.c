@@ -95,6 +95,12 @@ queue(utcp_udp_t *s, const struct utcp__in *in)
 	uint32_t cost = (uint32_t)sizeof(struct udp_rx) + len;
 	struct udp_rx *r;
 
+	/* Nobody sends that, and readers have room for so many. */
+	if (in->gso_size != 0 &&
+	    len > (uint32_t)in->gso_size * UTCP_DGRAMS_MAX) {
+		COUNT(u, DROP_HEADER);
+		return;
+	}
 	/* One is taken in any case: a small buffer is no deaf socket. */
 	if (s->rx_bytes > 0 && s->rx_bytes + cost > s->rcvbuf) {
 		COUNT(u, DROP_RCVBUF);

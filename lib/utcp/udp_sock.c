@@ -10,7 +10,6 @@
 #define SNDBUF_DFLT (1u << 20)
 #define DGRAM_MAX4 65507 /* 65535 less the headers */
 #define DGRAM_MAX6 65527
-#define GSO_SEGS_MAX 128
 
 int
 utcp_udp_open(utcp_t *u, int family, utcp_udp_t **out)
@@ -243,7 +242,8 @@ prepare(utcp_udp_t *s, const utcp_dgram_t *d, struct utcp__key *k)
 	if (d->len > max)
 		return -EMSGSIZE;
 	if (d->gso_size != 0 &&
-	    (d->gso_size > max || d->len > (size_t)d->gso_size * GSO_SEGS_MAX))
+	    (d->gso_size > max ||
+	     d->len > (size_t)d->gso_size * UTCP_DGRAMS_MAX))
 		return -EINVAL;
 	to = canon(peer);
 	memset(k, 0, sizeof(*k));

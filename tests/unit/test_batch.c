@@ -279,6 +279,73 @@ datagrams_go_and_come_with_their_peers(void **state)
 	assert_int_equal(v->events[0].error, EINVAL);
 }
 
+/* More of them than there is room for in a turn. */
+static void
+datagrams_that_came_as_one_are_all_told(void **state)
+{
+	enum { EACH = 100, IN_ONE = 50, TIMES = 10 };
+	static uint8_t bytes[EACH * IN_ONE];
+	utcp_dgram_t d = { .data = bytes, .len = sizeof bytes };
+	unsigned int told = 0;
+	utcp_udp_t *u[2];
+
+	(void)state;
+	assert_int_equal(
+	    utcp_set_offloads(mslink_stack(l),
+			      UTCP_OFFLOAD_CSUM | UTCP_OFFLOAD_GSO_UDP),
+	    0);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(utcp_udp_open(mslink_stack(l), 4, &u[i]), 0);
+		assert_int_equal(
+		    mslink_addr(&d.peer, "127.0.0.1", (uint16_t)(PORT + i)), 0);
+		assert_int_equal(utcp_udp_bind(u[i], &d.peer), 0);
+		assert_true(msbatch_add_udp(b, u[i], MSBATCH_READ) >= 0);
+	}
+	d.gso_size = EACH;
+	for (unsigned int i = 0; i < TIMES; i++)
+		assert_int_equal(utcp_udp_send(u[0], &d, 1), 1);
+	for (int t = 0; t < 100; t++) {
+		(void)turn(NULL, 0, NULL, 0);
+		assert_in_range(v->num_events, 0, v->max_events);
+		for (uint32_t i = 0; i < v->num_events; i++) {
+			assert_int_equal(v->events[i].what, MSBATCH_DGRAM);
+			assert_int_equal(v->events[i].len,
+					 sizeof d.peer + EACH);
+			told++;
+		}
+	}
+	assert_int_equal(told, IN_ONE * TIMES);
+}
+
+/* A mode that is none of theirs, a socket that it has, another's. */
+static void
+sockets_that_make_no_sense_are_refused(void **state)
+{
+	utcp_udp_t *u, *other_udp;
+	utcp_sock_t *s, *other;
+	utcp_t *stack;
+	int id;
+
+	(void)state;
+	assert_int_equal(utcp_udp_open(mslink_stack(l), 4, &u), 0);
+	assert_int_equal(msbatch_add_udp(b, u, MSBATCH_ACCEPT), -EINVAL);
+	id = msbatch_add_udp(b, u, MSBATCH_READ);
+	assert_true(id >= 0);
+	assert_int_equal(msbatch_add_udp(b, u, MSBATCH_READ), -EINVAL);
+	assert_int_equal(command((uint32_t)id, MSBATCH_MODE, MSBATCH_ACCEPT),
+			 1);
+	assert_int_equal(v->events[0].error, EINVAL);
+	assert_int_equal(utcp_open(mslink_stack(l), 4, &s), 0);
+	assert_true(msbatch_add(b, s, MSBATCH_READ) >= 0);
+	assert_int_equal(msbatch_add(b, s, MSBATCH_READ), -EINVAL);
+	assert_int_equal(utcp_create(&stack, NULL), 0);
+	assert_int_equal(utcp_open(stack, 4, &other), 0);
+	assert_int_equal(utcp_udp_open(stack, 4, &other_udp), 0);
+	assert_int_equal(msbatch_add(b, other, MSBATCH_READ), -EINVAL);
+	assert_int_equal(msbatch_add_udp(b, other_udp, MSBATCH_READ), -EINVAL);
+	utcp_destroy(stack);
+}
+
 static void
 kept_while_nobody_turns(void **state)
 {
@@ -298,6 +365,7 @@ nonsense_is_answered(void **state)
 	uint32_t rnd = 1;
 	uint8_t data[256] = { 0 };
 	msbatch_cmd_t c[8];
+	msbatch_t *none;
 
 	(void)state;
 	connect_both();
@@ -320,6 +388,8 @@ nonsense_is_answered(void **state)
 	assert_int_equal(msbatch_turn(NULL, c, 1, data, 9, 0), -EINVAL);
 	assert_int_equal(msbatch_add(b, NULL, 0), -EINVAL);
 	assert_int_equal(msbatch_create(NULL, l, 0, 0), -EINVAL);
+	assert_int_equal(msbatch_create(&none, l, 0, UINT32_MAX), -EINVAL);
+	assert_null(none);
 	assert_int_equal(msbatch_reopen(NULL), -EINVAL);
 	assert_int_equal(msbatch_keep(NULL), -EINVAL);
 	assert_null(msbatch_view(NULL));
@@ -355,6 +425,8 @@ main(void)
 		TEST(what_has_no_room_is_told_and_so_is_room),
 		TEST(all_is_taken_if_asked_for),
 		TEST(datagrams_go_and_come_with_their_peers),
+		TEST(datagrams_that_came_as_one_are_all_told),
+		TEST(sockets_that_make_no_sense_are_refused),
 		TEST(kept_while_nobody_turns),
 		TEST(nonsense_is_answered),
 		TEST(more_commands_than_events),

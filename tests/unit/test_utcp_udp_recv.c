@@ -90,6 +90,21 @@ a_batch_stays_while_it_is_read(void **state)
 }
 
 static void
+more_in_one_than_anybody_sends_is_refused(void **state)
+{
+	utcp_pkt_t meta = { .gso_type = UTCP_GSO_UDP, .gso_size = 10 };
+	struct ctx *c = *state;
+
+	for (size_t more = 0; more < 2; more++) {
+		mk_udp(&m, 4, 53, PORT, 10 * UTCP_DGRAMS_MAX + more, 3);
+		give_cut(c->u, m.b, m.len, NULL, 0, &meta);
+		assert_int_equal(ctr(c->u, UTCP_CTR_DROP_HEADER), more);
+	}
+	expect(c, 10 * UTCP_DGRAMS_MAX, 3);
+	expect_none(c);
+}
+
+static void
 the_receive_queue_is_bounded(void **state)
 {
 	struct ctx *c = *state;
@@ -523,6 +538,7 @@ main(void)
 		T(views_are_borrowed_until_retain),
 		T(retain_copies_only_what_is_borrowed),
 		T(a_batch_stays_while_it_is_read),
+		T(more_in_one_than_anybody_sends_is_refused),
 		T(the_receive_queue_is_bounded),
 		T(the_least_buffer_holds_one),
 		T(the_stack_as_a_whole_is_bounded),

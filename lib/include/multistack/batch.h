@@ -109,9 +109,10 @@ typedef struct msbatch_view_s {
 
 /*
  * Serves sockets of l, which is borrowed and outlives the batch. arena_bytes:
- * most that one turn reads (0: 1 MiB); max_events: most that it tells (0:
- * 1024). What does not fit comes with the next turn. The batch alone calls
- * utcp_events and utcp_set_user of this stack. -EINVAL, -ENOMEM.
+ * most that one turn reads (0: 1 MiB; at least 128 KiB are taken); max_events:
+ * most that it tells (0: 1024; at least 256). What does not fit comes with the
+ * next turn. The batch alone calls utcp_events and utcp_set_user of this stack.
+ * -EINVAL (more than 2^24 events), -ENOMEM.
  */
 MSBATCH_EXTERN int msbatch_create(msbatch_t **out, mslink_t *l,
 				  uint32_t arena_bytes, uint32_t max_events);
@@ -120,8 +121,8 @@ MSBATCH_EXTERN void msbatch_destroy(msbatch_t *b);
 /* Borrowed, at the same place for the batch's life. */
 MSBATCH_EXTERN const msbatch_view_t *msbatch_view(const msbatch_t *b);
 
-/* Takes a socket of the link's stack; returns its number. -EINVAL (mode; the
-   other's stack), -ENOMEM: it stays the caller's. */
+/* Takes a socket of the link's stack; returns its number. -EINVAL (mode;
+   another stack's; the batch's already), -ENOMEM: it stays the caller's. */
 MSBATCH_EXTERN int msbatch_add(msbatch_t *b, utcp_sock_t *s, uint32_t mode);
 MSBATCH_EXTERN int msbatch_add_udp(msbatch_t *b, utcp_udp_t *s, uint32_t mode);
 /* The socket, for calls of utcp.h other than utcp_close, utcp_abort,
@@ -137,9 +138,9 @@ MSBATCH_EXTERN int msbatch_close(msbatch_t *b, uint32_t id);
  * A turn: does the n commands, with the len bytes of data that they write;
  * sends; takes what came. Returns how many events view.events has, or the
  * link's error (view.num_events may then still be some). A command for a number
- * that does not exist, or with more than is left of data, is answered by an
- * ERROR event of EBADF or EINVAL. -EINVAL (more than 2^24 commands), -ENOMEM:
- * nothing was done.
+ * that does not exist is answered by an ERROR event of EBADF; one that makes no
+ * sense by EINVAL. If it is that it has more than is left of data, those after
+ * it are not done. -EINVAL (more than 2^24 commands), -ENOMEM: nothing was done.
  */
 MSBATCH_EXTERN int msbatch_turn(msbatch_t *b, const msbatch_cmd_t *cmds,
 				unsigned int n, const void *data, size_t len,

@@ -551,6 +551,7 @@ UTCP_EXTERN int utcp_udp_bind(utcp_udp_t *s, const utcp_addr_t *local);
 /* Only from and to this peer; family 0 undoes it. */
 UTCP_EXTERN int utcp_udp_connect(utcp_udp_t *s, const utcp_addr_t *peer);
 
+#define UTCP_DGRAMS_MAX 128 /* that come or are sent as one, at most */
 typedef struct utcp_dgram_s {
 	const void *data; /* receive: a view, valid until utcp_retain() or the
 			      next receive that returns fewer */
