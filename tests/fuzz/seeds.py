@@ -13,6 +13,8 @@ import struct
 import sys
 from pathlib import Path
 
+from seeds_batch import batch_programs
+
 MAC_A = bytes.fromhex("020000000001")
 MAC_B = bytes.fromhex("020000000002")
 A4, B4 = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
@@ -578,6 +580,7 @@ def main() -> None:
         ("load", load_programs()),
         ("crypt", crypt_programs()),
         ("tcp-crypt", tcp_programs()),
+        ("batch", batch_programs()),
     ):
         for name, program in programs.items():
             write(root / target / name, program)
