@@ -122,14 +122,38 @@ room_for(msbatch_t *b, unsigned int n)
 	return 0;
 }
 
+static bool
+has_nothing(const msbatch_t *b)
+{
+	return b->view.num_events == 0 && b->first == MSBATCH__NONE &&
+	       b->view.error == 0;
+}
+
+/* For frames that are near, instead of sleeping. */
+static void
+look_on(msbatch_t *b)
+{
+	int r;
+
+	while (has_nothing(b) && mslink_near(b->l)) {
+		r = mslink_flush(b->l);
+		if (r >= 0)
+			r = mslink_poll(b->l);
+		b->view.error = b->lost = r < 0 ? r : 0;
+		msbatch__serve_new(b);
+	}
+}
+
 static void
 may_sleep(msbatch_t *b, uint32_t flags)
 {
 	int r;
 
 	b->view.timeout_ns = 0;
-	if (!(flags & MSBATCH_SLEEP) || b->view.num_events ||
-	    b->first != MSBATCH__NONE || b->view.error)
+	if (!(flags & MSBATCH_SLEEP))
+		return;
+	look_on(b);
+	if (!has_nothing(b))
 		return;
 	r = mslink_arm(b->l);
 	if (r < 0)

@@ -271,6 +271,12 @@ mslink_arm(mslink_t *l)
 	return lost(l) != 0 ? l->lost : l->came.num > 0;
 }
 
+int
+mslink_near(mslink_t *l)
+{
+	return l->came.num > 0;
+}
+
 uint64_t
 mslink_timeout_ns(const mslink_t *l)
 {

@@ -105,7 +105,9 @@ typedef struct msbatch_view_s {
 } msbatch_view_t;
 
 /* Flags of a turn. */
-#define MSBATCH_SLEEP 1u /* if there is no event the program will sleep */
+/* If there is no event the program will sleep: it is looked for one a while
+   before, if frames are near (mslink_near). */
+#define MSBATCH_SLEEP 1u
 
 /*
  * Serves sockets of l, which is borrowed and outlives the batch. arena_bytes:
