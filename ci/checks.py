@@ -349,11 +349,9 @@ def all_checks(fast: bool, match: str, seeds: int = 1) -> Plan:
         return [*LINT, SITE, *selected, python]
     return [
         *LINT,
-        SITE,
         *selected,
-        PACKAGES,
-        *kobj.STEPS,
-        *freebsd.STEPS,
+        # Of one processor each, most of the time.
+        Together([*freebsd.STEPS, *kobj.STEPS, PACKAGES, SITE]),
         ("demo", demo_check),
         *inguest.plan(
             inguest.TESTED, share=True, beside=[python], after=[standin.STEP]
