@@ -57,7 +57,7 @@ SHARE = {
 
 LOAD_S = 120.0
 TESTS_S = 1800.0
-LONG_S = 3600.0
+LONG_S = 7200.0
 DEMO_S = 600.0
 
 # Is it there, which one is it, does it go?

@@ -145,7 +145,7 @@ def _stale_code(lines: Sequence[str]) -> bool:
     until every processor has executed what serialises it. QEMU before 8.1, with a
     thread for each processor, may keep a translation made while the page was
     written: the int3 is executed when it is long gone, and Linux since 6.3 dies
-    of one that is nobody's (up to then it looked at the byte and went on).
+    of one that is nobody's (up to then it looked at the byte and stepped back).
     Fixed by QEMU's deba78709ae8 "accel/tcg: Always lock pages before translation";
     Linux's 8e791f7eba4c "x86/kprobes: Drop removed INT3 handling code".
 
