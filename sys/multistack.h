@@ -54,9 +54,10 @@
 #define MS_SLOT_MORE 0x0001 /* the frame goes on in the next slot */
 /* Fold the checksum from csum_start on into csum_start + csum_offset. */
 #define MS_SLOT_CSUM_PARTIAL 0x0002
-#define MS_SLOT_CSUM_OK 0x0004 /* L4 checksum verified, or not needed */
-#define MS_SLOT_TAP_RX 0x0010  /* a tap's copy of a received frame */
-#define MS_SLOT_TAP_TX 0x0020  /* a tap's copy of a sent frame */
+#define MS_SLOT_CSUM_OK 0x0004	/* L4 checksum verified, or not needed */
+#define MS_SLOT_TAP_RX 0x0010	/* a tap's copy of a received frame */
+#define MS_SLOT_TAP_TX 0x0020	/* a tap's copy of a sent frame */
+#define MS_SLOT_TAP_DROP 0x0040 /* a tap's copy of one refused to be sent */
 
 enum ms_gso {
 	MS_GSO_NONE = 0,
@@ -71,7 +72,8 @@ struct ms_slot {
 				 65536, possible only in a buffer that large */
 	uint16_t flags;	      /* MS_SLOT_* */
 	uint8_t gso_type;     /* enum ms_gso */
-	uint8_t reserved;     /* 0 */
+	uint8_t reason;	      /* with TAP_DROP: the enum ms_counter that
+				 counted it; else 0 */
 	uint16_t gso_size;    /* payload bytes of each segment */
 	uint16_t csum_start;  /* bytes from the frame's start */
 	uint16_t csum_offset; /* bytes from csum_start */
@@ -316,11 +318,20 @@ struct ms_cmd_stats {
 #define MS_TAP_PORT 1 /* of one port (same uid, or administrator) */
 #define MS_TAP_NIC 2  /* of the whole interface (administrator) */
 
+/*
+ * Also frames that ports send and the switch refuses (MS_SLOT_TAP_DROP). Of one
+ * in bad slots comes what could be read, if anything could; offload metadata
+ * are as the sender gave them, unchecked.
+ */
+#define MS_TAP_REFUSED (1u << 0)
+
 struct ms_cmd_tap { /* the caller's receive ring 0 gets copies */
 	uint32_t size;
 	uint32_t scope; /* MS_TAP_*, 0 ends it */
 	uint32_t port_id;
 	uint32_t snap_bytes; /* cut copies to this length; 0: whole */
+	uint32_t flags;	     /* MS_TAP_REFUSED */
+	uint32_t pad;
 };
 
 #define MS_HANDOVER_OFFER 1 /* out: token */

@@ -39,6 +39,7 @@ MS_SLOT_CSUM_PARTIAL = 0x0002
 MS_SLOT_CSUM_OK = 0x0004
 MS_SLOT_TAP_RX = 0x0010
 MS_SLOT_TAP_TX = 0x0020
+MS_SLOT_TAP_DROP = 0x0040
 
 MS_GSO_NONE = 0
 MS_GSO_TCP4 = 1
@@ -75,6 +76,7 @@ MS_ROUTE_LOCAL = 3
 
 MS_TAP_PORT = 1
 MS_TAP_NIC = 2
+MS_TAP_REFUSED = 1 << 0
 
 MS_HANDOVER_OFFER = 1
 MS_HANDOVER_ACCEPT = 2
@@ -133,7 +135,7 @@ class Slot(Structure):
         ("len", c_uint16),
         ("flags", c_uint16),
         ("gso_type", c_uint8),
-        ("reserved", c_uint8),
+        ("reason", c_uint8),
         ("gso_size", c_uint16),
         ("csum_start", c_uint16),
         ("csum_offset", c_uint16),
@@ -279,6 +281,8 @@ class CmdTap(Structure):
         ("scope", c_uint32),
         ("port_id", c_uint32),
         ("snap_bytes", c_uint32),
+        ("flags", c_uint32),
+        ("pad", c_uint32),
     ]
 
 
@@ -357,7 +361,7 @@ class View(Structure):
         ("len", c_uint32),
         ("flags", c_uint16),
         ("gso_type", c_uint8),
-        ("reserved", c_uint8),
+        ("reason", c_uint8),
         ("gso_size", c_uint16),
         ("csum_start", c_uint16),
         ("csum_offset", c_uint16),

@@ -36,6 +36,7 @@ class SlotFlag(IntFlag):
     CSUM_OK = _abi.MS_SLOT_CSUM_OK
     TAP_RX = _abi.MS_SLOT_TAP_RX
     TAP_TX = _abi.MS_SLOT_TAP_TX
+    TAP_DROP = _abi.MS_SLOT_TAP_DROP
 
 
 class Gso(IntEnum):

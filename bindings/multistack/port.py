@@ -278,17 +278,19 @@ class Port(Connection):
         self._command(_abi.MS_CMD_HANDOVER, arg)
         return int(arg.moved)
 
-    def tap(self, port_id: int = 0, *, snap_bytes: int = 0) -> None:
+    def tap(
+        self, port_id: int = 0, *, snap_bytes: int = 0, refused: bool = False
+    ) -> None:
         """Copies of another port's frames, sent and received, come to receive
         ring 0 (flags TAP_TX, TAP_RX); 0: of the whole interface, for the
-        administrator. snap_bytes cuts them; 0: whole."""
-        scope = _abi.MS_TAP_PORT if port_id else _abi.MS_TAP_NIC
-        self._command(
-            _abi.MS_CMD_TAP,
-            _types.sized(
-                _abi.CmdTap, scope=scope, port_id=port_id, snap_bytes=snap_bytes
-            ),
-        )
+        administrator. snap_bytes cuts them; 0: whole. refused: so do those that
+        the switch refuses to send (TAP_DROP; Batch.refusal() says why), as far
+        as they could be read, with metadata that may be nonsense; OSError E2BIG:
+        it is of a version that cannot."""
+        tap = _types.sized(_abi.CmdTap, port_id=port_id, snap_bytes=snap_bytes)
+        tap.scope = _abi.MS_TAP_PORT if port_id else _abi.MS_TAP_NIC
+        tap.flags = _abi.MS_TAP_REFUSED if refused else 0
+        self._command(_abi.MS_CMD_TAP, tap)
 
     def untap(self) -> None:
         """Ends what tap() began."""
@@ -587,6 +589,14 @@ class Batch(Sequence[memoryview]):
         """Offload metadata of frame i."""
         _, _, flags, gso_type, _, gso_size, start, offset, _ = self._records[i]
         return Meta(flags & ~_abi.MS_SLOT_MORE, gso_type, gso_size, start, offset)
+
+    def refusal(self, i: int) -> str:
+        """Of a tap's frame i that was refused to be sent: the counter that counted
+        it ("drop_tx_unbound"); "": it was not refused."""
+        _, _, flags, _, reason, *_ = self._records[i]
+        if not flags & _abi.MS_SLOT_TAP_DROP:
+            return ""
+        return (_ffi.msport_counter_name(reason) or b"drop").decode()
 
     def __repr__(self) -> str:
         state = f"{len(self._frames)} frames" if self._open else "not open"

@@ -22,11 +22,14 @@ SAME(data);
 SAME(len);
 SAME(flags);
 SAME(gso_type);
-SAME(reserved);
 SAME(gso_size);
 SAME(csum_start);
 SAME(csum_offset);
 SAME(pad);
+/* A stack's port taps nothing: it is 0. */
+_Static_assert(offsetof(utcp_pkt_t, reserved) ==
+		   offsetof(msport_view_t, reason),
+	       "");
 _Static_assert(sizeof(utcp_pkt_t) == sizeof(msport_view_t), "");
 _Static_assert(UTCP_PKT_MORE == MS_SLOT_MORE, "");
 _Static_assert(UTCP_PKT_CSUM_PARTIAL == MS_SLOT_CSUM_PARTIAL, "");

@@ -72,7 +72,7 @@ rx_views(struct msport__ring *r, msport_view_t *views, unsigned int n,
 		v->len = len;
 		v->flags = u.s.flags;
 		v->gso_type = u.s.gso_type;
-		v->reserved = 0;
+		v->reason = u.s.reason;
 		v->gso_size = u.s.gso_size;
 		v->csum_start = u.s.csum_start;
 		v->csum_offset = u.s.csum_offset;
@@ -228,7 +228,7 @@ msport_tx_commit(msport_t *port, unsigned int ring, const msport_view_t *views,
 		u.s.len = (uint16_t)v->len; /* 65536 is written as 0 */
 		u.s.flags = v->flags;
 		u.s.gso_type = v->gso_type;
-		u.s.reserved = 0;
+		u.s.reason = 0;
 		u.s.gso_size = v->gso_size;
 		u.s.csum_start = v->csum_start;
 		u.s.csum_offset = v->csum_offset;

@@ -101,6 +101,7 @@ struct ms_tap {
 	struct ms_port *target; /* (c) or NULL: the interface */
 	struct ms_nic *nic;	/* (c) of an interface's tap */
 	uint32_t snap_bytes;	/* (c) 0: all */
+	uint32_t flags;		/* (c) MS_TAP_REFUSED */
 	struct ms_tap *next;	/* (r) of the same target */
 };
 
@@ -108,6 +109,10 @@ struct ms_tap {
    Counts for the owners and in counter[]. Read section. */
 void ms_tap_frame(const struct ms_tap *tap, const struct ms_frame *f,
 		  uint16_t flag, uint64_t *counter);
+/* The same of a frame that is refused, for those of them that want such: reason
+   is its counter. f: its metadata are changed. */
+void ms_tap_refused(const struct ms_tap *tap, struct ms_frame *f,
+		    uint8_t reason, uint64_t *counter);
 /* Ends all taps on an interface. ctl_lock held; sleeps. */
 void ms_tap_end_nic(struct ms_nic *nic);
 

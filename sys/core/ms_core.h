@@ -50,7 +50,7 @@ struct ms_seg {
 struct ms_meta {
 	uint16_t flags; /* MS_SLOT_CSUM_PARTIAL, MS_SLOT_CSUM_OK */
 	uint8_t gso_type;
-	uint8_t pad;
+	uint8_t reason; /* of a copy for taps (ms_tap_refused()), else 0 */
 	uint16_t gso_size;
 	uint16_t csum_start;
 	uint16_t csum_offset;
@@ -541,11 +541,11 @@ void ms_nic_stats(struct ms_nic *nic, uint64_t counter[MS_CTR_MAX]);
  * From now on ring 0 of `owner` gets a copy of every frame of `target` (what
  * goes into its receive rings, and what it sends), or, where target is NULL,
  * of every frame that `nic` sees and sends. snap_bytes: at most so much of
- * each frame; 0: all. Privileges are the caller's to check. -EBUSY (it taps
+ * each frame; 0: all. flags: MS_TAP_*. Privileges are the caller's to check. -EBUSY (it taps
  * already), -EINVAL (taps itself), -ENOMEM. ctl_lock held; sleeps.
  */
 int ms_tap_start(struct ms_port *owner, struct ms_port *target,
-		 struct ms_nic *nic, uint32_t snap_bytes);
+		 struct ms_nic *nic, uint32_t snap_bytes, uint32_t flags);
 /* Ends owner's tap, if it has one. ctl_lock held; sleeps. */
 void ms_tap_stop(struct ms_port *owner);
 /* Ends all taps on this port: it is about to go. ctl_lock held; sleeps. */

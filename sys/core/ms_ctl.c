@@ -174,6 +174,8 @@ ctl_tap(struct ms_switch *sw, const struct ms_cred *cred, struct ms_port *port,
 
 	if (port == NULL)
 		return -ENOTCONN;
+	if ((arg->flags & ~MS_TAP_REFUSED) != 0)
+		return -EINVAL;
 	switch (arg->scope) {
 	case 0:
 		ms_tap_stop(port);
@@ -184,13 +186,15 @@ ctl_tap(struct ms_switch *sw, const struct ms_cred *cred, struct ms_port *port,
 			return -ENOENT;
 		if (!may_inspect(cred, port, target))
 			return -EPERM;
-		return ms_tap_start(port, target, NULL, arg->snap_bytes);
+		return ms_tap_start(port, target, NULL, arg->snap_bytes,
+				    arg->flags);
 	case MS_TAP_NIC:
 		if (!ms_os_cred_has(cred, MS_PRIV_ADMIN))
 			return -EPERM;
 		if (port->nic == NULL)
 			return -ENODEV;
-		return ms_tap_start(port, NULL, port->nic, arg->snap_bytes);
+		return ms_tap_start(port, NULL, port->nic, arg->snap_bytes,
+				    arg->flags);
 	default:
 		return -EINVAL;
 	}

@@ -4,6 +4,8 @@
  */
 #include "ms_batch.h"
 
+_Static_assert(MS_CTR_MAX <= 0x100, "a counter fits into a slot's reason");
+
 /* Shows a port's taps to its rings, where the packet path looks. */
 static void
 port_tap_set(struct ms_port *port, struct ms_tap *tap)
@@ -21,7 +23,7 @@ port_tap_set(struct ms_port *port, struct ms_tap *tap)
 
 int
 ms_tap_start(struct ms_port *owner, struct ms_port *target, struct ms_nic *nic,
-	     uint32_t snap_bytes)
+	     uint32_t snap_bytes, uint32_t flags)
 {
 	struct ms_tap *tap;
 
@@ -35,6 +37,7 @@ ms_tap_start(struct ms_port *owner, struct ms_port *target, struct ms_nic *nic,
 	tap->owner = owner;
 	tap->target = target;
 	tap->snap_bytes = snap_bytes;
+	tap->flags = flags;
 	if (target != NULL) {
 		tap->next = target->tap;
 		port_tap_set(target, tap);
@@ -96,30 +99,49 @@ ms_tap_end_nic(struct ms_nic *nic)
 		ms_tap_stop(nic->tap->owner);
 }
 
+/* One copy, for the owner of this tap. */
+static void
+tap_copy(const struct ms_tap *tap, const struct ms_frame *f, uint16_t flag,
+	 uint64_t *counter)
+{
+	struct ms_kring *ring = &tap->owner->rx[0];
+	struct ms_frame copy = *f;
+	enum ms_counter result;
+	struct ms_lease lease;
+
+	if (tap->snap_bytes != 0 && tap->snap_bytes < f->len)
+		copy.len = tap->snap_bytes;
+	result = ms_ring_put(ring, &copy, flag, &lease);
+	if (result == MS_CTR_RX_FRAMES)
+		result = MS_CTR_TAP_FRAMES;
+	else
+		result = MS_CTR_TAP_LOST;
+	ms_ring_count(ring, result, 1);
+	ms_ctr_add(&counter[result], 1);
+	if (lease.slots == 0)
+		return;
+	ms_os_fence(); /* E */
+	(void)ms_ring_settle(ring, &lease);
+}
+
 void
 ms_tap_frame(const struct ms_tap *tap, const struct ms_frame *f, uint16_t flag,
 	     uint64_t *counter)
 {
-	struct ms_frame copy = *f;
-	enum ms_counter result;
-	struct ms_kring *ring;
-	struct ms_lease lease;
+	for (; tap != NULL; tap = ms_os_load_acquire(&tap->next))
+		tap_copy(tap, f, flag, counter);
+}
 
+void
+ms_tap_refused(const struct ms_tap *tap, struct ms_frame *f, uint8_t reason,
+	       uint64_t *counter)
+{
+	/* Bad buffers only: there is nothing to copy. */
+	if (f->len == 0)
+		return;
+	f->meta.reason = reason;
 	for (; tap != NULL; tap = ms_os_load_acquire(&tap->next)) {
-		ring = &tap->owner->rx[0];
-		copy.len = f->len;
-		if (tap->snap_bytes != 0 && tap->snap_bytes < f->len)
-			copy.len = tap->snap_bytes;
-		result = ms_ring_put(ring, &copy, flag, &lease);
-		if (result == MS_CTR_RX_FRAMES)
-			result = MS_CTR_TAP_FRAMES;
-		else
-			result = MS_CTR_TAP_LOST;
-		ms_ring_count(ring, result, 1);
-		ms_ctr_add(&counter[result], 1);
-		if (lease.slots == 0)
-			continue;
-		ms_os_fence(); /* E */
-		(void)ms_ring_settle(ring, &lease);
+		if ((tap->flags & MS_TAP_REFUSED) != 0)
+			tap_copy(tap, f, MS_SLOT_TAP_DROP, counter);
 	}
 }

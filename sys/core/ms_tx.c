@@ -134,6 +134,7 @@ frame_take(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t i,
 	struct ms_frame *f = &tx->frame[i];
 	struct ms_sent *s = &tx->sent[i];
 	const struct ms_slot *slot = slot_get(v, tx, at);
+	bool sane = (slot->flags & ~(MS_SLOT_MORE | MS_SLOT_CSUM_PARTIAL)) == 0;
 	uint32_t slots, bytes;
 
 	memset(f, 0, sizeof(*f));
@@ -145,8 +146,6 @@ frame_take(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t i,
 	f->meta.gso_size = slot->gso_size;
 	f->meta.csum_start = slot->csum_start;
 	f->meta.csum_offset = slot->csum_offset;
-	if ((slot->flags & ~(MS_SLOT_MORE | MS_SLOT_CSUM_PARTIAL)) != 0)
-		s->reason = MS_CTR_DROP_TX_SLOT;
 	for (slots = 1;; slots++) {
 		bytes = slot_bytes(ring, slot);
 		if (ms_unlikely(bytes == 0))
@@ -157,16 +156,19 @@ frame_take(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t i,
 			frame_append(tx, f, tx->hdr[i], slot_buf(ring, slot),
 				     bytes);
 		if (ms_likely((slot->flags & MS_SLOT_MORE) == 0))
-			return slots;
+			break;
 		/* No end: as long as a frame may be, or as the ring is. */
 		if (slots == MS_FRAME_SLOTS_MAX || slots == ring->mask + 1) {
-			s->reason = MS_CTR_DROP_TX_SLOT;
-			return slots;
+			sane = false;
+			break;
 		}
 		if (at + slots >= v->num)
 			return 0;
 		slot = slot_get(v, tx, at + slots);
 	}
+	if (ms_unlikely(!sane))
+		s->reason = MS_CTR_DROP_TX_SLOT;
+	return slots;
 }
 
 /* Whether the frame is plain in all that does not need the table. */
@@ -417,8 +419,13 @@ frames_tap(const struct ms_tx_view *v, struct ms_tx_batch *tx, uint32_t n)
 	if (ms_likely(port == NULL && nic == NULL))
 		return;
 	for (i = 0; i < n; i++) {
-		if (tx->sent[i].way == MS_WAY_DROP)
+		if (tx->sent[i].way == MS_WAY_DROP) {
+			ms_tap_refused(port, &tx->frame[i], tx->sent[i].reason,
+				       tx->counter);
+			ms_tap_refused(nic, &tx->frame[i], tx->sent[i].reason,
+				       tx->counter);
 			continue;
+		}
 		ms_tap_frame(port, &tx->frame[i], MS_SLOT_TAP_TX, tx->counter);
 		ms_tap_frame(nic, &tx->frame[i], MS_SLOT_TAP_TX, tx->counter);
 	}

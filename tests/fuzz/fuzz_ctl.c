@@ -255,6 +255,7 @@ sound(unsigned int caller, struct fuzz_in *in)
 	case MS_CMD_TAP:
 		a.tap.scope = how & 3;
 		a.tap.port_id = how >> 2 & 7;
+		a.tap.flags = how >> 5 & 3;
 		break;
 	case MS_CMD_LIST:
 		a.list.what = how & 3;

@@ -287,7 +287,7 @@ rig_tx(const struct ms_port *port, unsigned int i, const void *data,
 	s->len = (uint16_t)len;
 	s->flags = 0;
 	s->gso_type = 0;
-	s->reserved = 0;
+	s->reason = 0;
 	s->gso_size = s->csum_start = s->csum_offset = 0;
 	ms_os_store_release(&r->head, head + 1);
 	return 0;

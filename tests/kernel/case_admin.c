@@ -128,34 +128,40 @@ counters_agree(void)
 
 /* ---- taps ------------------------------------------------------------------------------- */
 
-static uint16_t
-next_flags(const struct kt_port *p)
+static struct ms_slot
+next_slot(const struct kt_port *p)
 {
 	struct ms_ring *r = kt_ring(p, true, 0);
 
-	return kt_slots(r)[r->head & (p->geo.slots - 1)].flags;
+	return kt_slots(r)[r->head & (p->geo.slots - 1)];
 }
 
 static int
-tap(const struct kt_port *p, uint32_t scope, uint32_t id, uint32_t snap)
+tap(const struct kt_port *p, uint32_t scope, uint32_t id, uint32_t snap,
+    uint32_t flags)
 {
 	struct ms_cmd_tap a = { .size = sizeof(a),
 				.scope = scope,
 				.port_id = id,
-				.snap_bytes = snap };
+				.snap_bytes = snap,
+				.flags = flags };
 
 	return kt_cmd(p->fd, MS_CMD_TAP, &a);
 }
 
 static void
-expect_copy(const struct kt_port *p, uint16_t flag, uint32_t bytes)
+expect_copy(const struct kt_port *p, uint16_t flag, uint8_t reason,
+	    uint32_t bytes)
 {
 	uint64_t until = kt_now_ms() + KT_WAIT_MS;
 	struct ms_ring *r = kt_ring(p, true, 0);
 
 	while (__atomic_load_n(&r->tail, __ATOMIC_ACQUIRE) == r->head)
 		CHECK(kt_now_ms() < until);
-	CHECK_EQ(next_flags(p) & (MS_SLOT_TAP_RX | MS_SLOT_TAP_TX), flag);
+	CHECK_EQ(next_slot(p).flags &
+		     (MS_SLOT_TAP_RX | MS_SLOT_TAP_TX | MS_SLOT_TAP_DROP),
+		 flag);
+	CHECK_EQ(next_slot(p).reason, reason);
 	CHECK_EQ(kt_get(p, 0, got, sizeof(got)), bytes);
 }
 
@@ -168,23 +174,42 @@ a_tap_sees_what_its_port_does(void)
 	kt_port_open(&p);
 	kt_port_open(&t);
 	kt_must_bind(&p, NUMBER);
-	CHECK_EQ(tap(&t, 3, p.info.port_id, 0), -EINVAL);
-	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id + 100, 0), -ENOENT);
-	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 0), 0);
+	CHECK_EQ(tap(&t, 3, p.info.port_id, 0, 0), -EINVAL);
+	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id + 100, 0, 0), -ENOENT);
+	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 0, 0), 0);
 	kt_far_udp(raw, NUMBER, "in", 2);
 	CHECK(kt_recv(&p, 0, got, sizeof(got), KT_WAIT_MS) != 0);
-	expect_copy(&t, MS_SLOT_TAP_RX, 44);
+	expect_copy(&t, MS_SLOT_TAP_RX, 0, 44);
 	kt_send(&p, frame, rig_udp_out(frame, NUMBER, 9, "out", 3));
-	expect_copy(&t, MS_SLOT_TAP_TX, 45);
+	expect_copy(&t, MS_SLOT_TAP_TX, 0, 45);
 	CHECK(memcmp(got, frame, 45) == 0);
-	CHECK_EQ(tap(&t, 0, 0, 0), 0);
+	CHECK_EQ(tap(&t, 0, 0, 0, 0), 0);
 	kt_send(&p, frame, rig_udp_out(frame, NUMBER, 9, "out", 3));
 	CHECK_EQ(kt_get(&t, 0, got, sizeof(got)), 0);
 	/* cut */
-	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 40), 0);
+	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 40, 0), 0);
 	kt_send(&p, frame, rig_udp_out(frame, NUMBER, 9, "out", 3));
-	expect_copy(&t, MS_SLOT_TAP_TX, 40);
+	expect_copy(&t, MS_SLOT_TAP_TX, 0, 40);
 	/* whose port goes ends it */
+	kt_port_close(&p);
+	kt_port_close(&t);
+}
+
+static void
+a_tap_sees_what_is_refused(void)
+{
+	struct kt_port p, t;
+
+	kt_port_open(&p);
+	kt_port_open(&t);
+	kt_must_bind(&p, NUMBER);
+	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 0, 1u << 1), -EINVAL);
+	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 0, MS_TAP_REFUSED), 0);
+	kt_send(&p, frame, rig_udp_out(frame, NUMBER + 1, 9, "no", 2));
+	kt_send(&p, frame, rig_udp_out(frame, NUMBER, 9, "out", 3));
+	expect_copy(&t, MS_SLOT_TAP_DROP, MS_CTR_DROP_TX_UNBOUND, 44);
+	CHECK(memcmp(got + 42, "no", 2) == 0);
+	expect_copy(&t, MS_SLOT_TAP_TX, 0, 45);
 	kt_port_close(&p);
 	kt_port_close(&t);
 }
@@ -197,7 +222,7 @@ a_tap_of_the_interface_sees_all(void)
 	uint32_t n;
 
 	kt_port_open(&t);
-	CHECK_EQ(tap(&t, MS_TAP_NIC, 0, 0), 0);
+	CHECK_EQ(tap(&t, MS_TAP_NIC, 0, 0, 0), 0);
 	kt_far_udp(raw, NUMBER, "for the host", 12);
 	do {
 		n = kt_recv(&t, 0, got, sizeof(got), KT_WAIT_MS);
@@ -248,6 +273,8 @@ const struct kt_case kt_cases_admin[] = {
 	{ .name = "counters agree", .run = counters_agree },
 	{ .name = "a tap sees what its port does",
 	  .run = a_tap_sees_what_its_port_does },
+	{ .name = "a tap sees what is refused",
+	  .run = a_tap_sees_what_is_refused },
 	{ .name = "a tap of the interface sees all",
 	  .run = a_tap_of_the_interface_sees_all },
 	{ .name = "attaching and detaching", .run = attaching_and_detaching },

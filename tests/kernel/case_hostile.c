@@ -341,6 +341,7 @@ administrator(void *arg)
 	while (!stopped()) {
 		tap.scope = ++round & 1 ? 1 + (round >> 1 & 1) : 0;
 		tap.port_id = good.info.port_id;
+		tap.flags = round >> 2 & MS_TAP_REFUSED;
 		CHECK_EQ(kt_cmd(p.fd, MS_CMD_TAP, &tap), 0);
 		kt_stats(p.fd, os_nic(OS_NEAR), c);
 		if (kt_cmd(p.fd, MS_CMD_LIST, &list) != 0)

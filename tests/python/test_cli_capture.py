@@ -112,7 +112,12 @@ def test_the_closing_line_for_machines(
     with process.stderr:
         told = json.loads(process.stderr.read())
     assert process.returncode == 0 and told["captured"] == 1
-    assert told.keys() == {"frames", "captured", "dropped"}
+    assert told == {
+        "frames": told["frames"],
+        "captured": 1,
+        "dropped": 0,
+        "refused": {},
+    }
 
 
 def test_an_interface_with_a_filter_and_a_length(
@@ -131,6 +136,39 @@ def test_an_interface_with_a_filter_and_a_length(
         assert packet[UDP].dport == 7000
         assert packet.wirelen == 14 + 20 + 8 + 100
         assert len(bytes(packet)) <= 64
+
+
+@pytest.mark.parametrize(("which", "num"), [("also", 4), ("only", 2)])
+def test_what_the_switch_refused(
+    alone: HostedWorld, port: multistack.Port, tmp_path: Path, which: str, num: int
+) -> None:
+    """With the reason of each, whatever nonsense came with it."""
+    file = tmp_path / "x.pcapng"
+    captor = Captor(
+        *(alone, "-p", "mine", "-w", file, "--refused", which, "-c", num),
+        *("udp", "and", "port", 7000),
+    )
+    talk(alone, port, 1)
+    peer, stack = alone.peer(), Stack(port)
+    to = (peer.addr, peer.port)
+    frame = stack.frame((alone.addr[4], 7000), to, b"x")
+    port.send(frame[:6] + b"\x02liars" + frame[12:])
+    port.send(stack.frame((alone.addr[4], 7001), to, b"x"))  # not what is asked for
+    port.send(frame, multistack.Meta(gso_type=77))
+    _, err, code = captor.end()
+    assert code == 0, err
+    assert err.splitlines()[1:] == [
+        "1 of them refused: drop_tx_mac, source MAC is not the interface's",
+        "1 of them refused: drop_tx_offload, bad or unsupported offload metadata",
+    ]
+    with PcapNgReader(str(file)) as reader:
+        packets = list(reader)
+    assert [p.direction for p in packets] == [1, 2, 2, 2][-num:]
+    *others, mac, offload = [p.comment for p in packets]
+    assert others == [None] * (num - 2)
+    assert mac == b"refused: drop_tx_mac, source MAC is not the interface's"
+    assert offload.startswith(b"refused: drop_tx_offload, ")
+    assert offload.endswith(b"; to be cut into segments of 0 bytes (type 77)")
 
 
 def test_a_pipe_into_tcpdump(alone: HostedWorld, port: multistack.Port) -> None:

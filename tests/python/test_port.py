@@ -392,6 +392,46 @@ def test_a_tap_sees_both_directions(world: World) -> None:
         watcher.untap()
 
 
+def test_a_tap_sees_what_is_refused_if_it_asks(world: World) -> None:
+    with world.port() as port, world.port() as watcher, world.port() as plain:
+        ours = port.bind(world.addr[4], 7000)
+        watcher.tap(port.id, refused=True)
+        plain.tap(port.id)
+        peer, stack = world.peer(), Stack(port)
+        to = (peer.addr, peer.port)
+        good = stack.frame(ours[:2], to, b"good")
+        arp = good[:12] + b"\x08\x06" + bytes(46)
+        sent = {
+            "drop_tx_unbound": stack.frame((world.addr[4], 7001), to, b"nobody's"),
+            "drop_tx_mac": good[:6] + b"\x02liars" + good[12:],
+            "drop_tx_ether": arp,
+            "drop_tx_short": good[:-1],
+            "": good,
+        }
+        if port.mac == bytes(6):  # on lo any will do
+            del sent["drop_tx_mac"]
+        for frame in sent.values():
+            port.send(frame)
+        seen: dict[str, bytes] = {}
+
+        def all_of_them() -> bool:
+            watcher.wait(0.05)
+            with watcher.recv_batch() as frames:
+                for i, frame in enumerate(frames):
+                    flag = frames.meta(i).flags & (SlotFlag.TAP_TX | SlotFlag.TAP_DROP)
+                    refusal = frames.refusal(i)
+                    drop = flag == SlotFlag.TAP_DROP
+                    assert drop == bool(refusal) and flag
+                    seen[refusal] = bytes(frame)
+            return len(seen) >= len(sent)
+
+        eventually(all_of_them, "copies of all")
+        assert seen == sent
+        with plain.recv_batch() as frames:
+            assert [bytes(f) for f in frames] == [good]
+            assert frames.refusal(0) == ""
+
+
 def test_tuples_move_to_a_successor(world: World) -> None:
     with world.port() as old, world.port() as new:
         ours = old.bind(world.addr[4], 7000)

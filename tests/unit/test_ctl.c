@@ -427,18 +427,20 @@ taps_are_for_user_and_admin(void **state)
 	struct ms_port *second = port_new(w->a.nic, &user_cred);
 	const struct {
 		const struct ms_cred *cred;
-		uint32_t scope, id;
+		uint32_t scope, id, flags;
 		int err;
 	} cases[] = {
-		{ &user_cred, 0, 0, 0 },
-		{ &user_cred, MS_TAP_PORT, w->mine->id, 0 },
-		{ &user_cred, MS_TAP_PORT, w->theirs->id, -EPERM },
-		{ &user_cred, MS_TAP_PORT, 999, -ENOENT },
-		{ &user_cred, MS_TAP_PORT, second->id, -EINVAL },
-		{ &user_cred, MS_TAP_NIC, 0, -EPERM },
-		{ &root_cred, MS_TAP_NIC, 0, 0 },
-		{ &root_cred, MS_TAP_PORT, w->theirs->id, 0 },
-		{ &root_cred, 3, 0, -EINVAL },
+		{ &user_cred, 0, 0, 0, 0 },
+		{ &user_cred, MS_TAP_PORT, w->mine->id, 0, 0 },
+		{ &user_cred, MS_TAP_PORT, w->mine->id, MS_TAP_REFUSED, 0 },
+		{ &user_cred, MS_TAP_PORT, w->mine->id, 2, -EINVAL },
+		{ &user_cred, MS_TAP_PORT, w->theirs->id, 0, -EPERM },
+		{ &user_cred, MS_TAP_PORT, 999, 0, -ENOENT },
+		{ &user_cred, MS_TAP_PORT, second->id, 0, -EINVAL },
+		{ &user_cred, MS_TAP_NIC, 0, 0, -EPERM },
+		{ &root_cred, MS_TAP_NIC, 0, 0, 0 },
+		{ &root_cred, MS_TAP_PORT, w->theirs->id, 0, 0 },
+		{ &root_cred, 3, 0, 0, -EINVAL },
 	};
 	struct ms_cmd_tap arg;
 	size_t i;
@@ -448,10 +450,11 @@ taps_are_for_user_and_admin(void **state)
 		arg.size = sizeof(arg);
 		arg.scope = cases[i].scope;
 		arg.port_id = cases[i].id;
+		arg.flags = cases[i].flags;
 		assert_int_equal(
 		    ctl(w, cases[i].cred, second, MS_CMD_TAP, &arg),
 		    cases[i].err);
-		arg.scope = 0;
+		arg.scope = arg.flags = 0;
 		assert_int_equal(
 		    ctl(w, cases[i].cred, second, MS_CMD_TAP, &arg), 0);
 	}

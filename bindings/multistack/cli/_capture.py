@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -12,12 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import IO
 
 import click
 
-from multistack._types import Gso, Meta, PortEntry, SlotFlag
+from multistack._types import Gso, Meta, PortEntry, SlotFlag, counter_texts
 from multistack._version import __version__
 from multistack.cli._ffi_pcap import Filter
 from multistack.cli._pcapng import INBOUND, OUTBOUND, Writer
@@ -38,11 +39,13 @@ QUIET_S = 0.25  # between looks whether what is watched is still there
 @dataclass
 class Tally:
     """frames came to the capture, captured passed the filter, and dropped were
-    lost because the capture was slower than the traffic."""
+    lost because the capture was slower than the traffic. refused: those of the
+    captured that the switch refused to send, by the counter that has them."""
 
     frames: int = 0
     captured: int = 0
     dropped: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
 
 
 def wire_bytes(frame: bytes, cut: bool) -> int:
@@ -61,13 +64,22 @@ def wire_bytes(frame: bytes, cut: bool) -> int:
     return max(len(frame), at + said)
 
 
-def remarks(meta: Meta) -> str:
-    """What Wireshark would take for faults, and why it is none."""
-    told = []
+def reason(counter: str) -> str:
+    """A counter with its meaning."""
+    return f"{counter}, {counter_texts().get(counter, 'of a newer switch')}"
+
+
+def remarks(meta: Meta, refusal: str = "") -> str:
+    """Why the switch refused it; what Wireshark would take for faults, and why it
+    is none."""
+    told = [f"refused: {reason(refusal)}"] if refusal else []
     if meta.flags & SlotFlag.CSUM_PARTIAL:
         told.append("checksum left to the interface")
     if meta.gso_type:
-        name = Gso(meta.gso_type).name.lower()
+        try:
+            name = Gso(meta.gso_type).name.lower()
+        except ValueError:  # of a frame that was refused
+            name = f"type {meta.gso_type}"
         told.append(f"to be cut into segments of {meta.gso_size} bytes ({name})")
     return "; ".join(told)
 
@@ -84,6 +96,7 @@ class Capture:
         *,
         snap_bytes: int,
         most: int,
+        refused_only: bool,
     ) -> None:
         """most: frames to capture, 0 for all."""
         self.port = port
@@ -92,6 +105,7 @@ class Capture:
         self.tally = tally
         self.snap_bytes = snap_bytes
         self.most = most
+        self.refused_only = refused_only
 
     @property
     def full(self) -> bool:
@@ -106,12 +120,19 @@ class Capture:
                     break
                 data, meta = bytes(frame), frames.meta(i)
                 self.tally.frames += 1
+                refusal = frames.refusal(i)
+                if self.refused_only and not refusal:
+                    continue
                 size = wire_bytes(data, len(data) == self.snap_bytes)
                 if not self.passes(data, size):
                     continue
                 self.tally.captured += 1
-                way = OUTBOUND if meta.flags & SlotFlag.TAP_TX else INBOUND
-                self.writer.packet(data, size, now, way, remarks(meta))
+                if refusal:
+                    known = self.tally.refused
+                    known[refusal] = known.get(refusal, 0) + 1
+                sent = meta.flags & (SlotFlag.TAP_TX | SlotFlag.TAP_DROP)
+                way = OUTBOUND if sent else INBOUND
+                self.writer.packet(data, size, now, way, remarks(meta, refusal))
 
     def close(self) -> None:
         """Writes what is to be known of the whole."""
@@ -173,13 +194,22 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _open(
-    control: Control, nic: str, target: PortEntry | None, snap_bytes: int
+    control: Control,
+    nic: str,
+    target: PortEntry | None,
+    snap_bytes: int,
+    refused: bool,
 ) -> Port:
     port = Port(device_on(control.device, nic), slots=SLOTS, label="capture")
     try:
-        port.tap(target.id if target else 0, snap_bytes=snap_bytes)
-    except BaseException:
+        port.tap(target.id if target else 0, snap_bytes=snap_bytes, refused=refused)
+    except BaseException as e:
         port.close()
+        if isinstance(e, OSError) and e.errno == errno.E2BIG:
+            raise Failure(
+                "this switch is older than --refused; status --counters has the "
+                "number of frames that it refused"
+            ) from e
         raise
     return port
 
@@ -215,6 +245,13 @@ def _described(nic: str, target: PortEntry | None) -> tuple[str, str]:
     default=SNAP_MAX,
     help="Keep so many bytes of each.",
 )
+@click.option(
+    "--refused",
+    type=click.Choice(["also", "only"]),
+    default=None,
+    help="Also, or only, frames that ports sent and the switch refused. A comment on "
+    "each and the last line say why.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The closing line, for machines.")
 @with_switch
 def capture(
@@ -225,18 +262,20 @@ def capture(
     path: str,
     count: int | None,
     snaplen: int,
+    refused: str | None,
     as_json: bool,
 ) -> None:
     """Record frames of INTERFACE, or of one port, as pcapng.
 
     FILTER is an expression as tcpdump takes it (pcap-filter(7)). Frames are as the
-    switch saw them: what it refused is not among them, `multistack status
-    --counters` says how much that was. A whole interface takes CAP_NET_ADMIN, a port
-    its owner. Ends at an interrupt; the last line, on standard error, says what came.
+    switch saw them; those that it refused to send come with --refused. A whole
+    interface takes CAP_NET_ADMIN, a port its owner. Ends at an interrupt; the last
+    line, on standard error, says what came.
 
     \b
     multistack capture eth0 -w all.pcapng
     multistack capture -p multistack-httpd tcp port 80
+    multistack capture -p mine --refused only
     multistack capture eth0 -w - | wireshark -k -i -
     """
     if port and interface not in [n.name for n in control.list_nics()]:
@@ -252,7 +291,9 @@ def capture(
     with contextlib.ExitStack() as stack:
         if compiled:
             stack.callback(compiled.close)
-        tapped = stack.enter_context(_open(control, nic, target, snaplen))
+        tapped = stack.enter_context(
+            _open(control, nic, target, snaplen, refused is not None)
+        )
         tally = Tally()
         try:
             with _destination(path) as out:
@@ -268,6 +309,7 @@ def capture(
                     *(tapped, writer, compiled or (lambda _frame, _size: True), tally),
                     snap_bytes=snaplen,
                     most=count or 0,
+                    refused_only=refused == "only",
                 )
                 out.flush()
                 if not as_json:
@@ -291,3 +333,5 @@ def _tell(tally: Tally, as_json: bool) -> None:
         f"{tally.dropped:,} dropped on the way here",
         err=True,
     )
+    for counter, n in sorted(tally.refused.items()):
+        click.echo(f"{n:,} of them refused: {reason(counter)}", err=True)

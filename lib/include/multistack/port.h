@@ -152,7 +152,7 @@ typedef struct msport_view_s {
 	uint32_t len;	/* receive: bytes here; transmit: in, room; out, used */
 	uint16_t flags; /* MS_SLOT_* */
 	uint8_t gso_type;
-	uint8_t reserved;
+	uint8_t reason; /* received, with MS_SLOT_TAP_DROP */
 	uint16_t gso_size;
 	uint16_t csum_start;
 	uint16_t csum_offset;
