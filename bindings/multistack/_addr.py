@@ -25,12 +25,13 @@ from multistack._utcp import Addr
 _PACKED = struct.Struct("!16sHBB")
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 WILDCARDS = frozenset(("0.0.0.0", "::"))
+_LOOPBACK = {4: b"\x7f\0\0\x01", 6: bytes(15) + b"\x01"}
 NOWHERE = bytes(_PACKED.size)  # family 0: the connected peer
 
 
 def is_loopback(host: str) -> bool:
-    """Of a numeric address."""
-    return host.startswith("127.") or host == "::1"
+    """Of a peer's numeric address. The unspecified one means this host, too."""
+    return host.startswith("127.") or host == "::1" or host in WILDCARDS
 
 
 def is_numeric(address: Any, family: int) -> bool:
@@ -45,8 +46,9 @@ def is_numeric(address: Any, family: int) -> bool:
 def pack(address: Any, family: int, call: str = "connect") -> bytes:
     """The bytes of a utcp_addr_t for what bind() and connect() take.
 
-    An IPv4-mapped address is IPv4's. A name is looked up. TypeError and
-    OverflowError as a socket has them.
+    An IPv4-mapped address is IPv4's. A name is looked up. For "sendto" the
+    unspecified address is loopback's. TypeError and OverflowError as a socket has
+    them.
     """
     if not isinstance(address, tuple) or len(address) < 2:
         raise TypeError(
@@ -63,7 +65,21 @@ def pack(address: Any, family: int, call: str = "connect") -> bytes:
     version = 4 if len(raw) == 4 else 6
     if raw.startswith(_MAPPED):
         raw, version = raw[12:], 4
-    return _PACKED.pack(raw, port, 0, version)
+    packed = _PACKED.pack(raw, port, 0, version)
+    return meant(packed) if call == "sendto" else packed
+
+
+def meant(peer: bytes, bound: bytes = NOWHERE) -> bytes:
+    """A packed peer. The unspecified address is none that a packet could have: who
+    names it means this host, by the address that the socket is bound to, else by
+    loopback's, as Linux has it."""
+    raw, port, proto, version = _PACKED.unpack(peer)
+    if any(raw):
+        return peer
+    here = _PACKED.unpack(bound)
+    if here[3] == version and any(here[0]):
+        return _PACKED.pack(here[0], port, proto, version)
+    return _PACKED.pack(_LOOPBACK[version], port, proto, version)
 
 
 @functools.lru_cache(1024)

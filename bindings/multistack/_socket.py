@@ -226,12 +226,24 @@ class Socket:
         return ("", 0) if self.family == socket.AF_INET else ("", 0, 0, 0)
 
     def connect(self, address: Address) -> None:
-        packed = self._pack(address, "connect")
+        packed = _addr.meant(self._pack(address, "connect"), self._bound())
         if self._udp:
             self._stack.find_source(packed)
             _utcp.utcp_udp_connect(self._ptr, _addr.as_c(packed))
         else:
             _utcp.mslink_connect(self._stack.link, self._ptr, _addr.as_c(packed))
+
+    def _bound(self) -> bytes:
+        """The address that bind() gave it, packed; NOWHERE: none."""
+        a = _utcp.Addr()
+        get = _utcp.utcp_udp_getsockname if self._udp else _utcp.utcp_getsockname
+        try:
+            get(self._ptr, a)
+        except OSError as e:
+            if e.errno != errno.EINVAL:
+                raise
+            return _addr.NOWHERE
+        return bytes(a)
 
     def connect_ex(self, address: Address) -> int:
         try:
@@ -319,15 +331,10 @@ class Socket:
     def getsockname(self) -> Address:
         if self._names and not self._closed:
             return _addr.unpack(self._names[20:], self.family)
-        a = _utcp.Addr()
-        get = _utcp.utcp_udp_getsockname if self._udp else _utcp.utcp_getsockname
-        try:
-            get(self._ptr, a)
-        except OSError as e:
-            if e.errno != errno.EINVAL:
-                raise
+        packed = self._bound()
+        if packed == _addr.NOWHERE:
             return ("0.0.0.0", 0) if self.family == socket.AF_INET else ("::", 0, 0, 0)
-        return _addr.unpack(bytes(a), self.family)
+        return _addr.unpack(packed, self.family)
 
     def getpeername(self) -> Address:
         if self._names and self._names[19] and not self._closed:

@@ -567,6 +567,35 @@ def test_what_is_not_the_stack_s_is_the_host_s(ours: loops.Place) -> None:
     ours.run(main)
 
 
+def test_the_unspecified_address_is_this_host(place: loops.Place) -> None:
+    async def main(loop: Any) -> None:
+        async def hello(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"hello")
+            writer.close()
+
+        server = await asyncio.start_server(hello, None, 7071)
+        for host, peer, local in (
+            ("0.0.0.0", "127.0.0.1", None),
+            ("::", "::1", None),
+            ("0.0.0.0", place.ours, (place.ours, 0)),
+        ):
+            reader, writer = await asyncio.open_connection(host, 7071, local_addr=local)
+            assert writer.get_extra_info("peername")[:2] == (peer, 7071)
+            assert await reader.read() == b"hello"
+            writer.close()
+        server.close()
+        # What listens on the host alone is meant, too; and nothing at all.
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = ("0.0.0.0", listener.getsockname()[1])
+            _, writer = await asyncio.open_connection(*address)
+            listener.accept()[0].close()
+            writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(*address)
+
+    place.run(main)
+
+
 # ---- nothing is left -------------------------------------------------------------
 
 

@@ -89,6 +89,29 @@ def test_a_connected_endpoint_speaks_to_one_peer(place: loops.Place) -> None:
     place.run(main)
 
 
+def test_the_unspecified_address_is_this_host(place: loops.Place) -> None:
+    """Of whom is connected, and of whom one datagram is for."""
+
+    async def main(loop: Any) -> None:
+        hears, heard = await loop.create_datagram_endpoint(Recorder, ("0.0.0.0", 7072))
+        connected, one = await loop.create_datagram_endpoint(
+            Recorder, remote_addr=("0.0.0.0", 7072)
+        )
+        assert connected.get_extra_info("peername") == ("127.0.0.1", 7072)
+        connected.sendto(b"one")
+        data, name = await heard.got.get()
+        assert data == b"one" and name == connected.get_extra_info("sockname")
+        free, two = await loop.create_datagram_endpoint(Recorder, ("0.0.0.0", 0))
+        free.sendto(b"two", ("0.0.0.0", 7072))
+        data, name = await heard.got.get()
+        assert data == b"two" and name[0] == "127.0.0.1"
+        for transport, protocol in (hears, heard), (connected, one), (free, two):
+            transport.close()
+            assert await protocol.lost is None
+
+    place.run(main)
+
+
 def test_that_nobody_is_there_is_told(place: loops.Place) -> None:
     async def main(loop: Any) -> None:
         t, p = await loop.create_datagram_endpoint(
