@@ -111,7 +111,6 @@ room_for(msbatch_t *b, unsigned int n)
 	uint32_t cap = b->view.max_events + n;
 	msbatch_event_t *ev;
 
-	b->limit = cap;
 	if (cap <= b->events_cap)
 		return 0;
 	ev = realloc(b->events, cap * sizeof *ev);
