@@ -25,17 +25,13 @@ import errno
 import heapq
 import itertools
 import os
-import statistics
 import weakref
-from array import array
 from collections.abc import Callable, Coroutine, Mapping
 from ctypes import (
     POINTER,
     Array,
     byref,
     c_char_p,
-    c_double,
-    c_size_t,
     c_uint64,
     c_void_p,
     cast,
@@ -56,6 +52,8 @@ from multistack._cc import (
     report_unraisable,
 )
 from multistack._simffi import Aqm, Verdict
+from multistack._simflow import Flow, Summary
+from multistack._simlink import Hook, Link, Way, WayStats, round_trip
 
 if TYPE_CHECKING:
     import asyncio
@@ -81,162 +79,11 @@ __all__ = [
 
 # So often at least the interpreter has its say: for Ctrl-C.
 _SLICE_NS = 250_000_000
-_MTU = 1500
 
 _T = TypeVar("_T")
-Hook = Callable[[bytes, float, int], "Verdict | int | None"]
 
 
-@dataclass(frozen=True)
-class Way:
-    """One way of a link. Rates ("10Mbit"), times ("20ms"), sizes ("64KiB", "1bdp")
-    and shares ("0.1%") may be numbers too: bits a second, seconds, bytes, 0 to 1."""
-
-    rate: str | float | None = None
-    """None: no limit, and no queue."""
-    delay: str | float = 0
-    jitter: str | float = 0
-    """More delay, evenly from 0 to this."""
-    reorders: bool = False
-    """Jitter lets packets overtake each other."""
-    buffer: str | float | None = None
-    """Of the queue. None: no limit. In bdp: rate times rtt, at least two packets."""
-    rtt: str | float | None = None
-    """For bdp; None: the link's delay there and back."""
-    loss: str | float = 0
-    """Of each packet, by chance."""
-    loss_every: int = 0
-    """Each so many-th packet is lost; 0: none."""
-    burst: tuple[float, float, float] | None = None
-    """Gilbert-Elliott: chance to enter the bad state, to leave it, loss in it."""
-    reorder: str | float = 0
-    """Share that is held back by reorder_delay."""
-    reorder_delay: str | float = 0
-    duplicate: str | float = 0
-    corrupt: str | float = 0
-    aqm: Aqm | str | Hook = "droptail"
-    """"droptail", "step" (marks CE from a threshold on), "codel" (RFC 8289), "pie"
-    (RFC 8033), or a function: see Network.link()."""
-    ecn: bool = True
-    """codel and pie mark packets of connections that use ECN, and drop others."""
-    target: str | float = 0
-    """Of codel (0: 5 ms), of pie (15 ms); threshold of step (1 ms)."""
-    interval: str | float = 0
-    """Of codel; 0: 100 ms."""
-    step: str | float = 0
-    """Threshold of step as a size, or in bdp; 0: by target."""
-    mtu: int = 0
-    """Packets longer than this get an ICMP error; 0: none is."""
-    black_hole: bool = False
-    """They get none."""
-    down: tuple[float, float] | None = None
-    """From, to: seconds in which all is lost."""
-
-    def _struct(self, rtt: float, hook: Any) -> c.Way:
-        rate = 0 if self.rate is None else _units.rate(self.rate)
-        if self.rate is not None and rate == 0:
-            raise ValueError("a rate of 0: nothing would ever arrive")
-        rtt = rtt if self.rtt is None else _units.seconds(self.rtt)
-        bdp = rate * rtt / 8
-        room = 0 if self.buffer is None else _units.size(self.buffer, bdp)
-        if self.buffer is not None:
-            room = max(room, 2 * _MTU)
-        burst = self.burst or (0.0, 0.0, 0.0)
-        down = self.down or (0.0, 0.0)
-        return c.Way(
-            size=sizeof(c.Way),
-            aqm=c.Aqm.HOOK if hook else _aqm(self.aqm),
-            hook=hook or c.HOOK(),
-            rate_bps=rate,
-            delay_ns=_units.nanoseconds(self.delay),
-            jitter_ns=_units.nanoseconds(self.jitter),
-            jitter_reorders=self.reorders,
-            queue_bytes=room,
-            ecn=self.ecn,
-            target_ns=_units.nanoseconds(self.target),
-            interval_ns=_units.nanoseconds(self.interval),
-            step_bytes=_units.size(self.step, bdp),
-            loss=_units.share(self.loss),
-            loss_every=self.loss_every,
-            burst_begin=_units.share(burst[0]),
-            burst_end=_units.share(burst[1]),
-            burst_loss=_units.share(burst[2]),
-            reorder=_units.share(self.reorder),
-            reorder_ns=_units.nanoseconds(self.reorder_delay),
-            dup=_units.share(self.duplicate),
-            corrupt=_units.share(self.corrupt),
-            mtu=self.mtu,
-            mtu_silent=self.black_hole,
-            dead_from_ns=_units.nanoseconds(down[0]),
-            dead_to_ns=_units.nanoseconds(down[1]),
-        )
-
-
-def _aqm(name: Aqm | str | Hook) -> Aqm:
-    if isinstance(name, Aqm):
-        return name
-    known = [a.name.lower() for a in Aqm if a is not Aqm.HOOK]
-    if not isinstance(name, str) or name.lower() not in known:
-        raise ValueError(f"{name!r} is no queue management; there are {known}")
-    return Aqm[name.upper()]
-
-
-@dataclass(frozen=True)
-class WayStats:
-    """What happened on one way of a link: packets, unless they are bytes."""
-
-    pkts: int
-    bytes: int
-    sent: int
-    sent_bytes: int
-    overflows: int
-    """Found the queue full."""
-    drops: int
-    """By the queue management."""
-    marks: int
-    losses: int
-    """On the way."""
-    too_big: int
-    corrupted: int
-    reordered: int
-    duplicated: int
-    nomem: int
-    backlog_max: int
-    """Bytes."""
-    backlog_sum: int
-    """Bytes, at each packet."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A flow in numbers, from the time it could have settled on."""
-
-    cc: str
-    goodput: float
-    """Bits a second that the receiver got."""
-    rtt: float
-    """Seconds, the mean of the smoothed round trip."""
-    rtt_p95: float
-    queue_delay: float
-    """Seconds above the least round trip, the mean."""
-    retransmits: int
-    """Segments, of the whole flow."""
-    sent: int
-    """Bytes with retransmissions, of the whole flow."""
-    finished: float | None
-    """When the last byte had come; None: it had not."""
-
-
-def _column(call: Any, *args: Any) -> array[float]:
-    num = c_size_t()
-    at = call(*args, byref(num))
-    values: array[float] = array("d")
-    if at and num.value:
-        values.frombytes(string_at(at, num.value * sizeof(c_double)))
-    return values
-
-
-class _Node:
+class Node:
     def __init__(self, net: Network, name: str, handle: int) -> None:
         self.net = net
         self.name = name
@@ -246,11 +93,11 @@ class _Node:
         return f"<{type(self).__name__} {self.name}>"
 
 
-class Router(_Node):
+class Router(Node):
     """Passes packets on by the least number of links."""
 
 
-class Host(_Node):
+class Host(Node):
     """A host with a stack of its own."""
 
     def _utcp_stack(self) -> int:
@@ -344,211 +191,6 @@ class Host(_Node):
         return create_server(self, factory, port, cc)
 
 
-class Link:
-    """Between nodes a and b. Series and stats are of the way from a to b; those of
-    `link.back` are of the other."""
-
-    def __init__(self, a: _Node, b: _Node, handle: int, way: int, conf: Way) -> None:
-        self.a, self.b = a, b
-        self.net = a.net
-        self._handle, self._way = handle, way
-        self.way = conf
-        self.back: Link
-        self._hook: Any = None
-        self._keep: list[Any] = []
-
-    def __repr__(self) -> str:
-        return f"<Link {self.a.name} to {self.b.name}>"
-
-    def set(self, **changes: Any) -> None:
-        """Changes some of Way from now on, of this way only: set(rate="5Mbit")."""
-        way = replace(self.way, **changes)
-        back = self.back.way
-        if "aqm" in changes:
-            self._hook = self.net._hook(way.aqm)
-            self._keep.append(self._hook)
-        struct = way._struct(_rtt(way, back), self._hook)
-        self.net._alive()
-        c.mssim_link_set(self._handle, self._way, byref(struct))
-        self.way = way
-
-    def capture(self, path: str | os.PathLike[str]) -> None:
-        """Writes what the interface of a at this link sends and receives to a
-        pcapng file, until the network is closed."""
-        self.net._alive()
-        c.mssim_link_capture(self._handle, self._way, os.fsencode(path))
-
-    @property
-    def stats(self) -> WayStats:
-        self.net._alive()
-        s = c.WayStats()
-        c.mssim_link_stats(self._handle, self._way, byref(s))
-        return WayStats(**{f[0]: getattr(s, f[0]) for f in c.WayStats._fields_})
-
-    def _series(self, column: c.LinkColumn) -> array[float]:
-        self.net._alive()
-        return _column(c.mssim_link_series, self._handle, self._way, column)
-
-    @property
-    def time(self) -> array[float]:
-        """Seconds, of the values below."""
-        return self._series(c.LinkColumn.TIME)
-
-    @property
-    def backlog(self) -> array[float]:
-        """Bytes in the queue."""
-        return self._series(c.LinkColumn.BACKLOG)
-
-    @property
-    def queue_delay(self) -> array[float]:
-        """Seconds that the queue takes."""
-        return self._series(c.LinkColumn.DELAY)
-
-    @property
-    def rate(self) -> array[float]:
-        """Bits a second that left the queue."""
-        return self._series(c.LinkColumn.RATE)
-
-    @property
-    def drops(self) -> array[float]:
-        """Packets in all: by a full queue and by its management."""
-        return self._series(c.LinkColumn.DROPS)
-
-    @property
-    def marks(self) -> array[float]:
-        return self._series(c.LinkColumn.MARKS)
-
-
-class Flow:
-    """A connection that has always something to send, and its time series: arrays
-    of floats (numpy.asarray() takes them as they are), a value each sample."""
-
-    def __init__(
-        self, net: Network, a: Host, b: Host, handle: int, name: str, start: float
-    ) -> None:
-        self.net, self.a, self.b = net, a, b
-        self._handle = handle
-        self.name = name
-        self.start = start
-
-    def __repr__(self) -> str:
-        return f"<Flow {self.name} {self.a.name} to {self.b.name}>"
-
-    def _series(self, column: c.FlowColumn) -> array[float]:
-        self.net._alive()
-        return _column(c.mssim_flow_series, self._handle, column)
-
-    @property
-    def time(self) -> array[float]:
-        """Seconds, of the values below."""
-        return self._series(c.FlowColumn.TIME)
-
-    @property
-    def cwnd(self) -> array[float]:
-        """The congestion window, bytes."""
-        return self._series(c.FlowColumn.CWND)
-
-    @property
-    def ssthresh(self) -> array[float]:
-        """The slow start threshold, bytes; 2**32 - 1: not known."""
-        return self._series(c.FlowColumn.SSTHRESH)
-
-    @property
-    def rtt(self) -> array[float]:
-        """The smoothed round trip, seconds; 0: not measured."""
-        return self._series(c.FlowColumn.RTT)
-
-    @property
-    def inflight(self) -> array[float]:
-        """Bytes on their way."""
-        return self._series(c.FlowColumn.INFLIGHT)
-
-    @property
-    def goodput(self) -> array[float]:
-        """Bits a second that the receiver got since the value before."""
-        return self._series(c.FlowColumn.GOODPUT)
-
-    @property
-    def received(self) -> array[float]:
-        """Bytes that the receiver got in all."""
-        return self._series(c.FlowColumn.RECEIVED)
-
-    @property
-    def retransmits(self) -> array[float]:
-        """Segments sent again, in all."""
-        return self._series(c.FlowColumn.RETRANS)
-
-    @property
-    def pacing_rate(self) -> array[float]:
-        """Bits a second; 0: not paced."""
-        return self._series(c.FlowColumn.PACING)
-
-    @property
-    def queue_delay(self) -> array[float]:
-        """Seconds by which the round trip is above the least one seen."""
-        rtt = self.rtt
-        least = min((r for r in rtt if r > 0), default=0.0)
-        return array("d", (max(r - least, 0.0) for r in rtt))
-
-    @property
-    def info(self) -> _utcp.Info:
-        """utcp_info() of the sender; of its end, once it has ended."""
-        self.net._alive()
-        info = _utcp.Info(size=sizeof(_utcp.Info))
-        c.mssim_flow_info(self._handle, byref(info))
-        return info
-
-    @property
-    def control(self) -> CongestionControl | None:
-        """The object of a congestion control in Python, while the flow lasts."""
-        self.net._alive()
-        sock = c.mssim_flow_sock(self._handle)
-        if not sock:
-            return None
-        found = (r.of(sock) for r in self.net._classes(self.a))
-        return next((control for control in found if control is not None), None)
-
-    def _stats(self) -> c.FlowStats:
-        self.net._alive()
-        s = c.FlowStats()
-        c.mssim_flow_stats(self._handle, byref(s))
-        return s
-
-    @property
-    def error(self) -> OSError | None:
-        """What ended it; None: nothing, or the last byte."""
-        code = self._stats().error
-        return OSError(code, os.strerror(code)) if code else None
-
-    @property
-    def finished(self) -> float | None:
-        """Seconds at which the receiver had all; None: it has not."""
-        s = self._stats()
-        return s.finished_ns * 1e-9 if s.done else None
-
-    def summary(self, since: float | None = None) -> Summary:
-        """Means from `since` seconds on; None: from a quarter of its time on."""
-        time, rtt, got = self.time, self.rtt, self.received
-        end = time[-1] if time else self.start
-        if since is None:
-            since = self.start + (end - self.start) / 4
-        first = next((i for i, t in enumerate(time) if t >= since), len(time))
-        rtts = sorted(r for r in rtt[first:] if r > 0) or [0.0]
-        span = end - time[first] if first < len(time) else 0.0
-        least = min((r for r in rtt if r > 0), default=0.0)
-        info = self.info
-        return Summary(
-            cc=info.cc.decode(errors="replace") or self.name,
-            goodput=(got[-1] - got[first]) * 8 / span if span > 0 else 0.0,
-            rtt=statistics.fmean(rtts),
-            rtt_p95=rtts[min(len(rtts) * 95 // 100, len(rtts) - 1)],
-            queue_delay=statistics.fmean(rtts) - least,
-            retransmits=info.total_retrans_segs,
-            sent=info.bytes_sent,
-            finished=self.finished,
-        )
-
-
 @dataclass(frozen=True)
 class Dumbbell:
     """Hosts on both sides of one link."""
@@ -580,7 +222,7 @@ class Network:
         self._running = False
         self._loop: SimLoop | None = None
         self._registered: dict[Host, list[Registration]] = {}
-        self.nodes: list[_Node] = []
+        self.nodes: list[Node] = []
         self.links: list[Link] = []
         self.flows: list[Flow] = []
         self.hook_errors: list[tuple[BaseException, str]] = []
@@ -651,8 +293,8 @@ class Network:
 
     def link(
         self,
-        a: _Node,
-        b: _Node,
+        a: Node,
+        b: Node,
         *,
         back: Way | Mapping[str, Any] | None = None,
         **way: Any,
@@ -668,7 +310,7 @@ class Network:
         there = Way(**way)
         here = back if isinstance(back, Way) else replace(there, **(back or {}))
         hooks = (self._hook(there.aqm), self._hook(here.aqm))
-        rtt = _rtt(there, here)
+        rtt = round_trip(there, here)
         structs = (there._struct(rtt, hooks[0]), here._struct(rtt, hooks[1]))
         handle = c_void_p()
         c.mssim_link(
@@ -894,10 +536,6 @@ def _destroy(handle: int, stacks: list[int]) -> None:
     c.mssim_destroy(handle)
     for stack in stacks:
         forget_stack(stack)
-
-
-def _rtt(there: Way, back: Way) -> float:
-    return _units.seconds(there.delay) + _units.seconds(back.delay)
 
 
 def _option(name: str) -> _utcp.Opt:
