@@ -3,11 +3,15 @@
 #include "speed.h"
 
 #define MAX_ARGV ((Py_ssize_t)2)
+/* Each argument of the next: so many are freed within each other, not more. */
+#define MAX_DEPTH 32
 
 static PyTypeObject *handle_type, *timer_type;
 static PyObject *copy_context;
 static PyObject *str_run, *str_failed;
 static Py_ssize_t fields_at; /* behind those of asyncio.TimerHandle */
+static PyObject *dead;	     /* to be freed when `depth` is less */
+static int depth;
 
 static struct handle *
 fields(PyObject *self)
@@ -125,15 +129,32 @@ handle_clear(PyObject *self)
 }
 
 static void
-handle_dealloc(PyObject *self)
+free_one(PyObject *self)
 {
 	PyTypeObject *type = Py_TYPE(self);
 
-	PyObject_GC_UnTrack(self);
-	PyObject_ClearWeakRefs(self);
 	(void)handle_clear(self);
 	PyObject_GC_Del(self);
 	Py_DECREF(type);
+}
+
+static void
+handle_dealloc(PyObject *self)
+{
+	PyObject_GC_UnTrack(self);
+	PyObject_ClearWeakRefs(self);
+	if (depth == MAX_DEPTH) {
+		fields(self)->dead = dead;
+		dead = self;
+		return;
+	}
+	depth++;
+	free_one(self);
+	while (depth == 1 && (self = dead)) {
+		dead = fields(self)->dead;
+		free_one(self);
+	}
+	depth--;
 }
 
 /* ---- calling ------------------------------------------------------------- */
@@ -161,33 +182,17 @@ call_many(PyObject *context, PyObject *callback, PyObject *args)
 	return r;
 }
 
-static int
-failed(PyObject *self, PyObject *loop)
-{
-	PyObject *exc, *r;
-
-	if (PyErr_ExceptionMatches(PyExc_SystemExit) ||
-	    PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
-		return -1;
-	exc = speed__exception_take();
-	r = PyObject_CallMethodObjArgs(loop, str_failed, self, exc, NULL);
-	Py_DECREF(exc);
-	Py_XDECREF(r);
-	return r ? 0 : -1;
-}
-
 int
 speed__handle_run(PyObject *self)
 {
 	struct handle *h = fields(self);
 	PyObject *callback = h->callback, *context = h->context;
-	PyObject *loop = h->loop, *a = h->argv[0], *b = h->argv[1], *r;
+	PyObject *a = h->argv[0], *b = h->argv[1], *r;
 	int error = 0;
 
 	if (!callback)
 		return 0;
 	/* It may cancel itself. */
-	Py_INCREF(self);
 	Py_INCREF(callback);
 	Py_XINCREF(a);
 	Py_XINCREF(b);
@@ -198,11 +203,10 @@ speed__handle_run(PyObject *self)
 					       NULL);
 	Py_XDECREF(r);
 	if (!r)
-		error = failed(self, loop);
+		error = speed__exception_tell(h->loop, str_failed, self);
 	Py_DECREF(callback);
 	Py_XDECREF(a);
 	Py_XDECREF(b);
-	Py_DECREF(self);
 	return error;
 }
 
@@ -223,7 +227,9 @@ cancel(PyObject *self, PyObject *unused)
 	(void)unused;
 	if (!h->cancelled) {
 		h->cancelled = true;
-		if (h->scheduled && speed__timer_cancelled(h->loop, self) < 0)
+		/* In a cycle that is being freed it has no loop. */
+		if (h->scheduled && h->loop &&
+		    speed__timer_cancelled(h->loop, self) < 0)
 			return NULL;
 		forget_callback(h);
 	}
@@ -343,9 +349,10 @@ timer_equal(PyObject *self, PyObject *other)
 
 	for (size_t i = 0; same == 1 && i < sizeof names / sizeof *names; i++) {
 		PyObject *a = PyObject_GetAttrString(self, names[i]);
-		PyObject *b = PyObject_GetAttrString(other, names[i]);
+		PyObject *b = a ? PyObject_GetAttrString(other, names[i])
+				: NULL;
 
-		same = a && b ? PyObject_RichCompareBool(a, b, Py_EQ) : -1;
+		same = b ? PyObject_RichCompareBool(a, b, Py_EQ) : -1;
 		Py_XDECREF(a);
 		Py_XDECREF(b);
 	}

@@ -8,9 +8,10 @@
  */
 #include "speed.h"
 
+#include <stdint.h>
 #include <time.h>
 
-#define NS_PER_S 1e9
+#define NS_PER_S 1000000000
 #define SELECT_MAX_S (24 * 3600.0) /* as asyncio's */
 #define PURGE_MIN 100
 #define PURGE_PART 2 /* purged if more than one in so many is cancelled */
@@ -83,13 +84,30 @@ only_context(PyObject *const *args, Py_ssize_t n, PyObject *names,
 						"context") == 0;
 }
 
-static int
-append(PyObject *deque, PyObject *o)
-{
-	PyObject *r = PyObject_CallMethodObjArgs(deque, str_append, o, NULL);
+/* Of what a call may replace, the caller has a reference of its own. */
 
+static int
+append(struct scheduler *s, PyObject *o)
+{
+	PyObject *deque = s->ready, *r;
+
+	Py_INCREF(deque);
+	r = PyObject_CallMethodObjArgs(deque, str_append, o, NULL);
+	Py_DECREF(deque);
 	Py_XDECREF(r);
 	return r ? 0 : -1;
+}
+
+/* heapq's push of a timer, or pop: NULL. */
+static PyObject *
+on_heap(PyObject *function, struct scheduler *s, PyObject *timer)
+{
+	PyObject *heap = s->scheduled, *r;
+
+	Py_INCREF(heap);
+	r = PyObject_CallFunctionObjArgs(function, heap, timer, NULL);
+	Py_DECREF(heap);
+	return r;
 }
 
 static PyObject *
@@ -102,7 +120,7 @@ call_soon(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 	    !only_context(args, n, names, &context))
 		return by_base(base_call_soon, self, args, n, names);
 	handle = speed__handle_new(self, args, n, context);
-	if (handle && append(s->ready, handle) < 0)
+	if (handle && append(s, handle) < 0)
 		Py_CLEAR(handle);
 	return handle;
 }
@@ -115,8 +133,7 @@ put_timer(PyObject *self, double when, PyObject *const *argv, Py_ssize_t argc,
 
 	if (!timer)
 		return NULL;
-	r = PyObject_CallFunctionObjArgs(heappush, of(self)->scheduled, timer,
-					 NULL);
+	r = on_heap(heappush, of(self), timer);
 	if (!r) {
 		Py_DECREF(timer);
 		return NULL;
@@ -185,7 +202,7 @@ speed__timer_cancelled(PyObject *loop, PyObject *timer)
 	return r ? 0 : -1;
 }
 
-/* The clock of time.monotonic(). */
+/* time.monotonic(), rounded as it does. */
 static PyObject *
 loop_time(PyObject *self, PyObject *unused)
 {
@@ -194,8 +211,9 @@ loop_time(PyObject *self, PyObject *unused)
 	(void)self;
 	(void)unused;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return PyFloat_FromDouble((double)t.tv_sec +
-				  (double)t.tv_nsec / NS_PER_S);
+	return PyFloat_FromDouble(
+	    (double)((int64_t)t.tv_sec * NS_PER_S + t.tv_nsec) /
+	    (double)NS_PER_S);
 }
 
 /* ---- timers -------------------------------------------------------------- */
@@ -243,12 +261,24 @@ when_of(PyObject *timer, double *when)
 	return *when == -1 && PyErr_Occurred() ? -1 : 0;
 }
 
+/* One of a list, owned by the caller; NULL: it has no more. */
+static PyObject *
+item(PyObject *list, Py_ssize_t i)
+{
+	PyObject *o = NULL;
+
+	if (i < PyList_Size(list)) {
+		o = PyList_GetItem(list, i);
+		Py_INCREF(o);
+	}
+	return o;
+}
+
 /* The first of the heap, owned by the caller; NULL with an exception. */
 static PyObject *
 pop_timer(struct scheduler *s)
 {
-	PyObject *timer = PyObject_CallFunctionObjArgs(heappop, s->scheduled,
-						       NULL);
+	PyObject *timer = on_heap(heappop, s, NULL);
 
 	if (timer && not_scheduled(timer) < 0)
 		Py_CLEAR(timer);
@@ -259,19 +289,19 @@ pop_timer(struct scheduler *s)
 static int
 purge(struct scheduler *s)
 {
-	Py_ssize_t n = PyList_Size(s->scheduled);
-	PyObject *kept = PyList_New(0), *old, *r;
+	PyObject *kept = PyList_New(0), *old = s->scheduled, *timer, *r;
 	int is = kept ? 0 : -1;
 
-	for (Py_ssize_t i = 0; is >= 0 && i < n; i++) {
-		PyObject *timer = PyList_GetItem(s->scheduled, i);
-
+	Py_INCREF(old);
+	for (Py_ssize_t i = 0; is >= 0 && (timer = item(old, i)); i++) {
 		is = is_cancelled(timer);
 		if (is == 0)
 			is = PyList_Append(kept, timer);
 		else if (is > 0)
 			is = not_scheduled(timer);
+		Py_DECREF(timer);
 	}
+	Py_DECREF(old);
 	r = is < 0 ? NULL : PyObject_CallFunctionObjArgs(heapify, kept, NULL);
 	if (!r) {
 		Py_XDECREF(kept);
@@ -294,8 +324,9 @@ drop_cancelled(struct scheduler *s)
 
 	if (n > PURGE_MIN && s->timers_cancelled > n / PURGE_PART)
 		return purge(s);
-	while (PyList_Size(s->scheduled) > 0) {
-		is = is_cancelled(PyList_GetItem(s->scheduled, 0));
+	while ((timer = item(s->scheduled, 0))) {
+		is = is_cancelled(timer);
+		Py_DECREF(timer);
 		if (is <= 0)
 			return is;
 		s->timers_cancelled--;
@@ -318,25 +349,22 @@ take_due(PyObject *self)
 
 	if (PyList_Size(s->scheduled) == 0)
 		return 0;
-	resolution = PyObject_GetAttr(self, str_resolution);
-	if (!resolution || now(self, &end) < 0) {
-		Py_XDECREF(resolution);
+	if (now(self, &end) < 0)
 		return -1;
-	}
-	end += PyFloat_AsDouble(resolution);
-	Py_DECREF(resolution);
-	while (PyList_Size(s->scheduled) > 0) {
-		if (when_of(PyList_GetItem(s->scheduled, 0), &when) < 0)
-			return -1;
-		if (when >= end)
-			return 0;
+	resolution = PyObject_GetAttr(self, str_resolution);
+	end += resolution ? PyFloat_AsDouble(resolution) : 0;
+	Py_XDECREF(resolution);
+	error = PyErr_Occurred() ? -1 : 0;
+	while (!error && (timer = item(s->scheduled, 0))) {
+		error = when_of(timer, &when);
+		Py_DECREF(timer);
+		if (error || when >= end)
+			break;
 		timer = pop_timer(s);
-		error = timer ? append(s->ready, timer) : -1;
+		error = timer ? append(s, timer) : -1;
 		Py_XDECREF(timer);
-		if (error)
-			return -1;
 	}
-	return 0;
+	return error;
 }
 
 /* ---- an iteration -------------------------------------------------------- */
@@ -347,7 +375,9 @@ sleep_time(PyObject *self)
 {
 	struct scheduler *s = of(self);
 	Py_ssize_t num_ready = PyObject_Size(s->ready);
+	PyObject *timer;
 	double when, t;
+	int error;
 
 	if (num_ready < 0)
 		return NULL;
@@ -355,10 +385,12 @@ sleep_time(PyObject *self)
 		Py_INCREF(zero);
 		return zero;
 	}
-	if (PyList_Size(s->scheduled) == 0)
+	timer = item(s->scheduled, 0);
+	if (!timer)
 		Py_RETURN_NONE;
-	if (when_of(PyList_GetItem(s->scheduled, 0), &when) < 0 ||
-	    now(self, &t) < 0)
+	error = when_of(timer, &when);
+	Py_DECREF(timer);
+	if (error || now(self, &t) < 0)
 		return NULL;
 	t = when - t;
 	if (!(t > 0))
@@ -370,12 +402,15 @@ static int
 poll_events(PyObject *self)
 {
 	struct scheduler *s = of(self);
-	PyObject *timeout = sleep_time(self), *events, *r;
+	PyObject *timeout = sleep_time(self), *selector, *events, *r;
 
 	if (!timeout)
 		return -1;
-	events = PyObject_CallMethodObjArgs(s->selector, str_select, timeout,
+	selector = s->selector;
+	Py_INCREF(selector);
+	events = PyObject_CallMethodObjArgs(selector, str_select, timeout,
 					    NULL);
+	Py_DECREF(selector);
 	Py_DECREF(timeout);
 	if (!events)
 		return -1;
@@ -496,23 +531,62 @@ set_bool(PyObject *self, PyObject *value, void *at)
 	return on < 0 ? -1 : 0;
 }
 
+/* A list, or whatever has a deque's methods; it cannot be taken away. */
+struct object {
+	const char *name;
+	size_t at;
+	bool is_list;
+};
+
+static const struct object objects[] = {
+	{ "_ready", offsetof(struct scheduler, ready), false },
+	{ "_scheduled", offsetof(struct scheduler, scheduled), true },
+	{ "_selector", offsetof(struct scheduler, selector), false },
+};
+
+static PyObject *
+get_object(PyObject *self, void *what)
+{
+	const struct object *o = what;
+	PyObject *value = *(PyObject **)((char *)self + o->at);
+
+	if (!value)
+		PyErr_SetString(PyExc_AttributeError, o->name);
+	Py_XINCREF(value);
+	return value;
+}
+
+static int
+set_object(PyObject *self, PyObject *value, void *what)
+{
+	const struct object *o = what;
+	PyObject **at = (PyObject **)((char *)self + o->at), *old = *at;
+
+	if (!value || (o->is_list && !PyList_Check(value))) {
+		PyErr_Format(PyExc_TypeError, "%s must be %s", o->name,
+			     o->is_list ? "a list" : "there");
+		return -1;
+	}
+	Py_INCREF(value);
+	*at = value;
+	Py_XDECREF(old);
+	return 0;
+}
+
 #define BOOL(name, field)                                                      \
 	{ name, get_bool, set_bool, NULL,                                      \
 	  (void *)offsetof(struct scheduler, field) }
+#define OBJECT(name, i)                                                        \
+	{ name, get_object, set_object, NULL, (void *)&objects[i] }
 
 static PyGetSetDef attributes[] = {
-	BOOL("_closed", closed),
-	BOOL("_debug", debug),
-	BOOL("_stopping", stopping),
+	BOOL("_closed", closed),	  BOOL("_debug", debug),
+	BOOL("_stopping", stopping),	  OBJECT("_ready", 0),
+	OBJECT("_scheduled", 1),	  OBJECT("_selector", 2),
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
 static PyMemberDef members[] = {
-	{ "_ready", T_OBJECT, offsetof(struct scheduler, ready), 0, NULL },
-	{ "_scheduled", T_OBJECT, offsetof(struct scheduler, scheduled), 0,
-	  NULL },
-	{ "_selector", T_OBJECT, offsetof(struct scheduler, selector), 0,
-	  NULL },
 	{ "_timer_cancelled_count", T_PYSSIZET,
 	  offsetof(struct scheduler, timers_cancelled), 0, NULL },
 	{ NULL, 0, 0, 0, NULL },
@@ -522,13 +596,17 @@ static PyMemberDef members[] = {
 
 static PyMethodDef methods[] = {
 	{ "call_soon", FAST(call_soon), METH_FASTCALL | METH_KEYWORDS,
-	  PyDoc_STR("As asyncio's.") },
+	  PyDoc_STR("call_soon($self, callback, *args, context=None)\n--\n\n"
+		    "As asyncio's.") },
 	{ "call_at", FAST(call_at), METH_FASTCALL | METH_KEYWORDS,
-	  PyDoc_STR("As asyncio's.") },
+	  PyDoc_STR("call_at($self, when, callback, *args, context=None)\n"
+		    "--\n\nAs asyncio's.") },
 	{ "call_later", FAST(call_later), METH_FASTCALL | METH_KEYWORDS,
-	  PyDoc_STR("As asyncio's.") },
+	  PyDoc_STR("call_later($self, delay, callback, *args, context=None)\n"
+		    "--\n\nAs asyncio's.") },
 	{ "time", loop_time, METH_NOARGS,
-	  PyDoc_STR("Seconds, of time.monotonic()'s clock.") },
+	  PyDoc_STR(
+	      "time($self)\n--\n\nSeconds, of time.monotonic()'s clock.") },
 	{ "_run_once", run_once, METH_NOARGS, NULL },
 	{ NULL, NULL, 0, NULL },
 };

@@ -22,18 +22,27 @@ speed__size_of(PyObject *type)
 	return n;
 }
 
-PyObject *
-speed__exception_take(void)
+int
+speed__exception_tell(PyObject *to, PyObject *method, PyObject *about)
 {
-	PyObject *type, *value, *traceback;
+	PyObject *type, *exc, *traceback, *old_type, *old, *old_traceback, *r;
 
-	PyErr_Fetch(&type, &value, &traceback);
-	PyErr_NormalizeException(&type, &value, &traceback);
+	if (PyErr_ExceptionMatches(PyExc_SystemExit) ||
+	    PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
+		return -1;
+	PyErr_Fetch(&type, &exc, &traceback);
+	PyErr_NormalizeException(&type, &exc, &traceback);
 	if (traceback)
-		PyException_SetTraceback(value, traceback);
-	Py_XDECREF(type);
-	Py_XDECREF(traceback);
-	return value;
+		PyException_SetTraceback(exc, traceback);
+	PyErr_GetExcInfo(&old_type, &old, &old_traceback);
+	Py_INCREF(exc);
+	PyErr_SetExcInfo(type, exc, traceback);
+	r = about ? PyObject_CallMethodObjArgs(to, method, about, exc, NULL)
+		  : PyObject_CallMethodObjArgs(to, method, exc, NULL);
+	PyErr_SetExcInfo(old_type, old, old_traceback);
+	Py_DECREF(exc);
+	Py_XDECREF(r);
+	return r ? 0 : -1;
 }
 
 static struct PyModuleDef definition = {

@@ -29,7 +29,10 @@ struct handle {
 	Py_ssize_t argc;
 	PyObject *context;
 	PyObject *loop;
-	double when; /* of timers, in seconds of the loop's clock */
+	union {
+		double when;	/* of timers, in seconds of the loop's clock */
+		PyObject *dead; /* handle.c: of what is freed, the next */
+	};
 	bool is_timer;
 	bool scheduled; /* in the loop's heap */
 	bool cancelled;
@@ -44,8 +47,9 @@ PyObject *speed__timer_new(PyObject *loop, double when, PyObject *const *argv,
 			   Py_ssize_t argc, PyObject *context);
 /* Its fields; NULL: it is none of ours (but asyncio's own). */
 struct handle *speed__handle_of(PyObject *o);
-/* Calls it. -1 with an exception: SystemExit or KeyboardInterrupt; all others go
-   to its loop's _callback_failed(handle, exception). */
+/* Calls it; the caller owns a reference. -1 with an exception: SystemExit or
+   KeyboardInterrupt; all others go to its loop's _callback_failed(handle,
+   exception). */
 int speed__handle_run(PyObject *o);
 
 /* scheduler.c: the base of EventLoop. */
@@ -66,8 +70,9 @@ struct stream {
 	PyObject *run;	/* of the connection's context */
 	PyObject *data_received; /* the protocol's, or None */
 	PyObject *empty_waiter;	 /* sendfile's, or None */
+	PyObject *high;		 /* high_water, as it was given */
 	Py_ssize_t out_bytes;
-	Py_ssize_t high_water;
+	Py_ssize_t high_water; /* rounded down, and no more than fits */
 	unsigned int id;
 	unsigned int after; /* a command that follows, or 0 */
 	unsigned int all;   /* MSBATCH_ALL, or 0 */
@@ -92,7 +97,9 @@ Py_ssize_t speed__size_of(PyObject *type);
 PyMODINIT_FUNC PyInit__speed(void);
 /* An attribute of a module; owned by the caller; NULL with an exception. */
 PyObject *speed__import(const char *module, const char *name);
-/* The exception that is set, with its traceback, and no longer set. */
-PyObject *speed__exception_take(void);
+/* Tells the exception that is set: to.method(exception), or to.method(about,
+   exception); meanwhile sys.exc_info() has it, as in an `except`. -1 with an
+   exception: it is SystemExit or KeyboardInterrupt, or the method has raised. */
+int speed__exception_tell(PyObject *to, PyObject *method, PyObject *about);
 
 #endif /* MULTISTACK_SPEED_H */

@@ -57,12 +57,13 @@ stream_write(PyObject *self, PyObject *data)
 
 /* ---- a turn -------------------------------------------------------------- */
 
-/* Appends a command (batch.h). */
+/* Appends a command (batch.h), whole or not at all. */
 static int
 command(PyObject *cmds, unsigned int id, unsigned int op, Py_ssize_t len,
 	unsigned int arg)
 {
 	const unsigned long words[] = { id, op, (unsigned long)len, arg };
+	const Py_ssize_t before = PyList_Size(cmds);
 	PyObject *word;
 	int error = 0;
 
@@ -71,6 +72,8 @@ command(PyObject *cmds, unsigned int id, unsigned int op, Py_ssize_t len,
 		error = word ? PyList_Append(cmds, word) : -1;
 		Py_XDECREF(word);
 	}
+	if (error)
+		(void)PyList_SetSlice(cmds, before, PyList_Size(cmds), NULL);
 	return error;
 }
 
@@ -101,22 +104,29 @@ write_part(PyObject *self, PyObject *limit, PyObject *cmds, PyObject *chunks)
 static int
 write_all(struct stream *s, PyObject *cmds, PyObject *chunks)
 {
-	Py_ssize_t n = s->out_bytes;
+	const Py_ssize_t n = PyList_Size(chunks);
 
-	if (extend(chunks, s->out) < 0 ||
-	    PyList_SetSlice(s->out, 0, PyList_Size(s->out), NULL) < 0)
+	if (extend(chunks, s->out) < 0)
 		return -1;
+	if (command(cmds, s->id, MSBATCH_WRITE, s->out_bytes, s->all) < 0) {
+		(void)PyList_SetSlice(chunks, n, PyList_Size(chunks), NULL);
+		return -1;
+	}
 	s->out_bytes = 0;
-	return command(cmds, s->id, MSBATCH_WRITE, n, s->all);
+	return PyList_SetSlice(s->out, 0, PyList_Size(s->out), NULL);
 }
 
 static int
 gather_one(PyObject *self, PyObject *limit, Py_ssize_t max, PyObject *cmds,
 	   PyObject *chunks)
 {
-	struct stream *s = fields(self);
+	struct stream *s = speed__stream_of(self);
 	int error = 0;
 
+	if (!s) {
+		PyErr_SetString(PyExc_TypeError, "not a Stream");
+		return -1;
+	}
 	s->dirty = false;
 	if (s->out_bytes > max)
 		error = write_part(self, limit, cmds, chunks);
@@ -124,9 +134,24 @@ gather_one(PyObject *self, PyObject *limit, Py_ssize_t max, PyObject *cmds,
 		error = write_all(s, cmds, chunks);
 	if (!error && s->after && !s->out_bytes) {
 		error = command(cmds, s->id, s->after, 0, 0);
-		s->after = 0;
+		s->after = error ? s->after : 0;
 	}
+	s->dirty = error != 0;
 	return error;
+}
+
+/* Those from `at` on, who have not had their turn, are in the list as before. */
+static void
+put_back(PyObject *list, PyObject *turn, Py_ssize_t at)
+{
+	PyObject *type, *value, *traceback, *rest;
+
+	PyErr_Fetch(&type, &value, &traceback);
+	rest = PyList_GetSlice(turn, at, PyList_Size(turn));
+	if (!rest || PyList_SetSlice(list, 0, 0, rest) < 0)
+		PyErr_Clear();
+	Py_XDECREF(rest);
+	PyErr_Restore(type, value, traceback);
 }
 
 /* gather(turn, cmds, chunks, limit): of all in `turn`, which is empty then. */
@@ -134,7 +159,7 @@ static PyObject *
 gather(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
 	PyObject *turn, *watched;
-	Py_ssize_t max;
+	Py_ssize_t max, i = 0;
 	int error = 0;
 
 	(void)module;
@@ -152,22 +177,63 @@ gather(PyObject *module, PyObject *const *args, Py_ssize_t n)
 	watched = PyList_New(0);
 	if (!turn || !watched || PyList_SetSlice(args[0], 0, n, NULL) < 0)
 		error = -1;
-	for (Py_ssize_t i = 0; !error && i < n; i++) {
+	for (; !error && i < n; i += !error) {
 		PyObject *self = PyList_GetItem(turn, i);
 
-		if (!speed__stream_of(self)) {
-			PyErr_SetString(PyExc_TypeError, "not a Stream");
-			error = -1;
-			break;
-		}
 		error = gather_one(self, args[3], max, args[1], args[2]);
 		if (!error && fields(self)->watched)
 			error = PyList_Append(watched, self);
 	}
-	Py_XDECREF(turn);
-	if (error)
+	if (error) {
+		if (turn)
+			put_back(args[0], turn, i);
 		Py_CLEAR(watched);
+	}
+	Py_XDECREF(turn);
 	return watched;
+}
+
+/* ---- how much is too much ------------------------------------------------ */
+
+static PyObject *
+get_high_water(PyObject *self, void *unused)
+{
+	PyObject *high = fields(self)->high;
+
+	(void)unused;
+	if (!high)
+		PyErr_SetString(PyExc_AttributeError, "_high_water");
+	Py_XINCREF(high);
+	return high;
+}
+
+/* Any number, as asyncio takes it. */
+static int
+set_high_water(PyObject *self, PyObject *high, void *unused)
+{
+	struct stream *s = fields(self);
+	PyObject *old = s->high;
+	Py_ssize_t n;
+	double d;
+
+	(void)unused;
+	if (!high) {
+		PyErr_SetString(PyExc_TypeError, "_high_water is needed");
+		return -1;
+	}
+	if (PyIndex_Check(high)) {
+		n = PyNumber_AsSsize_t(high, NULL);
+	} else {
+		d = PyFloat_AsDouble(high);
+		n = d < (double)PY_SSIZE_T_MAX ? (Py_ssize_t)d : PY_SSIZE_T_MAX;
+	}
+	if (n < 0 && PyErr_Occurred())
+		return -1;
+	Py_INCREF(high);
+	s->high = high;
+	s->high_water = n;
+	Py_XDECREF(old);
+	return 0;
 }
 
 /* ---- the type ------------------------------------------------------------ */
@@ -181,15 +247,20 @@ static PyMethodDef methods[] = {
 #define FIELD(name, type, field)                                               \
 	{ name, type, offsetof(struct stream, field), 0, NULL }
 
-/* Their offsets are added to at the start. */
-static PyMemberDef members[] = {
+static PyGetSetDef attributes[] = {
+	{ "_high_water", get_high_water, set_high_water, NULL, NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+/* To their offsets that of the fields is added. */
+static const PyMemberDef members[] = {
 	FIELD("_out", T_OBJECT_EX, out),
 	FIELD("_turn", T_OBJECT_EX, turn),
 	FIELD("_run", T_OBJECT_EX, run),
 	FIELD("_data_received", T_OBJECT_EX, data_received),
 	FIELD("_empty_waiter", T_OBJECT_EX, empty_waiter),
+	FIELD("_high", T_OBJECT_EX, high),
 	FIELD("_out_bytes", T_PYSSIZET, out_bytes),
-	FIELD("_high_water", T_PYSSIZET, high_water),
 	FIELD("_id", T_UINT, id),
 	FIELD("_after", T_UINT, after),
 	FIELD("_all", T_UINT, all),
@@ -202,12 +273,6 @@ static PyMemberDef members[] = {
 	{ NULL, 0, 0, 0, NULL },
 };
 
-static PyType_Slot slots[] = {
-	{ Py_tp_methods, methods },
-	{ Py_tp_members, members },
-	{ 0, NULL },
-};
-
 static PyMethodDef functions[] = {
 	{ "gather", (PyCFunction)(void (*)(void))gather, METH_FASTCALL,
 	  PyDoc_STR("gather(turn, cmds, chunks, limit): who wants to know") },
@@ -217,6 +282,13 @@ static PyMethodDef functions[] = {
 static PyTypeObject *
 make_type(PyObject *base)
 {
+	PyMemberDef at[sizeof members / sizeof *members];
+	PyType_Slot slots[] = {
+		{ Py_tp_methods, methods },
+		{ Py_tp_getset, attributes },
+		{ Py_tp_members, at },
+		{ 0, NULL },
+	};
 	PyType_Spec spec = {
 		.name = "multistack._speed.Stream",
 		.basicsize = (int)(fields_at +
@@ -226,6 +298,9 @@ make_type(PyObject *base)
 	};
 	PyObject *bases = PyTuple_Pack(1, base), *type = NULL;
 
+	memcpy(at, members, sizeof at);
+	for (PyMemberDef *m = at; m->name; m++)
+		m->offset += fields_at;
 	if (bases)
 		type = PyType_FromSpecWithBases(&spec, bases);
 	Py_XDECREF(bases);
@@ -245,8 +320,6 @@ speed__stream_init(PyObject *module)
 		Py_XDECREF(base);
 		return -1;
 	}
-	for (PyMemberDef *m = members; m->name; m++)
-		m->offset += fields_at;
 	stream_type = make_type(base);
 	Py_DECREF(base);
 	if (!stream_type || PyModule_AddFunctions(module, functions) < 0)

@@ -107,21 +107,6 @@ get_left(PyObject *self, void *unused)
 /* ---- telling ------------------------------------------------------------- */
 
 static int
-data_failed(PyObject *endpoint)
-{
-	PyObject *exc, *r;
-
-	if (PyErr_ExceptionMatches(PyExc_SystemExit) ||
-	    PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
-		return -1;
-	exc = speed__exception_take();
-	r = PyObject_CallMethodObjArgs(endpoint, str_data_failed, exc, NULL);
-	Py_DECREF(exc);
-	Py_XDECREF(r);
-	return r ? 0 : -1;
-}
-
-static int
 tell_data(PyObject *endpoint, const struct stream *s, const void *data,
 	  Py_ssize_t len)
 {
@@ -138,7 +123,7 @@ tell_data(PyObject *endpoint, const struct stream *s, const void *data,
 	Py_DECREF(to);
 	Py_DECREF(bytes);
 	Py_XDECREF(r);
-	return r ? 0 : data_failed(endpoint);
+	return r ? 0 : speed__exception_tell(endpoint, str_data_failed, NULL);
 }
 
 /* By a method with the numbers of an event. */
@@ -211,9 +196,10 @@ tell(PyObject *self, PyObject *const *args, Py_ssize_t n)
 		return NULL;
 	}
 	while (t->next < t->end) {
-		const msbatch_event_t *ev = &t->view->events[t->next++];
+		/* A copy: a callback may close the batch it lies in. */
+		const msbatch_event_t ev = t->view->events[t->next++];
 
-		if (tell_one(t->view, ev, args[0], args[1]) < 0)
+		if (tell_one(t->view, &ev, args[0], args[1]) < 0)
 			return NULL;
 	}
 	Py_RETURN_NONE;
