@@ -9,7 +9,7 @@
  *	host.c		a node's stack
  *	flow.c		the application that always has something to send
  *	series.c	columns of numbers over time
- *	pcapng.c	what an interface saw, for Wireshark
+ *	pcapng.c	what an interface saw, for Wireshark; also tests/sim's
  *
  * core.c, pipe.c, aqm.c and pcapng.c know nothing of nodes.
  */
@@ -23,10 +23,10 @@
 
 #include <multistack/sim.h>
 
+#include "pcapng.h"
+
 #define MSSIM__SEC 1000000000ull
 #define MSSIM__PACKET_ROOM 2048
-
-struct mssim__pcapng;
 
 /* ---- random ----------------------------------------------------------------- */
 
@@ -183,17 +183,6 @@ mssim__list_take(struct mssim__list *l)
 		l->end = &l->first;
 	return p;
 }
-
-/* ---- traces ------------------------------------------------------------------- */
-
-/* NULL: errno says why. */
-struct mssim__pcapng *mssim__pcapng_open(const char *path);
-/* A packet of IP; `out`: sent, not received. p NULL is fine. */
-void mssim__pcapng_write(struct mssim__pcapng *p, uint64_t at_ns,
-			 const void *data, uint32_t len, bool out);
-/* What was written is in the file. */
-void mssim__pcapng_flush(struct mssim__pcapng *p);
-void mssim__pcapng_close(struct mssim__pcapng *p);
 
 /* ---- series ------------------------------------------------------------------- */
 

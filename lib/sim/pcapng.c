@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pcapng.c: a trace that Wireshark reads; bare IP packets, nanoseconds. */
 #include <stdio.h>
+#include <stdlib.h>
 
-#include "internal.h"
+#include "pcapng.h"
 
 struct mssim__pcapng {
 	FILE *f;

@@ -305,7 +305,7 @@ pipe_send(struct pipe *pipe, struct node *from, struct packet *p)
 	struct packet *twin;
 	uint64_t left_ns;
 
-	pcapng_write(from->pcap, w->now_ns, p->data, p->len, true);
+	node_trace(from, p, true);
 	p->to = sim_node_of(w, p->data);
 	if (w->wire != NULL && p->to != NULL)
 		wire_out(w, from, p->data, p->len);

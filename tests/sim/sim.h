@@ -6,7 +6,6 @@
  *	world.c		events in time order, nodes (a stack each), the end
  *	pipe.c		one direction of a link: all that can happen to a packet
  *	dualq.c		a bottleneck of two queues, for L4S
- *	pcapng.c	what a node saw, for Wireshark
  *	app.c		applications: scripts of transfers over a connection
  *	chaos.c		applications that call anything
  *	crypt.c		tcpcrypt on all stacks, where that library is built
@@ -26,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pcapng.h" /* of lib/sim */
 #include "stack.h"
 
 #define USEC 1000ull
@@ -177,7 +177,7 @@ struct node {
 	uint64_t spin_ns;
 	unsigned int spins;
 	int64_t mem;
-	struct pcapng *pcap;
+	struct mssim__pcapng *pcap;
 	struct ep *eps;		  /* all of this node */
 	struct handler *handlers; /* all, to be freed */
 	uint64_t ctr[UTCP_CTR_MAX];
@@ -247,18 +247,12 @@ void sim_settle(struct sim *w);
 /* The node has something to do now: its application called its stack. */
 void node_kick(struct node *n);
 void node_arrive(struct node *n, struct packet *p);
+/* Writes p to the node's trace, if it has one; out: it was sent. */
+void node_trace(struct node *n, const struct packet *p, bool out);
 struct node *sim_node_of(struct sim *w, const uint8_t *pkt);
 utcp_addr_t node_addr(const struct node *n, int family, uint16_t port);
 /* By how much a counter grew, over all nodes. */
 uint64_t sim_counter(struct sim *w, enum utcp_counter c);
-
-/* ---- traces ---------------------------------------------------------------------------------- */
-
-struct pcapng;
-struct pcapng *pcapng_open(const char *path);
-void pcapng_write(struct pcapng *p, uint64_t at_ns, const void *data,
-		  uint32_t len, bool out);
-void pcapng_close(struct pcapng *p);
 
 /* ---- applications ------------------------------------------------------------------------------ */
 

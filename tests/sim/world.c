@@ -298,8 +298,10 @@ sim_node(struct sim *w, const struct node_conf *conf, struct pipe *out)
 		snprintf(path, sizeof(path), "%s/sim-%s-%llu-node%u.pcapng",
 			 sim_pcap_dir, w->group, (unsigned long long)w->seed,
 			 n->nr);
-		n->pcap = pcapng_open(path);
-		if (n->pcap != NULL)
+		n->pcap = mssim__pcapng_open(path);
+		if (n->pcap == NULL)
+			perror(path);
+		else
 			printf("  trace: %s\n", path);
 	}
 	return n;
@@ -505,11 +507,19 @@ poll_node(struct sim *w, void *arg)
 }
 
 void
+node_trace(struct node *n, const struct packet *p, bool out)
+{
+	mssim__pcapng_write(n->pcap, n->w->now_ns, p->data, p->len, out);
+	/* the process may end at any time */
+	mssim__pcapng_flush(n->pcap);
+}
+
+void
 node_arrive(struct node *n, struct packet *p)
 {
 	struct sim *w = n->w;
 
-	pcapng_write(n->pcap, w->now_ns, p->data, p->len, false);
+	node_trace(n, p, false);
 	if (w->wire != NULL)
 		wire_in(w, n, p);
 	p->next = NULL;
@@ -641,7 +651,7 @@ node_end(struct sim *w, struct node *n)
 		n->in = p->next;
 		packet_free(w, p);
 	}
-	pcapng_close(n->pcap);
+	mssim__pcapng_close(n->pcap);
 	app_free(n);
 }
 
