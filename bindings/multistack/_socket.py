@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
+import time
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -18,6 +20,7 @@ from multistack._stack import FD_BASE, Stack
 from multistack._utcp import MSBATCH_TELL, Info, Opt
 
 Address = tuple[Any, ...]
+_LOOPBACK_S = 0.05  # most that a peer on the loopback interface is waited for
 
 
 def _bad() -> NoReturn:
@@ -60,7 +63,7 @@ class _Endpoint:
 
 class Given(socket.socket):
     """A socket of the host's that the loop was given and has one of its own for. Who
-    made it may still ask it who it is, and close it."""
+    made it may still ask it who it is, use it and close it."""
 
     __slots__ = ()
 
@@ -71,6 +74,22 @@ class Given(socket.socket):
     def getpeername(self) -> Any:
         ours = _ours_for(self)
         return super().getpeername() if ours is None else ours.getpeername()
+
+    def send(self, *args: Any) -> int:
+        ours = _ours_for(self)
+        return super().send(*args) if ours is None else ours.send(*args)
+
+    def recv(self, *args: Any) -> bytes:
+        ours = _ours_for(self)
+        return super().recv(*args) if ours is None else ours.recv(*args)
+
+    def recv_into(self, *args: Any) -> int:
+        ours = _ours_for(self)
+        return super().recv_into(*args) if ours is None else ours.recv_into(*args)
+
+    def shutdown(self, how: int) -> None:
+        ours = _ours_for(self)
+        return super().shutdown(how) if ours is None else ours.shutdown(how)
 
     def _real_close(self, *args: Any) -> None:
         ours = _ours_for(self)
@@ -231,7 +250,28 @@ class Socket:
             self._stack.find_source(packed)
             _utcp.utcp_udp_connect(self._ptr, _addr.as_c(packed))
         else:
-            _utcp.mslink_connect(self._stack.link, self._ptr, _addr.as_c(packed))
+            to = _addr.as_c(packed)
+            try:
+                _utcp.mslink_connect(self._stack.link, self._ptr, to)
+            except BlockingIOError:
+                if self._stack.nic != "lo" or not self._shake_hands():
+                    raise
+                error = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if error:
+                    raise OSError(error, os.strerror(error)) from None
+
+    def _shake_hands(self) -> bool:
+        """On the loopback interface a host's connect() is answered within the call,
+        so that a program may wait for its own listener next: accept(). Whether the
+        answer is there."""
+        came = select.poll()
+        came.register(_utcp.mslink_fd(self._stack.link), select.POLLIN)
+        end = time.monotonic() + _LOOPBACK_S
+        while _utcp.msbatch_keep(self._stack.batch) >= 0 and not self._endpoint.poll():
+            if time.monotonic() > end:
+                break
+            came.poll(1)
+        return bool(self._endpoint.poll())
 
     def _bound(self) -> bytes:
         """The address that bind() gave it, packed; NOWHERE: none."""

@@ -19,6 +19,7 @@ import errno
 import itertools
 import os
 import socket
+import ssl
 import sys
 import weakref
 from asyncio import format_helpers, sslproto
@@ -276,8 +277,9 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
 
     async def sock_connect(self, sock: Any, address: Any) -> None:
         """As asyncio's. With adopt, a TCP socket of the host's whose peer is
-        reached by the stack is connected there; create_connection(sock=) and
-        sock_recv(), sock_recv_into() and sock_sendall() then mean that."""
+        reached by the stack is connected there; create_connection(sock=),
+        sock_recv(), sock_sendall() and their kin then mean that, as do the
+        socket's own send() and recv()."""
         if not self._may_stand_in(sock, address):
             await super().sock_connect(sock, address)
             return
@@ -294,6 +296,8 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         return (
             self._adopt
             and isinstance(sock, socket.socket)
+            and not isinstance(sock, ssl.SSLSocket)
+            and not self._is_refused(sock)
             and sock.family in _FAMILIES
             and sock.type == socket.SOCK_STREAM
             and not sock.getsockname()[1]  # nor bound by its owner
@@ -301,14 +305,28 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
             and self._stack.reaches(_addr.pack(address, sock.family), "tcp")
         )
 
+    def _is_refused(self, sock: socket.socket) -> bool:
+        """By asyncio, in debug mode."""
+        return self.get_debug() and sock.gettimeout() != 0
+
+    def _meant(self, sock: Any) -> Any:
+        ours = self._instead.get(sock)
+        return sock if ours is None or self._is_refused(sock) else ours
+
     async def sock_recv(self, sock: Any, nbytes: int) -> bytes:
-        return await super().sock_recv(self._instead.get(sock, sock), nbytes)
+        return await super().sock_recv(self._meant(sock), nbytes)
 
     async def sock_recv_into(self, sock: Any, buf: Any) -> int:
-        return await super().sock_recv_into(self._instead.get(sock, sock), buf)
+        return await super().sock_recv_into(self._meant(sock), buf)
 
     async def sock_sendall(self, sock: Any, data: Any) -> None:
-        await super().sock_sendall(self._instead.get(sock, sock), data)
+        await super().sock_sendall(self._meant(sock), data)
+
+    async def sock_sendfile(
+        self, sock: Any, file: Any, offset: int = 0, *args: Any, **more: Any
+    ) -> int:
+        sock = self._meant(sock)
+        return await super().sock_sendfile(sock, file, offset, *args, **more)
 
     async def create_connection(
         self, protocol_factory: Any, *args: Any, sock: Any = None, **more: Any

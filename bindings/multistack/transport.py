@@ -266,9 +266,10 @@ class StreamTransport(Stream, _Mixin, asyncio.Transport):
         t._held = sock._release()
         sock._stack.command(sock._id, MSBATCH_MODE, MSBATCH_READ)
         loop.call_soon(protocol.connection_made, t)
-        loop.call_soon(t._start)
         if waiter is not None:
             loop.call_soon(_set_result, waiter)
+        # In the next iteration, as what a selector finds: who waits has it then.
+        loop.call_soon(loop.call_soon, t._start)
         return t
 
     def _start(self) -> None:
@@ -769,10 +770,12 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
         self._started = False
         self._stack.endpoints[self._id] = self
         self._stack.command(self._id, MSBATCH_MODE, MSBATCH_READ)
+        # asyncio's, too, are told what comes in the context that they were made in.
+        self._run = contextvars.copy_context().run
         loop.call_soon(protocol.connection_made, self)
-        loop.call_soon(self._start)
         if waiter is not None:
             loop.call_soon(_set_result, waiter)
+        loop.call_soon(loop.call_soon, self._start)
 
     def _start(self) -> None:
         self._started = True
@@ -795,7 +798,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
         if self._conn_lost:
             return
         if what & MSBATCH_ERROR:
-            self._protocol.error_received(_error(error))
+            self._run(self._protocol.error_received, _error(error))
             return
         packed = data[:_NAME_BYTES]
         peer = self._peers.get(packed)
@@ -804,7 +807,7 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
                 self._peers.clear()
             peer = self._peers[packed] = _addr.unpack(packed, self._family)
         try:
-            self._protocol.datagram_received(data[_NAME_BYTES:], peer)
+            self._run(self._protocol.datagram_received, data[_NAME_BYTES:], peer)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -55,6 +56,30 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         made = Daemon(tmp_path)
         yield made
         made.kill()
+
+
+def test_a_connection_on_loopback_is_answered_before_a_blocking_call(
+    daemon: Daemon,
+) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as listening, socket.socket() as client:
+            listening.bind(("127.0.0.1", 0))
+            client.setblocking(False)
+            with pytest.raises(ConnectionRefusedError):
+                await loop.sock_connect(client, listening.getsockname())
+            listening.listen()
+            listening.settimeout(loops.PATIENCE_S)
+            connecting = loop.create_task(
+                loop.sock_connect(client, listening.getsockname())
+            )
+            await asyncio.sleep(0)
+            with listening.accept()[0] as accepted:
+                await connecting
+                accepted.sendall(b"hello")
+                assert await loop.sock_recv(client, 10) == b"hello"
+
+    multistack.run(main(), device=daemon.device, adopt=True)
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

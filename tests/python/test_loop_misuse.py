@@ -322,6 +322,44 @@ def test_a_socket_that_was_adopted_speaks_for_the_one_in_its_place(
     )
 
 
+def test_a_socket_connected_by_the_loop_may_be_used_itself(
+    wired: worlds.HostedWorld,
+) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read())
+        writer.close()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as listening, socket.socket() as client:
+            listening.bind((HERE, 0))
+            name = listening.getsockname()
+            server = await asyncio.start_server(echo, sock=listening)
+            loop.set_debug(True)
+            with pytest.raises(ValueError, match="must be non-blocking"):
+                await loop.sock_connect(client, name)
+            client.setblocking(False)
+            await loop.sock_connect(client, name)
+            with pytest.raises(BlockingIOError):
+                client.recv(10)
+            assert client.send(b"hello") == 5
+            client.shutdown(socket.SHUT_WR)
+            assert await loop.sock_recv(client, 10) == b"hello"
+            client.setblocking(True)
+            for refused in (
+                loop.sock_recv(client, 10),
+                loop.sock_recv_into(client, bytearray(1)),
+                loop.sock_sendall(client, b"x"),
+            ):
+                with pytest.raises(ValueError, match="must be non-blocking"):
+                    await refused
+            server.close()
+
+    multistack.run(
+        asyncio.wait_for(main(), PATIENCE_S), device=wired.device, adopt=True
+    )
+
+
 def start(world: worlds.HostedWorld, folder: Path, code: str) -> Any:
     script = folder / "script.py"
     script.write_text("import asyncio, sys\n" + code)

@@ -342,6 +342,29 @@ def test_a_connection_keeps_its_context(place: loops.Place) -> None:
     place.run(main)
 
 
+def test_who_waits_for_a_connection_has_it_before_what_came_on_it(
+    place: loops.Place,
+) -> None:
+    async def main(loop: Any) -> None:
+        transport = None
+
+        class Late(Recorder):
+            def __init__(self) -> None:
+                super().__init__()
+                peer.join(loops.PATIENCE_S)  # all that it says is there
+
+            def data_received(self, data: bytes) -> None:
+                super().data_received(data)
+                self.had = transport
+
+        peer, port = loops.listening(lambda s: s.sendall(b"first"), place.peer)
+        transport, p = await loop.create_connection(Late, place.peer, port)
+        assert await p.lost is None
+        assert p.data == b"first" and p.had is transport
+
+    place.run(main)
+
+
 # ---- what is refused -----------------------------------------------------------
 
 

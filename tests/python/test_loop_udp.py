@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -121,6 +122,31 @@ def test_that_nobody_is_there_is_told(place: loops.Place) -> None:
         assert isinstance(await p.errors.get(), ConnectionRefusedError)
         t.close()
         await p.lost
+
+    place.run(main)
+
+
+def test_datagrams_are_told_in_the_context_of_their_endpoint(
+    place: loops.Place,
+) -> None:
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="")
+
+    async def main(loop: Any) -> None:
+        seen = loop.create_future()
+
+        class Named(asyncio.DatagramProtocol):
+            def datagram_received(self, data: bytes, addr: Any) -> None:
+                seen.set_result(name.get())
+
+        name.set("endpoint")
+        transport, _ = await loop.create_datagram_endpoint(
+            Named, local_addr=(place.ours, 0)
+        )
+        name.set("later")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.sendto(b"x", transport.get_extra_info("sockname"))
+            assert await seen == "endpoint"
+        transport.close()
 
     place.run(main)
 
