@@ -20,6 +20,7 @@ struct scheduler {
 	PyObject_HEAD PyObject *ready; /* a deque */
 	PyObject *scheduled;	       /* a heap, in a list */
 	PyObject *selector;
+	PyObject *task_factory;	     /* or None */
 	Py_ssize_t timers_cancelled; /* of those in the heap */
 	bool closed;
 	bool debug;
@@ -30,10 +31,12 @@ struct scheduler {
 static PyTypeObject *scheduler_type;
 static PyObject *heappush, *heappop, *heapify;
 static PyObject *base_call_soon, *base_call_at, *base_call_later;
-static PyObject *base_run_once, *our_call_at;
+static PyObject *base_run_once, *base_create_task, *our_call_at;
+static PyObject *future_type, *task_type;
 static PyObject *str_append, *str_popleft, *str_select, *str_process_events;
 static PyObject *str_time, *str_run, *str_cancelled, *str_when, *str_scheduled;
-static PyObject *str_resolution, *str_timer_cancelled, *zero;
+static PyObject *str_resolution, *str_timer_cancelled, *str_loop;
+static PyObject *zero, *no_args;
 
 static struct scheduler *
 of(PyObject *self)
@@ -186,6 +189,60 @@ call_later(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 	if ((delay == -1 && PyErr_Occurred()) || now(self, &t) < 0)
 		return NULL;
 	return put_timer(self, t + delay, args + 1, n - 1, context);
+}
+
+/* ---- what awaits --------------------------------------------------------- */
+
+/* {name: value, ..., "loop": self} of what was named in a call. */
+static PyObject *
+with_loop(PyObject *self, PyObject *const *values, PyObject *names)
+{
+	Py_ssize_t n = names ? PyTuple_Size(names) : 0;
+	PyObject *kw = PyDict_New();
+	int error = kw ? PyDict_SetItem(kw, str_loop, self) : -1;
+
+	for (Py_ssize_t i = 0; !error && i < n; i++)
+		error = PyDict_SetItem(kw, PyTuple_GetItem(names, i),
+				       values[i]);
+	if (error)
+		Py_CLEAR(kw);
+	return kw;
+}
+
+static PyObject *
+create_future(PyObject *self, PyObject *unused)
+{
+	PyObject *kw = with_loop(self, NULL, NULL), *future;
+
+	(void)unused;
+	future = kw ? PyObject_Call(future_type, no_args, kw) : NULL;
+	Py_XDECREF(kw);
+	return future;
+}
+
+static PyObject *
+create_task(PyObject *self, PyObject *const *args, Py_ssize_t n,
+	    PyObject *names)
+{
+	struct scheduler *s = of(self);
+	PyObject *coro, *kw, *task;
+
+	if (s->closed || s->debug || n != 1 ||
+	    (s->task_factory && s->task_factory != Py_None))
+		return by_base(base_create_task, self, args, n, names);
+	kw = with_loop(self, args + 1, names);
+	coro = kw ? PyTuple_Pack(1, args[0]) : NULL;
+	task = coro ? PyObject_Call(task_type, coro, kw) : NULL;
+	Py_XDECREF(kw);
+	Py_XDECREF(coro);
+	return task;
+}
+
+static PyObject *
+get_debug(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return PyBool_FromLong(of(self)->debug);
 }
 
 int
@@ -492,6 +549,7 @@ scheduler_traverse(PyObject *self, visitproc visit, void *arg)
 	Py_VISIT(of(self)->ready);
 	Py_VISIT(of(self)->scheduled);
 	Py_VISIT(of(self)->selector);
+	Py_VISIT(of(self)->task_factory);
 	return 0;
 }
 
@@ -501,6 +559,7 @@ scheduler_clear(PyObject *self)
 	Py_CLEAR(of(self)->ready);
 	Py_CLEAR(of(self)->scheduled);
 	Py_CLEAR(of(self)->selector);
+	Py_CLEAR(of(self)->task_factory);
 	return 0;
 }
 
@@ -542,6 +601,7 @@ static const struct object objects[] = {
 	{ "_ready", offsetof(struct scheduler, ready), false },
 	{ "_scheduled", offsetof(struct scheduler, scheduled), true },
 	{ "_selector", offsetof(struct scheduler, selector), false },
+	{ "_task_factory", offsetof(struct scheduler, task_factory), false },
 };
 
 static PyObject *
@@ -580,10 +640,10 @@ set_object(PyObject *self, PyObject *value, void *what)
 	{ name, get_object, set_object, NULL, (void *)&objects[i] }
 
 static PyGetSetDef attributes[] = {
-	BOOL("_closed", closed),	  BOOL("_debug", debug),
-	BOOL("_stopping", stopping),	  OBJECT("_ready", 0),
-	OBJECT("_scheduled", 1),	  OBJECT("_selector", 2),
-	{ NULL, NULL, NULL, NULL, NULL },
+	BOOL("_closed", closed),     BOOL("_debug", debug),
+	BOOL("_stopping", stopping), OBJECT("_ready", 0),
+	OBJECT("_scheduled", 1),     OBJECT("_selector", 2),
+	OBJECT("_task_factory", 3),  { NULL, NULL, NULL, NULL, NULL },
 };
 
 static PyMemberDef members[] = {
@@ -607,6 +667,12 @@ static PyMethodDef methods[] = {
 	{ "time", loop_time, METH_NOARGS,
 	  PyDoc_STR(
 	      "time($self)\n--\n\nSeconds, of time.monotonic()'s clock.") },
+	{ "create_future", create_future, METH_NOARGS,
+	  PyDoc_STR("create_future($self)\n--\n\nAs asyncio's.") },
+	{ "create_task", FAST(create_task), METH_FASTCALL | METH_KEYWORDS,
+	  PyDoc_STR("create_task($self, coro, **kwargs)\n--\n\n"
+		    "As asyncio's.") },
+	{ "get_debug", get_debug, METH_NOARGS, PyDoc_STR("As asyncio's.") },
 	{ "_run_once", run_once, METH_NOARGS, NULL },
 	{ NULL, NULL, 0, NULL },
 };
@@ -645,6 +711,7 @@ find_names(void)
 		{ &str_cancelled, "_cancelled" },
 		{ &str_when, "_when" },
 		{ &str_scheduled, "_scheduled" },
+		{ &str_loop, "loop" },
 		{ &str_resolution, "_clock_resolution" },
 		{ &str_timer_cancelled, "_timer_handle_cancelled" },
 	}, bases[] = {
@@ -652,6 +719,7 @@ find_names(void)
 		{ &base_call_at, "call_at" },
 		{ &base_call_later, "call_later" },
 		{ &base_run_once, "_run_once" },
+		{ &base_create_task, "create_task" },
 	}, heap[] = {
 		{ &heappush, "heappush" },
 		{ &heappop, "heappop" },
@@ -671,7 +739,10 @@ find_names(void)
 			NULL;
 	Py_XDECREF(base);
 	zero = PyLong_FromLong(0);
-	return found && zero ? 0 : -1;
+	no_args = PyTuple_New(0);
+	future_type = speed__import("asyncio", "Future");
+	task_type = speed__import("asyncio", "Task");
+	return found && zero && no_args && future_type && task_type ? 0 : -1;
 }
 
 int
