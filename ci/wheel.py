@@ -37,6 +37,7 @@ mount -t tmpfs none /run
 cd "$FOLDER"
 "$BIN/multistack" --version
 "$BIN/multistackd" --version
+"$BIN/multistack-load" -V
 "$BIN/multistack" bench -t 0.02
 "$BIN/python" -c "$LOOP"
 echo 'It works' > page
@@ -71,9 +72,35 @@ def _wheel(step: Step, sdist: Path) -> Path:
     # meson-python names the Python that builds it; the limited API is of an older one.
     step.run(["wheel", "tags", "--remove", "--python-tag", "cp310", made])
     (made,) = raw.glob("*.whl")
-    step.run(["auditwheel", "repair", "--wheel-dir", DIST, made])
+    step.run(["auditwheel", "repair", "--wheel-dir", raw / "whole", made])
+    (made,) = (raw / "whole").glob("*.whl")
+    return _with_notices(step, made)
+
+
+def _with_notices(step: Step, wheel: Path) -> Path:
+    """With the licences of what auditwheel put into it, as the distribution that it
+    is from tells them."""
+    step.run(["wheel", "unpack", "--dest", wheel.parent, wheel])
+    (tree,) = (p for p in wheel.parent.iterdir() if p.is_dir())
+    (licenses,) = tree.glob("*.dist-info/licenses")
+    for library in tree.glob("*.libs/*.so*"):
+        name = next(n for n in CARRIED if library.name.startswith(n))
+        (path,) = sorted(Path("/usr/lib").glob(f"*-linux-gnu/{name}.so.[0-9]"))
+        notice = _notice(step, path)
+        shutil.copyfile(notice, licenses / f"{name}.txt")
+    step.run(["wheel", "pack", "--dest-dir", DIST, tree])
     (made,) = DIST.glob("*.whl")
     return made
+
+
+def _notice(step: Step, library: Path) -> Path:
+    """The copyright file of a library's package."""
+    for path in (library, Path("/", *library.parts[2:])):  # /usr/lib may be /lib
+        said = step.run(["dpkg-query", "--search", path], ok=(0, 1))
+        notice = Path("/usr/share/doc", said.partition(":")[0], "copyright")
+        if notice.exists():
+            return notice
+    raise StepFailed(f"{library}: no package's, or one without its licence")
 
 
 def _try(step: Step, wheel: Path) -> None:

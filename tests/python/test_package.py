@@ -50,8 +50,8 @@ def test_the_installed_package() -> None:
     if "MULTISTACK_LIBRARY" not in os.environ:
         assert _ffi.library_path == PACKAGE / "libmultistack.so.0"
     commands = {e.name for e in entry_points(group="console_scripts")}
-    assert {"multistack", "multistackd"} <= commands
-    for program in ("multistackd", "multistack-httpd"):
+    assert {"multistack", "multistackd", "multistack-load"} <= commands
+    for program in ("multistackd", "multistack-httpd", "multistack-load"):
         done = subprocess.run([PACKAGE / "bin" / program, "-V"], capture_output=True)
         assert done.returncode == 0 and multistack.__version__.encode() in done.stdout
 

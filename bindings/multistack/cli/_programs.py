@@ -14,6 +14,7 @@ from multistack.cli._switch import Failure
 
 _BUILT = {  # in a build directory
     "multistack-httpd": "lib/httpd/multistack-httpd",
+    "multistack-load": "lib/load/multistack-load",
     "multistackd": "sys/os/user/daemon/multistackd",
 }
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -55,10 +56,19 @@ def become(name: str, *words: str) -> NoReturn:
     os.execv(program, [name, *words])
 
 
-def multistackd() -> NoReturn:
-    """The command `multistackd` of the wheel."""
+def _command(name: str) -> NoReturn:
     try:
-        become("multistackd", *sys.argv[1:])
+        become(name, *sys.argv[1:])
     except Failure as e:
         e.show()
         raise SystemExit(1) from None
+
+
+def multistackd() -> NoReturn:
+    """The command `multistackd` of the wheel."""
+    _command("multistackd")
+
+
+def multistack_load() -> NoReturn:
+    """The command `multistack-load` of the wheel."""
+    _command("multistack-load")
