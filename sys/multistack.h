@@ -324,13 +324,14 @@ struct ms_cmd_stats {
  * are as the sender gave them, unchecked.
  */
 #define MS_TAP_REFUSED (1u << 0)
+#define MS_TAP_NO_OTHERS (1u << 1) /* with it: those alone */
 
 struct ms_cmd_tap { /* the caller's receive ring 0 gets copies */
 	uint32_t size;
 	uint32_t scope; /* MS_TAP_*, 0 ends it */
 	uint32_t port_id;
 	uint32_t snap_bytes; /* cut copies to this length; 0: whole */
-	uint32_t flags;	     /* MS_TAP_REFUSED */
+	uint32_t flags;	     /* MS_TAP_REFUSED, _NO_OTHERS */
 	uint32_t pad;
 };
 

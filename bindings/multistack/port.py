@@ -33,7 +33,7 @@ from ctypes import (
     string_at,
 )
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from multistack import _abi, _ffi, _types
 from multistack._connection import Connection, Handle
@@ -48,6 +48,11 @@ from multistack._types import (
 
 _VIEW = struct.Struct(_abi.VIEW_FORMAT)
 _PLAIN = Meta(gso_type=0)
+_REFUSED = {
+    "": 0,
+    "also": _abi.MS_TAP_REFUSED,
+    "only": _abi.MS_TAP_REFUSED | _abi.MS_TAP_NO_OTHERS,
+}
 
 
 class Control(Connection):
@@ -279,17 +284,21 @@ class Port(Connection):
         return int(arg.moved)
 
     def tap(
-        self, port_id: int = 0, *, snap_bytes: int = 0, refused: bool = False
+        self,
+        port_id: int = 0,
+        *,
+        snap_bytes: int = 0,
+        refused: Literal["", "also", "only"] = "",
     ) -> None:
         """Copies of another port's frames, sent and received, come to receive
         ring 0 (flags TAP_TX, TAP_RX); 0: of the whole interface, for the
-        administrator. snap_bytes cuts them; 0: whole. refused: so do those that
-        the switch refuses to send (TAP_DROP; Batch.refusal() says why), as far
-        as they could be read, with metadata that may be nonsense; OSError E2BIG:
-        it is of a version that cannot."""
+        administrator. snap_bytes cuts them; 0: whole. refused: those that the
+        switch refuses to send come also, or only (TAP_DROP; Batch.refusal() says
+        why), as far as they could be read, with metadata that may be nonsense;
+        OSError E2BIG: it is of a version that cannot."""
         tap = _types.sized(_abi.CmdTap, port_id=port_id, snap_bytes=snap_bytes)
         tap.scope = _abi.MS_TAP_PORT if port_id else _abi.MS_TAP_NIC
-        tap.flags = _abi.MS_TAP_REFUSED if refused else 0
+        tap.flags = _REFUSED[refused]
         self._command(_abi.MS_CMD_TAP, tap)
 
     def untap(self) -> None:

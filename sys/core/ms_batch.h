@@ -101,7 +101,7 @@ struct ms_tap {
 	struct ms_port *target; /* (c) or NULL: the interface */
 	struct ms_nic *nic;	/* (c) of an interface's tap */
 	uint32_t snap_bytes;	/* (c) 0: all */
-	uint32_t flags;		/* (c) MS_TAP_REFUSED */
+	uint32_t flags;		/* (c) MS_TAP_REFUSED, _NO_OTHERS */
 	struct ms_tap *next;	/* (r) of the same target */
 };
 

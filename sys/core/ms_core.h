@@ -541,7 +541,7 @@ void ms_nic_stats(struct ms_nic *nic, uint64_t counter[MS_CTR_MAX]);
  * From now on ring 0 of `owner` gets a copy of every frame of `target` (what
  * goes into its receive rings, and what it sends), or, where target is NULL,
  * of every frame that `nic` sees and sends. snap_bytes: at most so much of
- * each frame; 0: all. flags: MS_TAP_*. Privileges are the caller's to check. -EBUSY (it taps
+ * each frame; 0: all. flags: those of ms_cmd_tap. Privileges are the caller's to check. -EBUSY (it taps
  * already), -EINVAL (taps itself), -ENOMEM. ctl_lock held; sleeps.
  */
 int ms_tap_start(struct ms_port *owner, struct ms_port *target,

@@ -174,7 +174,8 @@ ctl_tap(struct ms_switch *sw, const struct ms_cred *cred, struct ms_port *port,
 
 	if (port == NULL)
 		return -ENOTCONN;
-	if ((arg->flags & ~MS_TAP_REFUSED) != 0)
+	if (arg->flags > (MS_TAP_REFUSED | MS_TAP_NO_OTHERS) ||
+	    arg->flags == MS_TAP_NO_OTHERS)
 		return -EINVAL;
 	switch (arg->scope) {
 	case 0:

@@ -128,8 +128,10 @@ void
 ms_tap_frame(const struct ms_tap *tap, const struct ms_frame *f, uint16_t flag,
 	     uint64_t *counter)
 {
-	for (; tap != NULL; tap = ms_os_load_acquire(&tap->next))
-		tap_copy(tap, f, flag, counter);
+	for (; tap != NULL; tap = ms_os_load_acquire(&tap->next)) {
+		if ((tap->flags & MS_TAP_NO_OTHERS) == 0)
+			tap_copy(tap, f, flag, counter);
+	}
 }
 
 void

@@ -241,7 +241,7 @@ tap(struct world *w, struct fuzz_in *in)
 	arg.scope = how % 3;
 	arg.port_id = (how & 4) != 0 ? w->bad->id : w->good->id;
 	arg.snap_bytes = how >> 3;
-	arg.flags = how >> 7; /* MS_TAP_REFUSED */
+	arg.flags = how >> 7 ? how >> 5 & 3 : 0; /* MS_TAP_* */
 	/* the hostile port looks on, or is looked at */
 	(void)ms_ctl(w->rig->sw, &rig_root, (how & 8) != 0 ? &w->bad : &w->look,
 		     MS_CMD_TAP, &arg, sizeof(arg));

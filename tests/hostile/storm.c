@@ -191,7 +191,7 @@ administrator(void *arg)
 	while (!stopped()) {
 		tap.scope = ++round % 3;
 		tap.port_id = stay->id;
-		tap.flags = round & MS_TAP_REFUSED;
+		tap.flags = round & 4 ? round & MS_TAP_REFUSED : 3;
 		(void)ms_ctl(rig.sw, &rig_root, &port, MS_CMD_TAP, &tap,
 			     sizeof(tap));
 		rig_stats(&rig, NULL, c);

@@ -203,13 +203,22 @@ a_tap_sees_what_is_refused(void)
 	kt_port_open(&p);
 	kt_port_open(&t);
 	kt_must_bind(&p, NUMBER);
-	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 0, 1u << 1), -EINVAL);
+	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 0, MS_TAP_NO_OTHERS),
+		 -EINVAL);
 	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 0, MS_TAP_REFUSED), 0);
 	kt_send(&p, frame, rig_udp_out(frame, NUMBER + 1, 9, "no", 2));
 	kt_send(&p, frame, rig_udp_out(frame, NUMBER, 9, "out", 3));
 	expect_copy(&t, MS_SLOT_TAP_DROP, MS_CTR_DROP_TX_UNBOUND, 44);
 	CHECK(memcmp(got + 42, "no", 2) == 0);
 	expect_copy(&t, MS_SLOT_TAP_TX, 0, 45);
+	/* and no others */
+	CHECK_EQ(tap(&t, 0, 0, 0, 0), 0);
+	CHECK_EQ(tap(&t, MS_TAP_PORT, p.info.port_id, 0,
+		     MS_TAP_REFUSED | MS_TAP_NO_OTHERS),
+		 0);
+	kt_send(&p, frame, rig_udp_out(frame, NUMBER, 9, "out", 3));
+	kt_send(&p, frame, rig_udp_out(frame, NUMBER + 1, 9, "no", 2));
+	expect_copy(&t, MS_SLOT_TAP_DROP, MS_CTR_DROP_TX_UNBOUND, 44);
 	kt_port_close(&p);
 	kt_port_close(&t);
 }

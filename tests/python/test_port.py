@@ -393,9 +393,15 @@ def test_a_tap_sees_both_directions(world: World) -> None:
 
 
 def test_a_tap_sees_what_is_refused_if_it_asks(world: World) -> None:
-    with world.port() as port, world.port() as watcher, world.port() as plain:
+    with (
+        world.port() as port,
+        world.port() as watcher,
+        world.port() as plain,
+        world.port() as only,
+    ):
         ours = port.bind(world.addr[4], 7000)
-        watcher.tap(port.id, refused=True)
+        watcher.tap(port.id, refused="also")
+        only.tap(port.id, refused="only")
         plain.tap(port.id)
         peer, stack = world.peer(), Stack(port)
         to = (peer.addr, peer.port)
@@ -430,6 +436,9 @@ def test_a_tap_sees_what_is_refused_if_it_asks(world: World) -> None:
         with plain.recv_batch() as frames:
             assert [bytes(f) for f in frames] == [good]
             assert frames.refusal(0) == ""
+        with only.recv_batch() as frames:
+            refusals = {frames.refusal(i): bytes(f) for i, f in enumerate(frames)}
+            assert refusals | {"": good} == sent and "" not in refusals
 
 
 def test_tuples_move_to_a_successor(world: World) -> None:

@@ -109,7 +109,7 @@ expect_refused(struct ms_port *look[2], const uint8_t *frame, uint32_t len,
 static void
 test_tap_of_what_is_refused(void **state)
 {
-	struct ms_port *plain = rig_port(&rig, &rig_root), *look[2];
+	struct ms_port *plain = rig_port(&rig, &rig_root), *look[2], *only;
 	uint8_t frame[256], out[256];
 	uint32_t len;
 	int i;
@@ -117,6 +117,10 @@ test_tap_of_what_is_refused(void **state)
 	(void)state;
 	for (i = 0; i < 2; i++)
 		look[i] = rig_port(&rig, &rig_root);
+	only = rig_port(&rig, &rig_root);
+	assert_int_equal(tap(only, MS_TAP_PORT, port->id, 0,
+			     MS_TAP_REFUSED | MS_TAP_NO_OTHERS),
+			 0);
 	assert_int_equal(tap(plain, MS_TAP_PORT, port->id, 0, 0), 0);
 	assert_int_equal(tap(look[0], MS_TAP_PORT, port->id, 0, MS_TAP_REFUSED),
 			 0);
@@ -147,6 +151,11 @@ test_tap_of_what_is_refused(void **state)
 				 7);
 	}
 	assert_int_equal(rig_counter(&rig, plain, MS_CTR_TAP_FRAMES), 1);
+	assert_int_equal(rig_counter(&rig, only, MS_CTR_TAP_FRAMES), 6);
+	len = rig_udp_in(frame, 9, 5001, "0123456789abcdef", 16);
+	(void)taken(frame, len);
+	assert_int_equal(rig_counter(&rig, plain, MS_CTR_TAP_FRAMES), 2);
+	assert_int_equal(rig_counter(&rig, only, MS_CTR_TAP_FRAMES), 6);
 }
 
 /* Of a frame in bad slots as much as can be read. */

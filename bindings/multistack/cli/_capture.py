@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import IO
+from typing import IO, Literal
 
 import click
 
@@ -96,7 +96,6 @@ class Capture:
         *,
         snap_bytes: int,
         most: int,
-        refused_only: bool,
     ) -> None:
         """most: frames to capture, 0 for all."""
         self.port = port
@@ -105,7 +104,6 @@ class Capture:
         self.tally = tally
         self.snap_bytes = snap_bytes
         self.most = most
-        self.refused_only = refused_only
 
     @property
     def full(self) -> bool:
@@ -120,13 +118,11 @@ class Capture:
                     break
                 data, meta = bytes(frame), frames.meta(i)
                 self.tally.frames += 1
-                refusal = frames.refusal(i)
-                if self.refused_only and not refusal:
-                    continue
                 size = wire_bytes(data, len(data) == self.snap_bytes)
                 if not self.passes(data, size):
                     continue
                 self.tally.captured += 1
+                refusal = frames.refusal(i)
                 if refusal:
                     known = self.tally.refused
                     known[refusal] = known.get(refusal, 0) + 1
@@ -198,7 +194,7 @@ def _open(
     nic: str,
     target: PortEntry | None,
     snap_bytes: int,
-    refused: bool,
+    refused: Literal["", "also", "only"],
 ) -> Port:
     port = Port(device_on(control.device, nic), slots=SLOTS, label="capture")
     try:
@@ -262,7 +258,7 @@ def capture(
     path: str,
     count: int | None,
     snaplen: int,
-    refused: str | None,
+    refused: Literal["also", "only"] | None,
     as_json: bool,
 ) -> None:
     """Record frames of INTERFACE, or of one port, as pcapng.
@@ -292,7 +288,7 @@ def capture(
         if compiled:
             stack.callback(compiled.close)
         tapped = stack.enter_context(
-            _open(control, nic, target, snaplen, refused is not None)
+            _open(control, nic, target, snaplen, refused or "")
         )
         tally = Tally()
         try:
@@ -309,7 +305,6 @@ def capture(
                     *(tapped, writer, compiled or (lambda _frame, _size: True), tally),
                     snap_bytes=snaplen,
                     most=count or 0,
-                    refused_only=refused == "only",
                 )
                 out.flush()
                 if not as_json:
