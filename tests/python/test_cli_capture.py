@@ -171,6 +171,19 @@ def test_what_the_switch_refused(
     assert offload.endswith(b"; to be cut into segments of 0 bytes (type 77)")
 
 
+def test_that_there_were_others_is_said(
+    alone: HostedWorld, port: multistack.Port, tmp_path: Path
+) -> None:
+    captor = Captor(alone, "-p", "mine", "-w", tmp_path / "x.pcapng", "-c", 2)
+    port.send(bytes(60))
+    talk(alone, port, 1)
+    _, err, code = captor.end()
+    assert code == 0 and err.splitlines() == [
+        "2 frames captured, 2 seen, 0 dropped on the way here",
+        "1 more refused to be sent: --refused also",
+    ]
+
+
 def test_a_pipe_into_tcpdump(alone: HostedWorld, port: multistack.Port) -> None:
     need(shutil.which("tcpdump"), "no tcpdump")
     captor = Captor(alone, "eth0", "-w", "-", "-c", 2, "udp port 7000")

@@ -33,6 +33,8 @@ from multistack.port import Control, Port
 
 SNAP_MIN, SNAP_MAX = 64, 65568  # all headers of a plain frame; MS_FRAME_BYTES_MAX
 SLOTS = 4096
+# Counted after a frame was sent as far as a tap is concerned.
+LATER = {"drop_tx_nic", "drop_tx_nohost"}
 QUIET_S = 0.25  # between looks whether what is watched is still there
 
 
@@ -143,6 +145,20 @@ class Capture:
 def lost(port: Port) -> int:
     """Frames that found the tap's ring full."""
     return port.stats()["tap_lost"]
+
+
+def refusals(control: Control, nic: str, target: PortEntry | None) -> int:
+    """How many frames the switch has refused to send, ever; 0 where the port is gone."""
+    with contextlib.suppress(OSError):
+        counters = (
+            control.stats(port_id=target.id) if target else control.stats(nic=nic)
+        )
+        return sum(
+            n
+            for name, n in counters.items()
+            if name.startswith("drop_tx_") and name not in LATER
+        )
+    return 0
 
 
 @contextlib.contextmanager
@@ -291,6 +307,7 @@ def capture(
             _open(control, nic, target, snaplen, refused or "")
         )
         tally = Tally()
+        before = refusals(control, nic, target)
         try:
             with _destination(path) as out:
                 writer = Writer(
@@ -316,10 +333,12 @@ def capture(
         except BrokenPipeError:  # who reads has seen enough; nor does exit() write
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         tally.dropped = lost(tapped)
-        _tell(tally, as_json)
+        unseen = 0 if refused else refusals(control, nic, target) - before
+        _tell(tally, unseen, as_json)
 
 
-def _tell(tally: Tally, as_json: bool) -> None:
+def _tell(tally: Tally, unseen: int, as_json: bool) -> None:
+    """unseen: refused meanwhile, and not asked for."""
     if as_json:
         click.echo(json.dumps(asdict(tally)), err=True)
         return
@@ -330,3 +349,5 @@ def _tell(tally: Tally, as_json: bool) -> None:
     )
     for counter, n in sorted(tally.refused.items()):
         click.echo(f"{n:,} of them refused: {reason(counter)}", err=True)
+    if unseen > 0:
+        click.echo(f"{unseen:,} more refused to be sent: --refused also", err=True)
