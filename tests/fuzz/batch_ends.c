@@ -17,14 +17,15 @@ fuzz_address(unsigned int nr, int family, uint32_t port)
 	return a;
 }
 
-/* Small buffers, so that they are full now and then. */
+/* Small buffers, so that they are full now and then, and large ones, of which a
+   turn's arena is full. */
 static void
 options(utcp_sock_t *s, uint8_t how)
 {
 	if ((how & 1) != 0)
-		(void)utcp_set(s, UTCP_OPT_SNDBUF, 4096 << (how >> 6));
+		(void)utcp_set(s, UTCP_OPT_SNDBUF, 4096 << 2 * (how >> 6));
 	if ((how & 2) != 0)
-		(void)utcp_set(s, UTCP_OPT_RCVBUF, 4096 << (how >> 6));
+		(void)utcp_set(s, UTCP_OPT_RCVBUF, 4096 << 2 * (how >> 6));
 	if ((how & 4) != 0)
 		(void)utcp_set(s, UTCP_OPT_NODELAY, 1);
 	if ((how & 8) != 0)
@@ -298,9 +299,12 @@ fuzz_peer(struct fuzz_in *in, uint8_t how)
 		peer_open(in, fuzz_u8(in));
 	else if ((how & 7) == 1 && w->num_udps > 0)
 		peer_udp(in, how);
-	if ((how & 6) == 0 || w->num_ends == 0)
+	if ((how & 6) == 0)
 		return;
-	i = fuzz_u8(in) % w->num_ends;
+	i = fuzz_u8(in);
+	if (w->num_ends == 0)
+		return;
+	i %= w->num_ends;
 	switch (how & 7) {
 	case 2:
 	case 3:

@@ -82,6 +82,10 @@ step_misuse(uint8_t how)
 	const msbatch_cmd_t c = { 0 };
 	struct number *k = &w->numbers[how % 24];
 
+	msbatch_destroy(NULL);
+	FUZZ_CHECK(msbatch_create(NULL, &w->link[0], 0, 0) == -EINVAL);
+	FUZZ_CHECK(msbatch_keep(NULL) == -EINVAL);
+	FUZZ_CHECK(msbatch_reopen(NULL) == -EINVAL);
 	FUZZ_CHECK(msbatch_turn(w->b, NULL, 1, NULL, 0, 0) == -EINVAL);
 	FUZZ_CHECK(msbatch_turn(w->b, &c, 1, NULL, 1, 0) == -EINVAL);
 	FUZZ_CHECK(msbatch_turn(w->b, &c, UINT32_MAX, NULL, 0, 0) == -EINVAL);
@@ -333,7 +337,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	begin(1, how >> 4);
 	w->fail_in = more >> 4;
 	w->dgrams_lost = w->fail_in > 0 || (how & 2) != 0;
-	while (msbatch_create(&w->b, &w->link[0], 1, (how & 8) != 0 ? 17 : 0))
+	while (msbatch_create(&w->b, &w->link[0], more & 1 ? 0 : 1,
+			      (how & 8) != 0 ? 1 : 0))
 		FUZZ_CHECK(w->b == NULL && w->blocks == 0);
 	w->v = msbatch_view(w->b);
 	while (in.left > 0 && steps++ < STEPS_MAX)

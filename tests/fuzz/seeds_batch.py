@@ -25,8 +25,8 @@ def turn(*commands: bytes, how: int = 0x40) -> bytes:
     return bytes([0, how | len(commands)]) + b"".join(commands)
 
 
-def listen() -> bytes:
-    return bytes([6, 0x12, 0, 0])
+def listen(options: int = 0) -> bytes:
+    return bytes([6, 0x12, 0x3C, options])
 
 
 def connect(itself: bool = False, options: int = 0, mode: int = READ) -> bytes:
@@ -50,17 +50,26 @@ def peer(which: int, end: int = 0, how: int = 0) -> bytes:
     return bytes([14, how | which, end])
 
 
+def peer_connect() -> bytes:
+    return bytes([14, 0, 2, 0, 0])
+
+
 def batch_programs() -> dict[str, bytes]:
     alone = listen() + connect(itself=True) + rounds(4)
     peer_listens = bytes([14, 0, 0, 0x3C, 0])
     both = peer_listens + connect() + rounds(3) + peer(4)
-    theirs = listen() + bytes([14, 0, 2, 0, 0]) + rounds(4)
+    theirs = listen() + peer_connect() + rounds(4)
     lots = turn(*[command(WRITE, 0, 31, 6)] * 3)
     datagrams = bytes([14, 1, 0, 1, 0x90, 5, 0, 0xE0])  # many in one
     end = rounds(3) + turn(command(SHUTDOWN, 0)) + rounds(2) + turn(command(CLOSE, 0))
+    wide = 0xC2  # a large receive buffer
+    held = listen(wide) + peer_connect() * 4 + rounds(4)
+    held += turn(*[command(MODE, n, arg=HOLD) for n in range(1, 5)])
+    held += b"".join(peer(2, n % 4, 0xF0) + rounds(2) for n in range(24))
+    serve = turn(*[command(MODE, n, arg=READ) for n in range(1, 5)])
     lost = bytes([11, 0, 11, 4]) + turn() * 2 + bytes([11, 1, 11, 5])
-    fails = [bytes([11 | 32, n]) for n in range(5)]
-    return {
+    early = [bytes([11 | 32, n]) for n in range(5)]
+    found = {
         "alone": b"\0\0" + alone + lots + end,
         "both": b"\0\0" + both + lots + end,
         "both-gso": bytes([OFFLOADS, 0]) + both + lots + peer(2, 1, 0xF0) * 3 + end,
@@ -80,6 +89,16 @@ def batch_programs() -> dict[str, bytes]:
         + turn(*[command(op, 0, arg=ALL) for op in (WRITE, SHUTDOWN, CLOSE)])
         + end,
         "all": b"\0\0" + both + turn(command(WRITE, 0, 31, 7, ALL)) + end,
+        "held": b"\0\0" + held + serve + end,
+        "held-large-arena": b"\0\1" + held + serve + end,
+        "held-end-reset": b"\0\0"
+        + held
+        + peer(6)
+        + rounds(3)
+        + peer(7, 0, 8)
+        + rounds(3)
+        + serve
+        + end,
         "modes": b"\0\0"
         + theirs
         + b"".join(
@@ -107,9 +126,9 @@ def batch_programs() -> dict[str, bytes]:
         "nobody-there": b"\0\0" + udp(how=0x60) + (turn(send(0, 9, 1)) + rounds(2)) * 3,
         "lost": b"\0\0" + both + lots + lost + lots + end,
         "no-memory": bytes([0, 0x30])
-        + b"".join(f + connect() + f + lots + f + rounds(1) for f in fails)
+        + b"".join(f + connect() + f + lots + f + rounds(1) for f in early)
         + both
-        + b"".join(f + turn(command(WRITE, 0, 31, 6, ALL)) for f in fails)
+        + b"".join(f + turn(command(WRITE, 0, 31, 6, ALL)) for f in early)
         + end,
         "numbers": b"\0\0" + listen() + (connect(itself=True) + rounds(1)) * 20 + end,
         "many": b"\0\0" + both + turn(command(CLOSE, 9), how=0xE0) + end,
@@ -124,5 +143,15 @@ def batch_programs() -> dict[str, bytes]:
         + bytes([11 | 64, 0])
         + bytes([9, 0]) * 3
         + end,
-        "calls": b"\0\0" + both + bytes([7, 0x4C, 0, 7, 0, 0, 11, 7, 7, 0xEF, 0]) + end,
+        "calls": b"\0\0"
+        + both
+        + bytes([7, 0x4C, 0, 7, 0, 0, 27, 0, 0, 7, 0xEF, 0])
+        + end,
     }
+    # The table of numbers is full, and there is none for who is to be accepted.
+    full = listen() + (connect(itself=True) + rounds(1)) * 31 + connect()
+    full += peer_connect() + rounds(1)
+    for n in range(8, 20):
+        fails = bytes([11 | 32, n])
+        found[f"numbers-no-memory-{n}"] = b"\0\0" + full + fails + end
+    return found
