@@ -537,3 +537,11 @@ msbatch_turn = _plain(
 def address_of(buffer: Any) -> int:
     """Where a ctypes object lies."""
     return addressof(buffer)
+
+
+def cc_names(stack: int) -> list[str]:
+    """The congestion controls that a stack has."""
+    names: list[str] = []
+    while name := utcp_cc_name(stack, len(names)):
+        names.append(name.decode())
+    return names

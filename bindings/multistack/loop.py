@@ -24,9 +24,9 @@ import sys
 import weakref
 from asyncio import format_helpers, sslproto
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
-from multistack import _addr
+from multistack import _addr, _utcp
 from multistack._fast import Scheduler
 from multistack._keeper import Keeper
 from multistack._selector import Selector
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from multistack._ext import OptionRegistration, TcpOption
 
 T = TypeVar("T")
+Control = Union[str, "type[CongestionControl]"]
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -53,15 +54,21 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
     $MULTISTACK_DEVICE. One loop has one stack, on a port that is the loop's
     until close(). adopt: sockets made by others (`sock=`) that are bound to an
     address of the stack's, and neither listening nor connected, are replaced by
-    the stack's; those that sock_connect() connects, too. label: what `multistack status` shows.
+    the stack's; those that sock_connect() connects, too. label: what `multistack
+    status` shows. cc: as use_cc()'s.
 
-    Errors: RuntimeError (no device), and those of Port.
+    Errors: RuntimeError (no device), and those of Port and of use_cc().
     """
 
     _thread_id: int | None = None
 
     def __init__(
-        self, device: str | None = None, *, adopt: bool = False, label: str = "asyncio"
+        self,
+        device: str | None = None,
+        *,
+        adopt: bool = False,
+        label: str = "asyncio",
+        cc: Control | None = None,
     ) -> None:
         self._stack: Any = None
         self._adopt = adopt
@@ -77,6 +84,12 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         self._instead: Any = weakref.WeakKeyDictionary()
         self._keeper = Keeper(self._stack)
         self._told = asyncio.Handle(self._tell, (), self)
+        if cc is not None:
+            try:
+                self.use_cc(cc)
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def stack(self) -> Stack:
@@ -104,6 +117,18 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         from multistack._cc import register_cc
 
         return register_cc(self, cls, on_error=self._hook_failed).name
+
+    def use_cc(self, control: Control) -> None:
+        """The congestion control of connections from now on: a name ("bbr"), or a
+        class. Listening sockets of before keep theirs for what they accept.
+        FileNotFoundError: there is none of this name; those of register_cc()."""
+        name = control if isinstance(control, str) else self.register_cc(control)
+        try:
+            _utcp.utcp_cc_default(self._utcp_stack(), name.encode())
+        except FileNotFoundError:
+            known = ", ".join(_utcp.cc_names(self._utcp_stack()))
+            text = f"no congestion control {name!r}; there are {known}"
+            raise FileNotFoundError(errno.ENOENT, text) from None
 
     def register_option(
         self, cls: type[TcpOption], *, everywhere: bool = True, must: bool = False
@@ -682,12 +707,12 @@ def _bind_error(address: Any, exc: OSError) -> OSError:
 
 
 def loop_factory(
-    device: str | None = None, *, adopt: bool = False
+    device: str | None = None, *, adopt: bool = False, cc: Control | None = None
 ) -> Callable[[], EventLoop]:
     """For asyncio.Runner(loop_factory=...), and all who take one."""
 
     def make() -> EventLoop:
-        return EventLoop(device, adopt=adopt)
+        return EventLoop(device, adopt=adopt, cc=cc)
 
     return make
 
@@ -703,8 +728,9 @@ if sys.version_info >= (3, 11):
             debug: bool | None = None,
             device: str | None = None,
             adopt: bool = False,
+            cc: Control | None = None,
         ) -> None:
-            factory = loop_factory(device, adopt=adopt)
+            factory = loop_factory(device, adopt=adopt, cc=cc)
             super().__init__(debug=debug, loop_factory=factory)
 
 else:
@@ -718,9 +744,10 @@ else:
             debug: bool | None = None,
             device: str | None = None,
             adopt: bool = False,
+            cc: Control | None = None,
         ) -> None:
             self._debug = debug
-            self._make = loop_factory(device, adopt=adopt)
+            self._make = loop_factory(device, adopt=adopt, cc=cc)
             self._loop: EventLoop | None = None
 
         def __enter__(self) -> Runner:
@@ -770,14 +797,15 @@ def run(
     device: str | None = None,
     debug: bool | None = None,
     adopt: bool = False,
+    cc: Control | None = None,
 ) -> T:
-    """asyncio.run() on a stack of its own on this device; adopt: as EventLoop's."""
+    """asyncio.run() on a stack of its own on this device; adopt, cc: as EventLoop's."""
     if asyncio._get_running_loop() is not None:
         main.close()
         raise RuntimeError(
             "multistack.run() cannot be called from a running event loop"
         )
-    with Runner(debug=debug, device=device, adopt=adopt) as runner:
+    with Runner(debug=debug, device=device, adopt=adopt, cc=cc) as runner:
         return runner.run(main)
 
 
@@ -786,9 +814,15 @@ if sys.version_info < (3, 16):
     class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
         """For asyncio.set_event_loop_policy(): every new loop is such a one."""
 
-        def __init__(self, device: str | None = None, *, adopt: bool = False) -> None:
+        def __init__(
+            self,
+            device: str | None = None,
+            *,
+            adopt: bool = False,
+            cc: Control | None = None,
+        ) -> None:
             super().__init__()
-            self._make = loop_factory(device, adopt=adopt)
+            self._make = loop_factory(device, adopt=adopt, cc=cc)
 
         def new_event_loop(self) -> EventLoop:
             return self._make()

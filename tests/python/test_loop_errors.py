@@ -76,6 +76,23 @@ def test_a_wrong_device_is_refused_and_nothing_is_left(
     assert loops.descriptors() == before
 
 
+def test_a_loop_s_congestion_control() -> None:
+    """By name or by class, of all connections; one that is not there is said."""
+
+    class Steady(multistack.CongestionControl):
+        def ack(self, ack: multistack.Ack) -> None:
+            self.cwnd += ack.acked
+
+    for cc, name in (("prague", "prague"), (Steady, "steady")):
+        loop = multistack.EventLoop(loops.DEVICE, cc=cc)
+        sock = loop.open_socket()
+        assert sock.cc == name
+        sock.close()
+        loop.close()
+    with pytest.raises(FileNotFoundError, match="'none'; there are .*cubic"):
+        multistack.EventLoop(loops.DEVICE, cc="none")
+
+
 def test_a_privilege_that_is_missing_is_named(inside: netns.Netns) -> None:
     code = (
         "import os, multistack\n"

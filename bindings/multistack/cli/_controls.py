@@ -34,19 +34,12 @@ def _stack() -> Iterator[int]:
         _cc.forget_stack(stack)
 
 
-def _known(stack: int) -> list[str]:
-    names: list[str] = []
-    while name := _utcp.utcp_cc_name(stack, len(names)):
-        names.append(name.decode())
-    return names
-
-
 def complete(
     _context: click.Context, _param: click.Parameter, text: str
 ) -> list[CompletionItem]:
     """For the shell: those that every stack has, or files."""
     with _stack() as stack:
-        names = [name for name in _known(stack) if name.startswith(text)]
+        names = [name for name in _utcp.cc_names(stack) if name.startswith(text)]
     if names:
         return [CompletionItem(name) for name in names]
     return [CompletionItem(text, type="file")]
@@ -73,7 +66,7 @@ def load(text: str) -> str | type[CongestionControl]:
     """ "cubic", "FILE.py:Class" or "module:Class"; what a stack can take."""
     where, colon, name = text.rpartition(":")
     with _stack() as stack:
-        known = _known(stack)
+        known = _utcp.cc_names(stack)
         if not colon:
             if text not in known:
                 raise Failure(

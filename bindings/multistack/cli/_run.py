@@ -17,7 +17,6 @@ from typing import Any
 
 import click
 
-from multistack import _utcp
 from multistack._cc import CongestionControl
 from multistack.cli._controls import complete, load
 from multistack.cli._switch import Failure
@@ -71,26 +70,12 @@ def _for_uvloop(make: Callable[[], Any]) -> None:
     sys.modules["uvloop"] = stand_in
 
 
-def _controlled(make: Callable[[], Any], control: Control) -> Callable[[], Any]:
-    """Has the loops' connections use this congestion control."""
-
-    def made() -> Any:
-        loop = make()
-        name = control if isinstance(control, str) else loop.register_cc(control)
-        _utcp.utcp_cc_default(loop.stack.utcp, name.encode())
-        return loop
-
-    return made
-
-
 def install(device: str, control: Control | None = None) -> None:
     """From now on every event loop of this process is ours, on this device; with
     this congestion control, unless a connection asks for another."""
     from multistack.loop import loop_factory
 
-    make = loop_factory(device, adopt=True)
-    if control is not None:
-        make = _controlled(make, control)
+    make = loop_factory(device, adopt=True, cc=control)
     _for_asyncio(make)
     _for_runner(make)
     _for_uvloop(make)
