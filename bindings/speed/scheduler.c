@@ -13,15 +13,12 @@
 
 #define NS_PER_S 1000000000
 #define SELECT_MAX_S (24 * 3600.0) /* as asyncio's */
-#define PURGE_MIN 100
-#define PURGE_PART 2 /* purged if more than one in so many is cancelled */
 
 struct scheduler {
 	PyObject_HEAD PyObject *ready; /* a deque */
-	PyObject *scheduled;	       /* a heap, in a list */
+	struct heap heap;
 	PyObject *selector;
-	PyObject *task_factory;	     /* or None */
-	Py_ssize_t timers_cancelled; /* of those in the heap */
+	PyObject *task_factory; /* or None */
 	bool closed;
 	bool debug;
 	bool stopping;
@@ -29,12 +26,11 @@ struct scheduler {
 };
 
 static PyTypeObject *scheduler_type;
-static PyObject *heappush, *heappop, *heapify;
 static PyObject *base_call_soon, *base_call_at, *base_call_later;
 static PyObject *base_run_once, *base_create_task, *our_call_at;
 static PyObject *future_type, *task_type;
 static PyObject *str_append, *str_popleft, *str_select, *str_process_events;
-static PyObject *str_time, *str_run, *str_cancelled, *str_when, *str_scheduled;
+static PyObject *str_time, *str_run;
 static PyObject *str_resolution, *str_timer_cancelled, *str_loop;
 static PyObject *zero, *no_args;
 
@@ -88,7 +84,6 @@ only_context(PyObject *const *args, Py_ssize_t n, PyObject *names,
 }
 
 /* Of what a call may replace, the caller has a reference of its own. */
-
 static int
 append(struct scheduler *s, PyObject *o)
 {
@@ -99,18 +94,6 @@ append(struct scheduler *s, PyObject *o)
 	Py_DECREF(deque);
 	Py_XDECREF(r);
 	return r ? 0 : -1;
-}
-
-/* heapq's push of a timer, or pop: NULL. */
-static PyObject *
-on_heap(PyObject *function, struct scheduler *s, PyObject *timer)
-{
-	PyObject *heap = s->scheduled, *r;
-
-	Py_INCREF(heap);
-	r = PyObject_CallFunctionObjArgs(function, heap, timer, NULL);
-	Py_DECREF(heap);
-	return r;
 }
 
 static PyObject *
@@ -132,17 +115,12 @@ static PyObject *
 put_timer(PyObject *self, double when, PyObject *const *argv, Py_ssize_t argc,
 	  PyObject *context)
 {
-	PyObject *timer = speed__timer_new(self, when, argv, argc, context), *r;
+	PyObject *timer = speed__timer_new(self, when, argv, argc, context);
 
-	if (!timer)
-		return NULL;
-	r = on_heap(heappush, of(self), timer);
-	if (!r) {
-		Py_DECREF(timer);
-		return NULL;
-	}
-	Py_DECREF(r);
-	speed__handle_of(timer)->scheduled = true;
+	if (timer && speed__heap_push(&of(self)->heap, timer) < 0)
+		Py_CLEAR(timer);
+	if (timer)
+		speed__handle_of(timer)->scheduled = true;
 	return timer;
 }
 
@@ -154,7 +132,7 @@ call_at(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 	double when;
 
 	if (s->closed || s->debug || n < 2 || args[0] == Py_None ||
-	    !s->scheduled || !only_context(args, n, names, &context))
+	    !s->heap.timers || !only_context(args, n, names, &context))
 		return by_base(base_call_at, self, args, n, names);
 	when = PyFloat_AsDouble(args[0]);
 	if (when == -1 && PyErr_Occurred())
@@ -182,7 +160,7 @@ call_later(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 	double delay, t;
 
 	if (s->closed || s->debug || n < 2 || args[0] == Py_None ||
-	    !s->scheduled || !s->call_at_is_ours ||
+	    !s->heap.timers || !s->call_at_is_ours ||
 	    !only_context(args, n, names, &context))
 		return by_base(base_call_later, self, args, n, names);
 	delay = PyFloat_AsDouble(args[0]);
@@ -209,6 +187,22 @@ with_loop(PyObject *self, PyObject *const *values, PyObject *names)
 	return kw;
 }
 
+/* Whether nothing is named that asyncio's would say more of. */
+static bool
+only_name_and_context(PyObject *names)
+{
+	Py_ssize_t n = names ? PyTuple_Size(names) : 0;
+
+	for (Py_ssize_t i = 0; i < n; i++) {
+		PyObject *name = PyTuple_GetItem(names, i);
+
+		if (PyUnicode_CompareWithASCIIString(name, "name") != 0 &&
+		    PyUnicode_CompareWithASCIIString(name, "context") != 0)
+			return false;
+	}
+	return true;
+}
+
 static PyObject *
 create_future(PyObject *self, PyObject *unused)
 {
@@ -227,7 +221,7 @@ create_task(PyObject *self, PyObject *const *args, Py_ssize_t n,
 	struct scheduler *s = of(self);
 	PyObject *coro, *kw, *task;
 
-	if (s->closed || s->debug || n != 1 ||
+	if (s->closed || s->debug || n != 1 || !only_name_and_context(names) ||
 	    (s->task_factory && s->task_factory != Py_None))
 		return by_base(base_create_task, self, args, n, names);
 	kw = with_loop(self, args + 1, names);
@@ -251,7 +245,7 @@ speed__timer_cancelled(PyObject *loop, PyObject *timer)
 	PyObject *r;
 
 	if (PyObject_TypeCheck(loop, scheduler_type)) {
-		of(loop)->timers_cancelled++;
+		of(loop)->heap.cancelled++;
 		return 0;
 	}
 	r = PyObject_CallMethodObjArgs(loop, str_timer_cancelled, timer, NULL);
@@ -273,157 +267,6 @@ loop_time(PyObject *self, PyObject *unused)
 	    (double)NS_PER_S);
 }
 
-/* ---- timers -------------------------------------------------------------- */
-
-/* 0, 1, or -1 with an exception. Of ours and of asyncio's own. */
-static int
-is_cancelled(PyObject *handle)
-{
-	struct handle *h = speed__handle_of(handle);
-	PyObject *r;
-	int is;
-
-	if (h)
-		return h->cancelled;
-	r = PyObject_GetAttr(handle, str_cancelled);
-	is = r ? PyObject_IsTrue(r) : -1;
-	Py_XDECREF(r);
-	return is;
-}
-
-static int
-not_scheduled(PyObject *timer)
-{
-	struct handle *h = speed__handle_of(timer);
-
-	if (!h)
-		return PyObject_SetAttr(timer, str_scheduled, Py_False);
-	h->scheduled = false;
-	return 0;
-}
-
-static int
-when_of(PyObject *timer, double *when)
-{
-	struct handle *h = speed__handle_of(timer);
-	PyObject *r;
-
-	if (h) {
-		*when = h->when;
-		return 0;
-	}
-	r = PyObject_GetAttr(timer, str_when);
-	*when = r ? PyFloat_AsDouble(r) : -1;
-	Py_XDECREF(r);
-	return *when == -1 && PyErr_Occurred() ? -1 : 0;
-}
-
-/* One of a list, owned by the caller; NULL: it has no more. */
-static PyObject *
-item(PyObject *list, Py_ssize_t i)
-{
-	PyObject *o = NULL;
-
-	if (i < PyList_Size(list)) {
-		o = PyList_GetItem(list, i);
-		Py_INCREF(o);
-	}
-	return o;
-}
-
-/* The first of the heap, owned by the caller; NULL with an exception. */
-static PyObject *
-pop_timer(struct scheduler *s)
-{
-	PyObject *timer = on_heap(heappop, s, NULL);
-
-	if (timer && not_scheduled(timer) < 0)
-		Py_CLEAR(timer);
-	return timer;
-}
-
-/* A heap of those that are not cancelled. */
-static int
-purge(struct scheduler *s)
-{
-	PyObject *kept = PyList_New(0), *old = s->scheduled, *timer, *r;
-	int is = kept ? 0 : -1;
-
-	Py_INCREF(old);
-	for (Py_ssize_t i = 0; is >= 0 && (timer = item(old, i)); i++) {
-		is = is_cancelled(timer);
-		if (is == 0)
-			is = PyList_Append(kept, timer);
-		else if (is > 0)
-			is = not_scheduled(timer);
-		Py_DECREF(timer);
-	}
-	Py_DECREF(old);
-	r = is < 0 ? NULL : PyObject_CallFunctionObjArgs(heapify, kept, NULL);
-	if (!r) {
-		Py_XDECREF(kept);
-		return -1;
-	}
-	Py_DECREF(r);
-	old = s->scheduled;
-	s->scheduled = kept;
-	s->timers_cancelled = 0;
-	Py_DECREF(old);
-	return 0;
-}
-
-static int
-drop_cancelled(struct scheduler *s)
-{
-	Py_ssize_t n = PyList_Size(s->scheduled);
-	PyObject *timer;
-	int is;
-
-	if (n > PURGE_MIN && s->timers_cancelled > n / PURGE_PART)
-		return purge(s);
-	while ((timer = item(s->scheduled, 0))) {
-		is = is_cancelled(timer);
-		Py_DECREF(timer);
-		if (is <= 0)
-			return is;
-		s->timers_cancelled--;
-		timer = pop_timer(s);
-		if (!timer)
-			return -1;
-		Py_DECREF(timer);
-	}
-	return 0;
-}
-
-/* Timers whose time has come are ready. */
-static int
-take_due(PyObject *self)
-{
-	struct scheduler *s = of(self);
-	PyObject *resolution, *timer;
-	double end, when;
-	int error;
-
-	if (PyList_Size(s->scheduled) == 0)
-		return 0;
-	if (now(self, &end) < 0)
-		return -1;
-	resolution = PyObject_GetAttr(self, str_resolution);
-	end += resolution ? PyFloat_AsDouble(resolution) : 0;
-	Py_XDECREF(resolution);
-	error = PyErr_Occurred() ? -1 : 0;
-	while (!error && (timer = item(s->scheduled, 0))) {
-		error = when_of(timer, &when);
-		Py_DECREF(timer);
-		if (error || when >= end)
-			break;
-		timer = pop_timer(s);
-		error = timer ? append(s, timer) : -1;
-		Py_XDECREF(timer);
-	}
-	return error;
-}
-
 /* ---- an iteration -------------------------------------------------------- */
 
 /* How long the selector may sleep; NULL with an exception. */
@@ -432,9 +275,8 @@ sleep_time(PyObject *self)
 {
 	struct scheduler *s = of(self);
 	Py_ssize_t num_ready = PyObject_Size(s->ready);
-	PyObject *timer;
 	double when, t;
-	int error;
+	int is;
 
 	if (num_ready < 0)
 		return NULL;
@@ -442,12 +284,10 @@ sleep_time(PyObject *self)
 		Py_INCREF(zero);
 		return zero;
 	}
-	timer = item(s->scheduled, 0);
-	if (!timer)
+	is = speed__heap_first(&s->heap, &when);
+	if (!is)
 		Py_RETURN_NONE;
-	error = when_of(timer, &when);
-	Py_DECREF(timer);
-	if (error || now(self, &t) < 0)
+	if (is < 0 || now(self, &t) < 0)
 		return NULL;
 	t = when - t;
 	if (!(t > 0))
@@ -485,12 +325,41 @@ run_one(PyObject *handle)
 
 	if (speed__handle_of(handle))
 		return speed__handle_run(handle);
-	is = is_cancelled(handle);
+	is = speed__is_cancelled(handle);
 	if (is)
 		return is < 0 ? -1 : 0;
 	r = PyObject_CallMethodObjArgs(handle, str_run, NULL);
 	Py_XDECREF(r);
 	return r ? 0 : -1;
+}
+
+/* Timers whose time has come are ready. */
+static int
+take_due(PyObject *self)
+{
+	struct scheduler *s = of(self);
+	PyObject *resolution, *timer;
+	double end, when;
+	int error, is;
+
+	if (PyList_Size(s->heap.timers) == 0)
+		return 0;
+	if (now(self, &end) < 0)
+		return -1;
+	resolution = PyObject_GetAttr(self, str_resolution);
+	end += resolution ? PyFloat_AsDouble(resolution) : 0;
+	Py_XDECREF(resolution);
+	error = PyErr_Occurred() ? -1 : 0;
+	while (!error && (is = speed__heap_first(&s->heap, &when))) {
+		if (is < 0)
+			return -1;
+		if (when >= end)
+			break;
+		timer = speed__heap_pop(&s->heap);
+		error = timer ? append(s, timer) : -1;
+		Py_XDECREF(timer);
+	}
+	return error;
 }
 
 /* Those that are ready now; what they add waits for the next iteration. */
@@ -517,9 +386,9 @@ run_once(PyObject *self, PyObject *unused)
 	struct scheduler *s = of(self);
 
 	(void)unused;
-	if (s->debug || !s->ready || !s->scheduled || !s->selector)
+	if (s->debug || !s->ready || !s->heap.timers || !s->selector)
 		return PyObject_CallFunctionObjArgs(base_run_once, self, NULL);
-	if (drop_cancelled(s) < 0 || poll_events(self) < 0 ||
+	if (speed__heap_tidy(&s->heap) < 0 || poll_events(self) < 0 ||
 	    take_due(self) < 0 || run_ready(s) < 0)
 		return NULL;
 	Py_RETURN_NONE;
@@ -547,7 +416,7 @@ scheduler_traverse(PyObject *self, visitproc visit, void *arg)
 {
 	Py_VISIT(Py_TYPE(self));
 	Py_VISIT(of(self)->ready);
-	Py_VISIT(of(self)->scheduled);
+	Py_VISIT(of(self)->heap.timers);
 	Py_VISIT(of(self)->selector);
 	Py_VISIT(of(self)->task_factory);
 	return 0;
@@ -557,7 +426,7 @@ static int
 scheduler_clear(PyObject *self)
 {
 	Py_CLEAR(of(self)->ready);
-	Py_CLEAR(of(self)->scheduled);
+	Py_CLEAR(of(self)->heap.timers);
 	Py_CLEAR(of(self)->selector);
 	Py_CLEAR(of(self)->task_factory);
 	return 0;
@@ -599,7 +468,7 @@ struct object {
 
 static const struct object objects[] = {
 	{ "_ready", offsetof(struct scheduler, ready), false },
-	{ "_scheduled", offsetof(struct scheduler, scheduled), true },
+	{ "_scheduled", offsetof(struct scheduler, heap.timers), true },
 	{ "_selector", offsetof(struct scheduler, selector), false },
 	{ "_task_factory", offsetof(struct scheduler, task_factory), false },
 };
@@ -648,7 +517,7 @@ static PyGetSetDef attributes[] = {
 
 static PyMemberDef members[] = {
 	{ "_timer_cancelled_count", T_PYSSIZET,
-	  offsetof(struct scheduler, timers_cancelled), 0, NULL },
+	  offsetof(struct scheduler, heap.cancelled), 0, NULL },
 	{ NULL, 0, 0, 0, NULL },
 };
 
@@ -708,9 +577,6 @@ find_names(void)
 		{ &str_process_events, "_process_events" },
 		{ &str_time, "time" },
 		{ &str_run, "_run" },
-		{ &str_cancelled, "_cancelled" },
-		{ &str_when, "_when" },
-		{ &str_scheduled, "_scheduled" },
 		{ &str_loop, "loop" },
 		{ &str_resolution, "_clock_resolution" },
 		{ &str_timer_cancelled, "_timer_handle_cancelled" },
@@ -720,10 +586,6 @@ find_names(void)
 		{ &base_call_later, "call_later" },
 		{ &base_run_once, "_run_once" },
 		{ &base_create_task, "create_task" },
-	}, heap[] = {
-		{ &heappush, "heappush" },
-		{ &heappop, "heappop" },
-		{ &heapify, "heapify" },
 	};
 	PyObject *base = speed__import("asyncio", "BaseEventLoop");
 	bool found = base != NULL;
@@ -734,9 +596,6 @@ find_names(void)
 	for (size_t i = 0; found && i < sizeof bases / sizeof *bases; i++)
 		found = (*bases[i].at = PyObject_GetAttrString(
 			     base, bases[i].name)) != NULL;
-	for (size_t i = 0; found && i < sizeof heap / sizeof *heap; i++)
-		found = (*heap[i].at = speed__import("heapq", heap[i].name)) !=
-			NULL;
 	Py_XDECREF(base);
 	zero = PyLong_FromLong(0);
 	no_args = PyTuple_New(0);

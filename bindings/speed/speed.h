@@ -52,6 +52,24 @@ struct handle *speed__handle_of(PyObject *o);
    exception). */
 int speed__handle_run(PyObject *o);
 
+/* heap.c: a loop's timers. */
+struct heap {
+	PyObject *timers;     /* a list, ordered by heapq */
+	Py_ssize_t cancelled; /* of those in it */
+};
+
+int speed__heap_init(void);
+/* 0, or -1 with an exception, here and below. */
+int speed__heap_push(struct heap *h, PyObject *timer);
+/* 1: *when is the first one's time; 0: there is none. */
+int speed__heap_first(struct heap *h, double *when);
+/* The first, owned by the caller and not scheduled; NULL with an exception. */
+PyObject *speed__heap_pop(struct heap *h);
+/* Takes out the cancelled ones in front; all, if they are many. */
+int speed__heap_tidy(struct heap *h);
+/* 0, 1, or -1 with an exception. Of any handle. */
+int speed__is_cancelled(PyObject *handle);
+
 /* scheduler.c: the base of EventLoop. */
 int speed__scheduler_init(PyObject *module);
 /* A timer in this loop's heap has been cancelled. */

@@ -347,6 +347,124 @@ def test_recursion_too_deep_is_an_exception(loop: Any) -> None:
     loop._ready.clear()
 
 
+# ---- tasks, futures -----------------------------------------------------------------
+
+
+def ran(loop: Any, make: Callable[[Any, Any], Any]) -> Any:
+    """A task that make() makes of a coroutine, when it has run."""
+
+    async def coroutine() -> Any:
+        await asyncio.sleep(0)
+        return asyncio.current_task()
+
+    coro = coroutine()
+    try:
+        task = make(loop, coro)
+    except BaseException:
+        coro.close()
+        raise
+    assert loop.run_until_complete(task) is task
+    return task
+
+
+def test_a_task_is_asyncios_of_this_loop(loop: Any) -> None:
+    task = ran(loop, lambda loop, coro: loop.create_task(coro))
+    assert type(task) is asyncio.Task and task.get_loop() is loop
+    assert task.get_name().startswith("Task-")
+    named = ran(loop, lambda loop, coro: loop.create_task(coro, name="its name"))
+    assert named.get_name() == "its name"
+    assert ran(loop, lambda loop, coro: loop.create_task(coro, name=None)).get_name()
+    loop.set_debug(True)
+    ran(loop, lambda loop, coro: loop.create_task(coro, name="in debug mode"))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tasks take no context")
+def test_a_task_runs_in_the_context_that_it_is_given(loop: Any) -> None:
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name")
+    context = contextvars.Context()
+
+    async def coroutine() -> None:
+        name.set("set by the task")
+
+    loop.run_until_complete(loop.create_task(coroutine(), context=context))
+    assert context[name] == "set by the task"
+    loop.run_until_complete(loop.create_task(coroutine(), name="n", context=None))
+    assert name not in contextvars.copy_context()
+
+
+WRONG_TASKS: dict[str, Callable[[Any, Any], Any]] = {
+    "nothing": lambda loop, coro: loop.create_task(),
+    "two": lambda loop, coro: loop.create_task(coro, coro),
+    "loop": lambda loop, coro: loop.create_task(coro, loop=loop),
+    "unknown": lambda loop, coro: loop.create_task(coro, what=1),
+    "no coroutine": lambda loop, coro: loop.create_task(5),
+    "future": lambda loop, coro: loop.create_task(loop.create_future()),
+    "future's argument": lambda loop, coro: loop.create_future(1),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_TASKS)
+def test_wrong_tasks_are_refused_as_asyncio_does(case: str) -> None:
+    kinds = set()
+    for make in LOOPS.values():
+        with contextlib.closing(make()) as loop:
+            with pytest.raises(TypeError) as failed:
+                ran(loop, WRONG_TASKS[case])
+            if case not in ("future", "future's argument"):
+                kinds.add(str(failed.value))
+    assert len(kinds) <= 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="create_task() takes no more")
+def test_a_task_may_start_at_once(loop: Any) -> None:
+    async def main() -> bool:
+        done = asyncio.sleep(0, 5)
+        return (
+            loop.create_task(nothing_awaited(), eager_start=True).done() and await done
+        )
+
+    async def nothing_awaited() -> None:
+        pass
+
+    assert loop.run_until_complete(main())
+
+
+def test_a_task_factory_makes_the_tasks(loop: Any) -> None:
+    made: list[Any] = []
+
+    def factory(loop: Any, coro: Any, **kw: Any) -> Any:
+        made.append(kw)
+        return asyncio.Task(coro, loop=loop, **kw)
+
+    loop.set_task_factory(factory)
+    assert loop.get_task_factory() is factory
+    task = ran(loop, lambda loop, coro: loop.create_task(coro, name="its name"))
+    assert len(made) == 1 and task.get_name() == "its name"
+    loop.set_task_factory(None)
+    ran(loop, lambda loop, coro: loop.create_task(coro))
+    assert len(made) == 1
+    with pytest.raises(TypeError, match="task factory must be a callable or None"):
+        loop.set_task_factory(5)
+
+
+def test_a_future_is_asyncios_of_this_loop(loop: Any) -> None:
+    future = loop.create_future()
+    assert type(future) is asyncio.Future and future.get_loop() is loop
+    loop.call_soon(future.set_result, 5)
+    assert loop.run_until_complete(future) == 5
+
+
+def test_a_closed_loop_has_no_tasks(loop: Any) -> None:
+    async def coroutine() -> None:
+        pass
+
+    loop.close()
+    coro = coroutine()
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.create_task(coro)
+    coro.close()
+
+
 # ---- handles ---------------------------------------------------------------------
 
 
@@ -613,7 +731,7 @@ def test_a_clock_that_fails_ends_the_iteration(loop: Any) -> None:
 
 def test_fields_of_the_loop_cannot_be_taken_away() -> None:
     with contextlib.closing(Compiled()) as loop:
-        for name in ("_ready", "_scheduled", "_selector"):
+        for name in ("_ready", "_scheduled", "_selector", "_task_factory"):
             with pytest.raises(TypeError, match=name):
                 delattr(loop, name)
         for wrong in (None, (), 5):
@@ -770,6 +888,9 @@ def test_nothing_is_lost_of_what_callbacks_had() -> None:
             for wrong in WRONG.values():
                 with contextlib.suppress(TypeError):
                     wrong(loop)
+            for name in ("name", None):
+                loop.create_task(asyncio.sleep(0), name=name)
+            loop.create_future().set_result(object())
             handle = loop.call_at(0, nothing, object(), object(), object())
             repr(handle), hash(handle), handle._args, handle == loop.call_soon(nothing)
             iterate(loop)
