@@ -24,6 +24,7 @@ import sys
 import weakref
 from asyncio import format_helpers, sslproto
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from multistack import _addr, _utcp
@@ -161,7 +162,11 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         self._stack.told.tell(self._stack.endpoints, self._stack)
 
     def _callback_failed(self, handle: Any, exc: BaseException) -> None:
-        words = format_helpers._format_callback_source(handle._callback, handle._args)
+        shown = partial(format_helpers._format_callback_source, handle._callback)
+        if sys.version_info >= (3, 13):
+            words = shown(handle._args, debug=self.get_debug())
+        else:
+            words = shown(handle._args)
         self.call_exception_handler(
             {
                 "message": f"Exception in callback {words}",

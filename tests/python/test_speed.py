@@ -140,7 +140,8 @@ def test_wrong_calls_are_refused_in_the_same_words(case: str, debug: bool) -> No
     for make in LOOPS.values():
         with contextlib.closing(make()) as loop:
             loop.set_debug(debug)
-            with pytest.raises(TypeError) as failed:
+            # AssertionError: 3.10's, of None.
+            with pytest.raises((TypeError, AssertionError)) as failed:
                 WRONG[case](loop)
             words.add(str(failed.value))
     assert len(words) == 1
@@ -209,7 +210,8 @@ def test_an_exception_is_told_as_if_in_an_except(loop: Any) -> None:
     assert inside[:2] == (Refused, exc) and inside[2] is not None
     assert outside == (None, None, None)
     assert context["handle"] is handle
-    assert context["message"].startswith("Exception in callback refuse(1, 2, 3)")
+    shown = "refuse()" if sys.version_info >= (3, 13) else "refuse(1, 2, 3)"
+    assert context["message"].startswith(f"Exception in callback {shown}")
     assert sorted(context) == ["exception", "handle", "message"]
     assert exc.__traceback__.tb_frame is not None
     while exc.__traceback__.tb_next:
@@ -586,7 +588,8 @@ def test_handles_may_be_referred_to_weakly(loop: Any) -> None:
     assert not any(ref() for ref in refs) and len(ends) == 3
 
 
-def test_a_long_chain_of_handles_is_freed(loop: Any) -> None:
+def test_a_long_chain_of_handles_is_freed_on_a_small_stack() -> None:
+    loop = Compiled()
     handle = None
     for _ in range(20_000):
         handle = loop.call_soon(nothing, handle)
@@ -600,6 +603,7 @@ def test_a_long_chain_of_handles_is_freed(loop: Any) -> None:
     threading.stack_size(before)
     thread.join()
     assert first() is None
+    loop.close()
 
 
 # ---- timers ----------------------------------------------------------------------
@@ -886,7 +890,7 @@ def test_nothing_is_lost_of_what_callbacks_had() -> None:
                 loop.call_soon(refuse, *[object() for _ in range(n)])
                 loop.call_soon(object())
             for wrong in WRONG.values():
-                with contextlib.suppress(TypeError):
+                with contextlib.suppress(TypeError, AssertionError):
                     wrong(loop)
             for name in ("name", None):
                 loop.create_task(asyncio.sleep(0), name=name)
