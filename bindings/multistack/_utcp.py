@@ -39,6 +39,7 @@ from multistack import _abi
 from multistack._ffi import _by_code, _by_err, _declare, _never, library_path
 
 UTCP_NEVER = (1 << 64) - 1
+UTCP_DGRAMS_MAX = 128
 
 UTCP_PKT_MORE = 0x0001
 UTCP_PKT_CSUM_PARTIAL = 0x0002
@@ -137,6 +138,8 @@ LinkCounter = IntEnum(
     "DROP_HELD DROP_HOLD_FULL LOOPED DROP_LOOP_FULL",
     start=0,
 )
+
+MSLINK_SPIN_NEVER = 0xFFFFFFFF
 
 MSBATCH_TELL = 0
 MSBATCH_READ = 1
@@ -504,6 +507,8 @@ mslink_wait = _declare("mslink_wait", c_int, _by_code, _link, c_int)
 mslink_fd = _int("mslink_fd", _link)
 mslink_arm = _int("mslink_arm", _link)
 mslink_timeout_ns = _plain("mslink_timeout_ns", c_uint64, _link)
+mslink_near = _int("mslink_near", _link)
+mslink_spin = _plain("mslink_spin", None, _link, c_uint32)
 mslink_reopen = _declare("mslink_reopen", c_int, _by_code, _link)
 mslink_linger = _declare("mslink_linger", c_int, _never, _link, c_uint32)
 mslink_connect = _int("mslink_connect", _link, _sock, _addr)
