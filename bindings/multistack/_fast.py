@@ -24,7 +24,7 @@ _FILE = "_speed.abi3.so"
 def _load() -> Any:
     tried = [
         Path(__file__).resolve().parent / _FILE,
-        _ffi.library_path.resolve().parents[1] / "bindings" / _FILE,
+        _ffi.library_path.resolve().parent.parent / "bindings" / _FILE,
     ]
     for path in tried:
         if path.exists():

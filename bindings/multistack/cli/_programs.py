@@ -26,7 +26,7 @@ def find(name: str) -> str:
     package = Path(__file__).resolve().parents[1]
     for path in (
         package / "bin" / name,
-        _ffi.library_path.resolve().parents[1] / _BUILT[name],
+        _ffi.library_path.resolve().parent.parent / _BUILT[name],
     ):
         if os.access(path, os.X_OK):
             return str(path)
