@@ -20,12 +20,11 @@ from ctypes import (
 )
 from typing import Any
 
-from multistack._utcp import Addr
+from multistack._utcp import Addr, mslink_peer
 
 _PACKED = struct.Struct("!16sHBB")
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 WILDCARDS = frozenset(("0.0.0.0", "::"))
-_LOOPBACK = {4: b"\x7f\0\0\x01", 6: bytes(15) + b"\x01"}
 NOWHERE = bytes(_PACKED.size)  # family 0: the connected peer
 
 
@@ -43,12 +42,14 @@ def is_numeric(address: Any, family: int) -> bool:
     return isinstance(address, tuple)
 
 
-def pack(address: Any, family: int, call: str = "connect") -> bytes:
+def pack(
+    address: Any, family: int, call: str = "connect", bound: bytes = NOWHERE
+) -> bytes:
     """The bytes of a utcp_addr_t for what bind() and connect() take.
 
     An IPv4-mapped address is IPv4's. A name is looked up. For "sendto" the
-    unspecified address is loopback's. TypeError and OverflowError as a socket has
-    them.
+    unspecified address is this host's, by what the socket is bound to. TypeError
+    and OverflowError as a socket has them.
     """
     if not isinstance(address, tuple) or len(address) < 2:
         raise TypeError(
@@ -66,20 +67,11 @@ def pack(address: Any, family: int, call: str = "connect") -> bytes:
     if raw.startswith(_MAPPED):
         raw, version = raw[12:], 4
     packed = _PACKED.pack(raw, port, 0, version)
-    return meant(packed) if call == "sendto" else packed
-
-
-def meant(peer: bytes, bound: bytes = NOWHERE) -> bytes:
-    """A packed peer. The unspecified address is none that a packet could have: who
-    names it means this host, by the address that the socket is bound to, else by
-    loopback's, as Linux has it."""
-    raw, port, proto, version = _PACKED.unpack(peer)
-    if any(raw):
-        return peer
-    here = _PACKED.unpack(bound)
-    if here[3] == version and any(here[0]):
-        return _PACKED.pack(here[0], port, proto, version)
-    return _PACKED.pack(_LOOPBACK[version], port, proto, version)
+    if call == "sendto" and not any(raw):
+        peer = as_c(packed)
+        mslink_peer(peer, as_c(bound))
+        packed = bytes(peer)
+    return packed
 
 
 @functools.lru_cache(1024)

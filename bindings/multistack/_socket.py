@@ -245,12 +245,12 @@ class Socket:
         return ("", 0) if self.family == socket.AF_INET else ("", 0, 0, 0)
 
     def connect(self, address: Address) -> None:
-        packed = _addr.meant(self._pack(address, "connect"), self._bound())
+        packed = self._pack(address, "connect")
+        to = _addr.as_c(packed)
         if self._udp:
             self._stack.find_source(packed)
-            _utcp.utcp_udp_connect(self._ptr, _addr.as_c(packed))
+            _utcp.mslink_udp_connect(self._stack.link, self._ptr, to)
         else:
-            to = _addr.as_c(packed)
             try:
                 _utcp.mslink_connect(self._stack.link, self._ptr, to)
             except BlockingIOError:
@@ -357,7 +357,7 @@ class Socket:
         keep = create_string_buffer(raw, max(len(raw), 1))
         d.data = _utcp.address_of(keep)
         if address is not None:
-            peer = self._pack(address, "sendto")
+            peer = _addr.pack(address, self.family, "sendto", self._bound())
             self._stack.find_source(peer)
             d.peer = _addr.as_c(peer)
         _utcp.utcp_udp_send(self._ptr, d, 1)

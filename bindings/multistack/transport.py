@@ -858,7 +858,8 @@ class DatagramTransport(_Mixin, asyncio.DatagramTransport):
             self._send(whole)
 
     def _packed(self, addr: Any) -> bytes:
-        packed = _addr.pack(addr, self._family, "sendto")
+        bound = self._names[_NAME_BYTES:]
+        packed = _addr.pack(addr, self._family, "sendto", bound)
         self._stack.find_source(packed)
         return packed
 

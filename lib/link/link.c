@@ -413,25 +413,78 @@ mslink__routes_moved(mslink_t *l)
 
 /* ---- small calls -------------------------------------------------------------- */
 
-int
-mslink_connect(mslink_t *l, utcp_sock_t *s, const utcp_addr_t *peer)
+static bool
+is_any(const utcp_addr_t *a)
+{
+	static const uint8_t any[16];
+
+	return memcmp(a->addr, any, a->family == 4 ? 4 : 16) == 0;
+}
+
+void
+mslink_peer(utcp_addr_t *peer, const utcp_addr_t *local)
+{
+	if (!peer || (peer->family != 4 && peer->family != 6) || !is_any(peer))
+		return;
+	if (local && local->family == peer->family && !is_any(local)) {
+		memcpy(peer->addr, local->addr, peer->family == 4 ? 4 : 16);
+		return;
+	}
+	peer->addr[0] = peer->family == 4 ? 127 : 0;
+	peer->addr[peer->family == 4 ? 3 : 15] = 1;
+}
+
+/* The stack is told its address on the way there, if it is to be found out.
+   On the way to loopback addresses it knows it. */
+static int
+source_ask(mslink_t *l, const utcp_addr_t *peer)
 {
 	struct ms_cmd_route r;
 	utcp_addr_t a;
+	int e;
+
+	if (l->group->opt.num_addrs ||
+	    mslink__is_loopback(peer->addr, peer->family))
+		return 0;
+	e = mslink__route(l, peer->addr, peer->family, &r);
+	if (e)
+		return e;
+	memcpy(&a, &r.src, sizeof a);
+	(void)utcp_address(l->u, &a, 1);
+	return 0;
+}
+
+int
+mslink_connect(mslink_t *l, utcp_sock_t *s, const utcp_addr_t *peer)
+{
+	utcp_addr_t to, local;
 	int e;
 
 	if (!l || !s || !peer || utcp_stack(s) != l->u)
 		return -EINVAL;
 	if (peer->family != 4 && peer->family != 6)
 		return -EAFNOSUPPORT;
-	if (l->group->opt.num_addrs == 0) {
-		e = mslink__route(l, peer->addr, peer->family, &r);
-		if (e)
-			return e;
-		memcpy(&a, &r.src, sizeof a);
-		(void)utcp_address(l->u, &a, 1);
+	to = *peer;
+	mslink_peer(&to, utcp_getsockname(s, &local) ? NULL : &local);
+	e = source_ask(l, &to);
+	return e ? e : utcp_connect(s, &to);
+}
+
+int
+mslink_udp_connect(mslink_t *l, utcp_udp_t *s, const utcp_addr_t *peer)
+{
+	utcp_addr_t to, local;
+
+	if (!l || !s || !peer || utcp_udp_stack(s) != l->u)
+		return -EINVAL;
+	to = *peer;
+	if (to.family == 4 || to.family == 6) {
+		mslink_peer(&to,
+			    utcp_udp_getsockname(s, &local) ? NULL : &local);
+		/* To have named a peer is not to have sent to it. */
+		(void)source_ask(l, &to);
 	}
-	return utcp_connect(s, peer);
+	return utcp_udp_connect(s, &to);
 }
 
 int

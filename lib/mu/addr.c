@@ -60,21 +60,3 @@ mu__addr_is_any(const utcp_addr_t *a)
 
 	return memcmp(a->addr, any, a->family == 4 ? 4 : 16) == 0;
 }
-
-bool
-mu__addr_is_loopback(const utcp_addr_t *a)
-{
-	static const uint8_t one[16] = { [15] = 1 };
-
-	return a->family == 4 ? a->addr[0] == 127
-			      : memcmp(a->addr, one, 16) == 0;
-}
-
-void
-mu__addr_peer(utcp_addr_t *a)
-{
-	if (!mu__addr_is_any(a))
-		return;
-	a->addr[0] = a->family == 4 ? 127 : 0;
-	a->addr[a->family == 4 ? 3 : 15] = 1;
-}

@@ -145,9 +145,6 @@ int mu__addr_from(utcp_addr_t *to, const struct sockaddr *from);
 void mu__addr_to(struct sockaddr *to, int *len, const utcp_addr_t *from,
 		 bool mapped);
 bool mu__addr_is_any(const utcp_addr_t *a);
-bool mu__addr_is_loopback(const utcp_addr_t *a);
-/* A peer that is "any" is this host, as with sockets. */
-void mu__addr_peer(utcp_addr_t *a);
 
 /* No address to speak from is no way to the peer, as the kernel sees it. */
 static inline int

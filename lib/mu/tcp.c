@@ -219,14 +219,15 @@ mu_tcp_getpeername(const mu_tcp_t *handle, struct sockaddr *to, int *namelen)
 static int
 connect_to(mu_stream_t *h, const utcp_addr_t *peer)
 {
-	utcp_addr_t local;
+	utcp_addr_t local, to = *peer;
 	bool bound = utcp_getsockname(h->sock_, &local) == 0 &&
 		     !mu__addr_is_any(&local);
 
+	if (bound)
+		mslink_peer(&to, &local);
 	return mu__no_source(
-	    bound || mu__addr_is_loopback(peer)
-		? utcp_connect(h->sock_, peer)
-		: mslink_connect(h->stack_->link, h->sock_, peer));
+	    bound ? utcp_connect(h->sock_, &to)
+		  : mslink_connect(h->stack_->link, h->sock_, &to));
 }
 
 int
@@ -242,7 +243,6 @@ mu_tcp_connect(mu_connect_t *req, mu_tcp_t *handle, const struct sockaddr *addr,
 	if (h->connect_req_)
 		return UV_EALREADY;
 	if (h->delayed_error_ == 0) {
-		mu__addr_peer(&peer);
 		r = want_socket(h, peer.family, MU__READABLE | MU__WRITABLE);
 		if (r)
 			return r;

@@ -157,10 +157,10 @@ mu_udp_connect(mu_udp_t *handle, const struct sockaddr *addr)
 		return UV_EINVAL;
 	if (handle->flags & MU__CONNECTED)
 		return UV_EISCONN;
-	mu__addr_peer(&peer);
 	r = mu__udp_deferred_bind(handle, peer.family);
 	if (r == 0)
-		r = utcp_udp_connect(handle->sock_, &peer);
+		r = mslink_udp_connect(handle->stack_->link, handle->sock_,
+				       &peer);
 	if (r == 0)
 		handle->flags |= MU__CONNECTED;
 	return mu__no_source(r);

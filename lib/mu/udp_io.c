@@ -212,13 +212,20 @@ check(const mu_udp_t *h, const uv_buf_t bufs[], unsigned int nbufs,
 static int
 prepare(mu_udp_t *h, const struct sockaddr *addr, utcp_addr_t *peer)
 {
+	utcp_addr_t local = { 0 };
+	int r;
+
 	memset(peer, 0, sizeof *peer);
 	if (!addr)
 		return 0;
 	if (mu__addr_from(peer, addr))
 		return UV_EINVAL;
-	mu__addr_peer(peer);
-	return mu__udp_deferred_bind(h, peer->family);
+	r = mu__udp_deferred_bind(h, peer->family);
+	if (r == 0 && mu__addr_is_any(peer)) {
+		(void)utcp_udp_getsockname(h->sock_, &local);
+		mslink_peer(peer, &local);
+	}
+	return r;
 }
 
 static int

@@ -122,6 +122,136 @@ a_stack_speaks_to_itself(void **state)
 	assert_int_equal(count(MSLINK_CTR_DROP_LOOP_FULL), 0);
 }
 
+/* ---- the unspecified address as a peer: this host, as it is to sockets ---- */
+
+#define LATER 7001
+
+static const struct {
+	const char *bound; /* NULL: not */
+	const char *peer, *is;
+} anywhere[] = {
+	{ NULL, "0.0.0.0", "127.0.0.1" },
+	{ NULL, "::", "::1" },
+	{ "0.0.0.0", "0.0.0.0", "127.0.0.1" },
+	{ "::", "::", "::1" },
+	{ "127.0.0.1", "0.0.0.0", "127.0.0.1" },
+	{ "10.0.0.1", "0.0.0.0", "10.0.0.1" },
+	{ "fd00::1", "::", "fd00::1" },
+	/* and no other address is touched */
+	{ NULL, "127.1.2.3", "127.1.2.3" },
+	{ NULL, "fd00::1", "fd00::1" },
+};
+
+static utcp_addr_t
+own(size_t i)
+{
+	utcp_addr_t a;
+
+	assert_int_equal(mslink_addr(&a, anywhere[i].bound, LATER), 0);
+	return a;
+}
+
+static void
+the_unspecified_address_is_this_host_to_tcp(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof anywhere / sizeof *anywhere; i++) {
+		utcp_addr_t a = addr(anywhere[i].peer), got;
+		utcp_addr_t is = addr(anywhere[i].is), mine;
+		utcp_sock_t *listener, *c, *s = NULL;
+
+		utcp_open(mslink_stack(l), a.family, &listener);
+		assert_int_equal(utcp_bind(listener, &is), 0);
+		assert_int_equal(utcp_listen(listener, 1), 0);
+		utcp_open(mslink_stack(l), a.family, &c);
+		if (anywhere[i].bound) {
+			mine = own(i);
+			assert_int_equal(utcp_bind(c, &mine), 0);
+		}
+		assert_int_equal(mslink_connect(l, c, &a), -EINPROGRESS);
+		assert_int_equal(utcp_getpeername(c, &got), 0);
+		assert_memory_equal(got.addr, is.addr, 16);
+		assert_int_equal(got.port_be, a.port_be);
+		for (int n = 0; n < TURNS && utcp_accept(listener, &s); n++)
+			turn();
+		assert_non_null(s);
+		utcp_abort(c);
+		utcp_abort(s);
+		utcp_close(listener);
+		for (int n = 0; n < 10; n++)
+			turn();
+	}
+}
+
+static void
+the_unspecified_address_is_this_host_to_udp(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof anywhere / sizeof *anywhere; i++) {
+		utcp_addr_t a = addr(anywhere[i].peer), got;
+		utcp_addr_t is = addr(anywhere[i].is), mine;
+		utcp_dgram_t d = { .data = "x", .len = 1 }, r;
+		utcp_udp_t *c, *s;
+		int came = 0;
+
+		utcp_udp_open(mslink_stack(l), a.family, &s);
+		assert_int_equal(utcp_udp_bind(s, &is), 0);
+		utcp_udp_open(mslink_stack(l), a.family, &c);
+		if (anywhere[i].bound) {
+			mine = own(i);
+			assert_int_equal(utcp_udp_bind(c, &mine), 0);
+		}
+		/* One that names its peer, and one of a connected socket. */
+		d.peer = a;
+		mslink_peer(&d.peer, anywhere[i].bound ? &mine : NULL);
+		assert_int_equal(utcp_udp_send(c, &d, 1), 1);
+		assert_int_equal(mslink_udp_connect(l, c, &a), 0);
+		assert_int_equal(utcp_udp_getpeername(c, &got), 0);
+		assert_memory_equal(got.addr, is.addr, 16);
+		assert_memory_equal(got.addr, d.peer.addr, 16);
+		assert_int_equal(got.port_be, a.port_be);
+		d.peer = (utcp_addr_t){ 0 };
+		assert_int_equal(utcp_udp_send(c, &d, 1), 1);
+		for (int n = 0; n < TURNS && came < 2; n++) {
+			turn();
+			came += utcp_udp_recv(s, &r, 1) == 1;
+		}
+		assert_int_equal(came, 2);
+		utcp_udp_close(c);
+		utcp_udp_close(s);
+		turn();
+	}
+}
+
+/* What is wrong with a peer but its address, and nobody there. */
+static void
+it_is_refused_like_any_other(void **state)
+{
+	utcp_addr_t four = addr("0.0.0.0"), six = addr("::"), none = four;
+	utcp_sock_t *c;
+	utcp_udp_t *u;
+	int64_t v = 0;
+
+	(void)state;
+	none.port_be = 0;
+	utcp_open(mslink_stack(l), 4, &c);
+	utcp_udp_open(mslink_stack(l), 4, &u);
+	assert_int_equal(mslink_connect(l, c, &six), -EAFNOSUPPORT);
+	assert_int_equal(mslink_connect(l, c, &none), -EINVAL);
+	assert_int_equal(mslink_udp_connect(l, u, &six), -EAFNOSUPPORT);
+	assert_int_equal(mslink_udp_connect(l, u, &none), -EINVAL);
+	/* The stack itself does not know what it could be. */
+	assert_int_equal(utcp_connect(c, &four), -EINVAL);
+	assert_int_equal(utcp_udp_connect(u, &four), -EINVAL);
+	assert_int_equal(mslink_connect(l, c, &four), -EINPROGRESS);
+	for (int n = 0; n < TURNS && !(utcp_poll(c) & UTCP_ERR); n++)
+		turn();
+	assert_int_equal(utcp_get(c, UTCP_OPT_ERROR, &v), 0);
+	assert_int_equal(v, ECONNREFUSED);
+	utcp_close(c);
+	utcp_udp_close(u);
+}
+
 /* What waits to come in is no time to sleep. */
 static void
 what_is_under_way_keeps_awake(void **state)
@@ -184,6 +314,9 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, link_up, link_down)
 	const struct CMUnitTest tests[] = {
 		TEST(a_stack_speaks_to_itself),
+		TEST(the_unspecified_address_is_this_host_to_tcp),
+		TEST(the_unspecified_address_is_this_host_to_udp),
+		TEST(it_is_refused_like_any_other),
 		TEST(what_is_under_way_keeps_awake),
 		TEST(the_last_datagram_leaves_before_its_port),
 	};

@@ -42,6 +42,8 @@ null_is_harmless(void **state)
 		SAYS(mslink_reopen(NULL), -EINVAL),
 		SAYS(mslink_linger(NULL, 0), -EINVAL),
 		SAYS(mslink_connect(NULL, NULL, &a), -EINVAL),
+		SAYS(mslink_udp_connect(NULL, NULL, &a), -EINVAL),
+		NOTHING(mslink_peer(NULL, &a)),
 		SAYS(mslink_counters(NULL, &n, 1), 0),
 		IS_NULL(mslink_counter_name(MSLINK_CTR_MAX)),
 		IS_NULL(mslink_counter_text(MSLINK_CTR_MAX)),
@@ -103,6 +105,7 @@ arguments_are_checked(void **state)
 	utcp_addr_t to, odd = { .family = 5 };
 	mslink_t *l[2], *ring = NULL;
 	utcp_sock_t *s, *others;
+	utcp_udp_t *u;
 	uint64_t ctr[MSLINK_CTR_MAX + 1];
 
 	(void)state;
@@ -111,6 +114,7 @@ arguments_are_checked(void **state)
 	assert_int_equal(mslink_addr(&to, "10.0.0.2", 80), 0);
 	assert_int_equal(utcp_open(mslink_stack(l[0]), 4, &s), 0);
 	assert_int_equal(utcp_open(mslink_stack(l[1]), 4, &others), 0);
+	assert_int_equal(utcp_udp_open(mslink_stack(l[0]), 4, &u), 0);
 	{
 		const struct misuse rows[] = {
 			SAYS(mslink_open_ring(NULL, l[0], 1), -EINVAL),
@@ -123,6 +127,10 @@ arguments_are_checked(void **state)
 			SAYS(mslink_connect(l[0], s, &odd), -EAFNOSUPPORT),
 			/* a socket of another link's stack */
 			SAYS(mslink_connect(l[0], others, &to), -EINVAL),
+			SAYS(mslink_udp_connect(l[0], NULL, &to), -EINVAL),
+			SAYS(mslink_udp_connect(l[0], u, NULL), -EINVAL),
+			SAYS(mslink_udp_connect(l[1], u, &to), -EINVAL),
+			SAYS(mslink_udp_connect(l[0], u, &odd), -EAFNOSUPPORT),
 			SAYS(mslink_counters(l[0], NULL, 1), 0),
 			SAYS(mslink_counters(l[0], ctr, UINT32_MAX),
 			     MSLINK_CTR_MAX),

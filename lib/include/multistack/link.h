@@ -142,11 +142,27 @@ MSLINK_EXTERN int mslink_reopen(mslink_t *l);
  */
 MSLINK_EXTERN int mslink_linger(mslink_t *l, uint32_t ms);
 
-/* utcp_connect() for who has not said which addresses are his: asks the switch
-   for the source address towards the peer first. Errors of utcp_connect and
-   msport_route. */
+/*
+ * utcp_connect() for who has not said which addresses are his: asks the switch
+ * for the source address towards the peer first, and takes the unspecified
+ * address for this host, as mslink_peer() does, by what s is bound to. Errors
+ * of utcp_connect and msport_route.
+ */
 MSLINK_EXTERN int mslink_connect(mslink_t *l, utcp_sock_t *s,
 				 const utcp_addr_t *peer);
+/* The same of UDP, where no way to the peer is no error: it shows when what is
+   sent is dropped. Errors of utcp_udp_connect. */
+MSLINK_EXTERN int mslink_udp_connect(mslink_t *l, utcp_udp_t *s,
+				     const utcp_addr_t *peer);
+/*
+ * Whom a program means by an address: the unspecified one (0.0.0.0, ::), which
+ * no packet can go to, means this host, as with a host's sockets. It becomes
+ * the one that the socket is bound to, local, else (NULL, another family, or
+ * unspecified as well) loopback's, 127.0.0.1 or ::1. The port stays, and so
+ * does any other address. Of use for datagrams that name their peer. NULL is
+ * fine.
+ */
+MSLINK_EXTERN void mslink_peer(utcp_addr_t *peer, const utcp_addr_t *local);
 
 /* X(NAME, "name", "meaning"). New ones are appended. */
 #define MSLINK_COUNTERS(X)                                                     \
