@@ -42,6 +42,8 @@ from multistack._ffi import _by_code, _declare, _never
 UTCP_EXT_PASSIVE = 1 << 0
 UTCP_EXT_OPEN = 1 << 1
 UTCP_EXT_LEAVE = 1
+UTCP_EXT_RST_IN = 1
+UTCP_EXT_RST_OUT = 2
 UTCP_EXT_ALL = 1 << 0
 UTCP_EXT_MUST = 1 << 1
 UTCP_EXT_OPTS_MAX = 8
@@ -49,6 +51,7 @@ UTCP_TCP_SYN = 0x002
 UTCP_TCP_ACK = 0x010
 
 _EXPERIMENTAL = (253, 254)
+_RESET_BY = {UTCP_EXT_RST_IN: "peer", UTCP_EXT_RST_OUT: "us"}
 
 
 class Ext(Structure):
@@ -160,6 +163,7 @@ _SEGMENT = CFUNCTYPE(c_int, c_void_p, c_void_p)
 _ACK = CFUNCTYPE(None, c_void_p, c_void_p)
 _WRITE = CFUNCTYPE(c_ssize_t, c_void_p, c_void_p, c_size_t, c_int)
 _READ = CFUNCTYPE(c_ssize_t, c_void_p, c_void_p, c_size_t)
+_END = CFUNCTYPE(None, c_void_p, c_int, c_int)
 
 
 class ExtOps(Structure):
@@ -184,6 +188,7 @@ class ExtOps(Structure):
         ("write_end", _HOOK),
         ("read", _READ),
         ("read_end", _HOOK),
+        ("end", _END),
     ]
 
 
@@ -253,8 +258,13 @@ class TcpOption:
     def received(self, data: bytes, segment: Incoming) -> None:
         """A segment came with the option."""
 
+    def over(self, reset: str | None, error: int) -> None:
+        """The connection is over: "peer" or "us" has reset it, or nobody has.
+        error: the errno that its user is told; 0: none. closed() follows when he has
+        closed it."""
+
     def closed(self) -> None:
-        """The connection ends, or goes on without."""
+        """The connection is gone, or goes on without."""
 
 
 class _Live:
@@ -324,6 +334,12 @@ class OptionRegistration:
             try:
                 if me is not None:
                     me.option.closed()
+            except BaseException as e:
+                failed(e)
+
+        def on_end(ext: int, reset: int, error: int) -> None:
+            try:
+                live[ext].option.over(_RESET_BY.get(reset), -error)
             except BaseException as e:
                 failed(e)
 
@@ -417,6 +433,8 @@ class OptionRegistration:
         setattr(ops, "in", _SEGMENT(on_in))
         if cls.opened is not TcpOption.opened:
             ops.open = _HOOK(on_open)
+        if cls.over is not TcpOption.over:
+            ops.end = _END(on_end)
         return ops
 
 

@@ -13,6 +13,8 @@
 
 #define PRIV_MAX 1024
 #define EXID_FASTOPEN 0xf989
+/* What came later may be missing. */
+#define OPS_MIN offsetof(utcp_ext_ops_t, end)
 
 /* ---- the registry ------------------------------------------------------ */
 
@@ -73,7 +75,7 @@ ops_good(const utcp_ext_ops_t *ops)
 {
 	bool stream;
 
-	if (!ops || ops->size < sizeof(*ops) || !ops->name || !ops->name[0] ||
+	if (!ops || ops->size < OPS_MIN || !ops->name || !ops->name[0] ||
 	    strlen(ops->name) >= sizeof(((struct utcp__ext_mod *)0)->name) ||
 	    ops->flags & ~(uint32_t)UTCP_EXT_STREAM ||
 	    ops->priv_bytes > PRIV_MAX || ops->num_options > UTCP__EXT_OPTS ||
@@ -125,7 +127,7 @@ utcp_ext_register(utcp_t *u, const utcp_ext_ops_t *ops, uint32_t flags,
 	m = utcp__alloc(u, sizeof(*m));
 	if (!m)
 		return -ENOMEM;
-	m->ops = *ops;
+	memcpy(&m->ops, ops, MIN(ops->size, sizeof(*ops)));
 	if (ops->num_options)
 		memcpy(m->options, ops->options,
 		       ops->num_options * sizeof(*ops->options));
@@ -355,6 +357,26 @@ utcp_ext_find(const utcp_sock_t *s, const char *name)
 /* ---- their end --------------------------------------------------------- */
 
 void
+utcp__ext_end(struct utcp__exts *x, int error)
+{
+	if (x->ended)
+		return;
+	x->ended = true;
+	for (struct utcp__ext *e = x->first; e; e = e->next)
+		if (e->began && !e->left && e->mod->ops.end)
+			e->mod->ops.end(&e->pub, x->reset, -error);
+}
+
+void
+utcp__ext_end_half(struct utcp__exts *x, uint8_t reset, int error)
+{
+	if (!x)
+		return;
+	x->reset = reset;
+	utcp__ext_end(x, error);
+}
+
+void
 utcp__ext_free(struct utcp__exts *x)
 {
 	if (!x)
@@ -531,6 +553,7 @@ utcp__ext_syn(utcp_sock_t *l, struct utcp__seg_in *seg, bool *refused)
 	if (x->doom) {
 		COUNT(l->u, EXT_ENDS);
 		utcp__tcp_refuse(l->u, seg);
+		utcp__ext_end_half(x, UTCP_EXT_RST_OUT, x->doom);
 	}
 	*refused = !taken;
 	for (e = x->first; e && e->left; e = e->next)

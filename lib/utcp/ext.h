@@ -71,8 +71,10 @@ struct utcp__exts {
 	bool no_gso;	/* of any */
 	bool ack_first; /* a bare ACK, before all else */
 	bool open;
-	bool told; /* the user, of doom */
-	bool seen; /* `in` was called for the segment that comes next */
+	bool told;     /* the user, of doom */
+	bool seen;     /* `in` was called for the segment that comes next */
+	bool ended;    /* `end` was called */
+	uint8_t reset; /* UTCP_EXT_RST_*: who does it, ahead of the end */
 	const struct utcp__ext *ecn_of;
 };
 
@@ -99,6 +101,10 @@ void utcp__ext_attach(utcp_sock_t *s, struct utcp__exts *x);
 void utcp__ext_ecn_apply(utcp_sock_t *s, uint8_t ecn);
 /* ESTABLISHED. */
 void utcp__ext_open(utcp_sock_t *s);
+/* It is over, with this positive errno, or 0: `end`. */
+void utcp__ext_end(struct utcp__exts *x, int error);
+/* Likewise of a half open one, that `reset` ends. x may be NULL. */
+void utcp__ext_end_half(struct utcp__exts *x, uint8_t reset, int error);
 /* The end: release, memory. x may be NULL. */
 void utcp__ext_free(struct utcp__exts *x);
 /* At the end of a public call: those that are doomed end, those that left go,

@@ -148,6 +148,8 @@ utcp__sock_dead(utcp_sock_t *s, int error)
 
 	if (s->dead)
 		return;
+	if (UNLIKELY(s->ext))
+		utcp__ext_end(s->ext, error);
 	if (s->state == UTCP_SYN_SENT)
 		COUNT(u, CONNECT_FAILS);
 	utcp__fastopen_done(s);
@@ -210,6 +212,8 @@ send_rst(utcp_sock_t *s, uint32_t seq, uint8_t flags)
 
 	if (s->negotiated & UTCP_GOT_TIMESTAMPS) /* RFC 7323 section 3.2 */
 		rst.opts.opts = TO_TS;
+	if (UNLIKELY(s->ext))
+		s->ext->reset = UTCP_EXT_RST_OUT;
 	if (utcp__ctl_tcp(u, &s->ent.key, &rst) == 0)
 		COUNT(u, RESETS_OUT);
 }
@@ -236,6 +240,14 @@ utcp__sock_refuse(utcp_sock_t *s, const struct utcp__seg_in *seg)
 {
 	send_rst(s, seg->ack, TH_RST);
 	utcp__sock_dead(s, ECONNRESET);
+}
+
+void
+utcp__sock_reset(utcp_sock_t *s, int error)
+{
+	if (UNLIKELY(s->ext))
+		s->ext->reset = UTCP_EXT_RST_IN;
+	utcp__sock_dead(s, error);
 }
 
 /* ---- what the other rooms tell ----------------------------------------- */

@@ -49,6 +49,8 @@ void utcp__sock_abort(utcp_sock_t *s, int error);
    reset stands where the peer expects it by its own word (RFC 9293 section
    3.10.7.1, RFC 5961 section 3.2), whatever of ours it has not seen. */
 void utcp__sock_refuse(utcp_sock_t *s, const struct utcp__seg_in *seg);
+/* The peer has reset it: utcp__sock_dead(s, error). */
+void utcp__sock_reset(utcp_sock_t *s, int error);
 
 /* Its readiness may have changed: has utcp_events tell it. */
 void utcp__wake(utcp_sock_t *s);

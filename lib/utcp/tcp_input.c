@@ -216,7 +216,7 @@ take_reset(utcp_sock_t *s, const struct utcp__seg_in *seg)
 		error = s->passive ? ECONNRESET : ECONNREFUSED;
 	else if (s->state == UTCP_CLOSE_WAIT)
 		error = EPIPE;
-	utcp__sock_dead(s, error);
+	utcp__sock_reset(s, error);
 }
 
 /* Fourth: the SYN bit. True: go on, as if there was none. */

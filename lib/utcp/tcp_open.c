@@ -196,7 +196,7 @@ utcp__syn_sent_input(utcp_sock_t *s, struct utcp__seg_in *seg)
 	if ((seg->flags & TH_RST) != 0) {
 		if (acks) {
 			COUNT(u, RESETS_IN);
-			utcp__sock_dead(s, ECONNREFUSED);
+			utcp__sock_reset(s, ECONNREFUSED);
 		} else {
 			COUNT(u, DROP_STATE);
 		}

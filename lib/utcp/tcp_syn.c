@@ -486,6 +486,7 @@ ext_takes(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 	if (syn->ext->doom != 0) {
 		COUNT(u, EXT_ENDS);
 		utcp__tcp_refuse(u, seg);
+		utcp__ext_end_half(syn->ext, UTCP_EXT_RST_OUT, syn->ext->doom);
 		utcp__syn_drop(syn);
 	}
 	return false;
@@ -530,6 +531,8 @@ syn_check(struct utcp__syn *syn, const struct utcp__seg_in *seg)
 		/* RFC 5961 section 3.2; passive: back to LISTEN */
 		if (ofs == 0) {
 			COUNT(u, RESETS_IN);
+			utcp__ext_end_half(syn->ext, UTCP_EXT_RST_IN,
+					   ECONNRESET);
 			utcp__syn_drop(syn);
 		} else {
 			syn_ack_odd(syn);

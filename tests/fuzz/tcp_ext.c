@@ -11,6 +11,7 @@ struct odd {
 	uint16_t budget; /* of what makes packets */
 	uint8_t *mem;
 	uint32_t mem_bytes;
+	bool over; /* `end` was called: no more segments, no more time */
 };
 
 static struct odd *
@@ -105,9 +106,20 @@ odd_release(utcp_ext_t *ext)
 	utcp_ext_free(ext, odd(ext)->mem, odd(ext)->mem_bytes);
 }
 
+static void
+odd_over(utcp_ext_t *ext, int reset, int error)
+{
+	FUZZ_CHECK(!odd(ext)->over && error <= 0);
+	FUZZ_CHECK(reset == 0 || reset == UTCP_EXT_RST_IN ||
+		   reset == UTCP_EXT_RST_OUT);
+	ask(ext);
+	odd(ext)->over = true;
+}
+
 static int
 odd_open(utcp_ext_t *ext)
 {
+	FUZZ_CHECK(!odd(ext)->over);
 	FUZZ_CHECK(ext->sock != NULL && (ext->flags & UTCP_EXT_OPEN) != 0);
 	ask(ext);
 	return answer(odd(ext));
@@ -118,6 +130,7 @@ odd_in(utcp_ext_t *ext, const utcp_ext_in_t *seg)
 {
 	uint32_t sum = 0;
 
+	FUZZ_CHECK(!odd(ext)->over);
 	FUZZ_CHECK(seg->num_opts <= UTCP_EXT_OPTS_MAX && seg->segs >= 1);
 	for (unsigned int i = 0; i < seg->num_opts; i++) {
 		FUZZ_CHECK(seg->opts[i].len <= 38 && seg->opts[i].which < 2);
@@ -134,6 +147,7 @@ odd_out(utcp_ext_t *ext, utcp_ext_out_t *seg)
 {
 	struct odd *o = odd(ext);
 
+	FUZZ_CHECK(!o->over);
 	FUZZ_CHECK(seg->room <= 40 && seg->segs >= 1);
 	while (luck(o, 2)) {
 		unsigned int n = dice(&o->dice) % 44;
@@ -155,6 +169,7 @@ odd_out(utcp_ext_t *ext, utcp_ext_out_t *seg)
 static void
 odd_ack(utcp_ext_t *ext, utcp_ext_ack_t *ack)
 {
+	FUZZ_CHECK(!odd(ext)->over);
 	FUZZ_CHECK(ack->delivered <= 1u << 30);
 	ack->ce = dice(&odd(ext)->dice);
 }
@@ -162,6 +177,7 @@ odd_ack(utcp_ext_t *ext, utcp_ext_ack_t *ack)
 static int
 odd_timer(utcp_ext_t *ext)
 {
+	FUZZ_CHECK(!odd(ext)->over);
 	if (odd(ext)->budget > 0) {
 		odd(ext)->budget--;
 		ask(ext);
@@ -231,6 +247,7 @@ register_odd_ext(struct side *s, uint8_t how)
 		.out = odd_out,
 		.ack = odd_ack,
 		.timer = odd_timer,
+		.end = odd_over,
 	};
 
 	s->w->hostile = true;

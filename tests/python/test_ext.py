@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
+import errno
 import sys
 import threading
 from collections.abc import Iterator
@@ -215,6 +217,39 @@ def test_who_does_not_want_to_answer(net: sim.Network) -> None:
     assert [len(r.instances) for r in at] == [1, 0]
     net.run(5)
     assert flow.finished is not None
+
+
+def test_how_a_connection_ended_is_told_once(net: sim.Network) -> None:
+    told: list[tuple[bool, str | None, int]] = []
+
+    class Ends(Label):
+        def over(self, reset: str | None, error: int) -> None:
+            told.append((self.passive, reset, error))
+
+    a, b, _ = wire(net)
+    for host in (a, b):
+        host.register_option(Ends)
+
+    async def talk(reader: Any, writer: Any) -> None:
+        if await reader.read(1) == b"x":
+            writer.transport.abort()
+        writer.close()
+
+    async def main(word: bytes) -> None:
+        server = await b.start_server(talk, 7)
+        reader, writer = await a.open_connection(b, 7)
+        writer.write(word)
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        await asyncio.sleep(1)
+        server.close()
+
+    net.run_until_complete(main(b"."))
+    assert sorted(told) == [(False, None, 0), (True, None, 0)]
+    told.clear()
+    net.run_until_complete(main(b"x"))
+    assert sorted(told) == [(False, "peer", errno.ECONNRESET), (True, "us", 0)]
 
 
 # ---- what goes wrong ----

@@ -26,10 +26,12 @@ struct script {
 	bool spoils;	    /* the stack's part of what it was given */
 	/* seen */
 	unsigned int inits, releases, opens, ins, outs, acks, timers;
-	unsigned int destroys;
-	utcp_ext_in_t in;    /* the last */
-	uint8_t content[40]; /* of its first option */
-	utcp_ext_out_t out;  /* the last, as given */
+	unsigned int destroys, ends;
+	int reset, error;     /* `end` was told */
+	enum utcp_state last; /* of the socket then, if it has a user */
+	utcp_ext_in_t in;     /* the last */
+	uint8_t content[40];  /* of its first option */
+	utcp_ext_out_t out;   /* the last, as given */
 	utcp_ext_ack_t ack;
 	utcp_ext_t *ext;
 };
@@ -127,6 +129,20 @@ on_timer(utcp_ext_t *ext)
 }
 
 static inline void
+on_end(utcp_ext_t *ext, int reset, int error)
+{
+	struct script *s = of(ext);
+	utcp_info_t info = { .size = sizeof(info) };
+
+	s->ends++;
+	s->reset = reset;
+	s->error = error;
+	assert_memory_equal(ext->priv, "\xaa\xaa\xaa\xaa", 4);
+	if (utcp_info(ext->sock, &info) == 0)
+		s->last = info.state;
+}
+
+static inline void
 on_destroy(utcp_t *u, void *shared)
 {
 	assert_non_null(u);
@@ -152,6 +168,7 @@ static const utcp_ext_ops_t ops = {
 	.ack = on_ack,
 	.timer = on_timer,
 	.destroy = on_destroy,
+	.end = on_end,
 };
 
 /* A stack that has it, and a listener that does. */
@@ -173,6 +190,7 @@ end(struct tt *t, struct script *s)
 {
 	tt_end(t);
 	assert_int_equal(s->inits, s->releases);
+	assert_true(s->ends <= s->inits);
 	assert_int_equal(s->destroys, 1);
 }
 

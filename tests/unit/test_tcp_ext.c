@@ -35,7 +35,7 @@ registration_is_checked(void **state)
 		assert_int_equal(utcp_ext_register(t.u, &bad, 0, &s),          \
 				 -EINVAL);                                     \
 	} while (0)
-	REFUSED(size, sizeof(ops) - 1);
+	REFUSED(size, offsetof(utcp_ext_ops_t, end) - 1);
 	REFUSED(flags, 1u << 7);
 	REFUSED(flags, UTCP_EXT_STREAM); /* without write and read */
 	REFUSED(name, NULL);

@@ -15,7 +15,7 @@
  *		open				in		ACK
  *						open
  *		out, in, ack, timer...		out, in, ack, timer...
- *	end	release				release
+ *	end	end, release			end, release
  *
  * A connection has an extension until it leaves: a hook says UTCP_EXT_LEAVE,
  * which is how one that the peer does not have goes. What was negotiated is the
@@ -27,7 +27,8 @@
  *
  * A negative errno from a hook ends its connection, by reset: the user is told
  * that error. So does nonsense (EPROTO; counted as ext_faults). It happens at the
- * end of the public call; no hook is called in between, and no segment taken.
+ * end of the public call; no hook is called in between but `end`, and no segment
+ * taken.
  *
  * A connection without extensions costs nothing: 16 bytes, a branch.
  *
@@ -76,6 +77,12 @@ typedef struct utcp_ext_s {
 #define UTCP_EXT_LEAVE 1 /* this extension leaves this connection */
 #define UTCP_EXT_DROP 2	 /* `in`: the segment is refused, counted (drop_ext) */
 #define UTCP_EXT_WAIT 3	 /* `write_end`: not yet; utcp_ext_resume() */
+
+/* Who reset a connection, in `end`; 0: nobody. IN: the peer, by a reset that
+   counts (RFC 5961). OUT: we; our reset may be lost, or the limit for answers may
+   have kept it back. */
+#define UTCP_EXT_RST_IN 1
+#define UTCP_EXT_RST_OUT 2
 
 /* ---- a segment that comes ------------------------------------------------- */
 
@@ -179,7 +186,7 @@ typedef struct utcp_ext_option_s {
 #define UTCP_EXT_STREAM (1u << 0)
 
 typedef struct utcp_ext_ops_s {
-	uint32_t size;	     /* of this struct */
+	uint32_t size;	     /* of this struct, as who fills it in knows it */
 	uint32_t flags;	     /* UTCP_EXT_STREAM */
 	const char *name;    /* at most 15 characters; copied */
 	uint32_t priv_bytes; /* private state, at most 1024; half open
@@ -248,6 +255,20 @@ typedef struct utcp_ext_ops_s {
 	/* Optional. The peer sends no more, and `read` has taken all. 0: the
 	   user is told; negative errno (cut off: -EBADMSG). */
 	int (*read_end)(utcp_ext_t *ext);
+
+	/*
+	 * Optional; who gives a size that ends before it has it not. The
+	 * connection is over, whether it ever opened or not (what follows is
+	 * TIME-WAIT at most): called once. `read` may still be called for what had
+	 * come before, and then `release`, which waits for the user to let go of
+	 * it, too; until he has, utcp_info says how it stood. reset:
+	 * UTCP_EXT_RST_IN, _OUT; 0: it ended in order or timed out, or its user
+	 * closed it before it opened. error: what he is told, a negative errno;
+	 * 0: nothing, it was in order, or he ended it. Of connections half open
+	 * at a listener only if they are reset: others come and go. Not, if the
+	 * extension has left, or `init` did not return 0. May call utcp_ext_free.
+	 */
+	void (*end)(utcp_ext_t *ext, int reset, int error);
 } utcp_ext_ops_t;
 
 /* ---- calls of hooks ---------------------------------------------------------- */
