@@ -348,45 +348,6 @@ half_open_ones_end(void **state)
 	assert_int_equal(s.releases, 2); /* init had refused the others */
 }
 
-/* A cookie keeps nothing; where the extension must be, none is sent. */
-static void
-cookies_carry_none(void **state)
-{
-	(void)state;
-	for (int must = 0; must < 2; must++) {
-		utcp_config_t c = { .size = sizeof(c), .max_syns = 1 };
-		struct script s = { .set_ecn = -1, .ecn_mode = -1 };
-		struct tt t;
-
-		tt_init_config(&t, 4, &c);
-		assert_int_equal(utcp_ext_register(t.u, &ops, 0, &s), 0);
-		tt_listen(&t);
-		t.p->stack_port = 80;
-		assert_int_equal(utcp_ext_add(t.listener, "test", NULL,
-					      must ? UTCP_EXT_MUST : 0),
-				 0);
-		tt_in(&t, "S 0:0(0) <" SYN_OPTS ">");
-		tt_skip(&t);
-		(void)tt_peer(&t, 2, 999, 80);
-		tt_in(&t, "SEW 0:0(0) <" SYN_OPTS ">");
-		assert_int_equal(s.inits, 1);
-		if (must) {
-			tt_none(&t);
-			assert_int_equal(tt_counter(&t, UTCP_CTR_DROP_SYN), 1);
-		} else {
-			tt_expect(&t,
-				  "S. 0:0(0) ack 1 "
-				  "<mss 1460,sackOK,TS val * ecr *,wscale 7>");
-			tt_in(&t, ". 1:1(0) ack 1");
-			assert_int_equal(utcp_accept(t.listener, &t.s), 0);
-			assert_null(t.s->ext);
-			assert_int_equal(tt_counter(&t, UTCP_CTR_EXT_COOKIES),
-					 1);
-		}
-		end(&t, &s);
-	}
-}
-
 /* On for all sockets opened from then on; one may do without. */
 static void
 it_may_be_on_for_all(void **state)
@@ -488,7 +449,6 @@ main(void)
 		cmocka_unit_test(nonsense_ends_the_connection_only),
 		cmocka_unit_test(it_may_leave_an_open_connection),
 		cmocka_unit_test(half_open_ones_end),
-		cmocka_unit_test(cookies_carry_none),
 		cmocka_unit_test(it_may_be_on_for_all),
 		cmocka_unit_test(fast_open_has_room_for_it),
 		cmocka_unit_test(both_may_open),

@@ -32,11 +32,20 @@
  *
  * A connection without extensions costs nothing: 16 bytes, a branch.
  *
- * SYN cookies (a listener's answer to a flood) keep nothing, so a connection
- * opened by one has no extensions (ext_cookies counts them), nor ECN, as what
- * extensions would have said of it is not known; a listener that has
- * one with UTCP_EXT_MUST drops the SYN instead. Fast Open: without data on the
- * SYN, either way, where there is a UTCP_EXT_STREAM.
+ * SYN cookies: where a listener has no room for half open connections it answers
+ * a SYN by a SYN-ACK that holds all it will know (RFC 4987 section 3.6): MSS, and
+ * if there are timestamps window scale and SACK. Nothing of an extension is in it,
+ * so none takes part: no hook is called for that SYN, its options are not looked at, the
+ * SYN-ACK has none, and the connection that the cookie opens is plain TCP from
+ * its first byte to its last, that of a UTCP_EXT_STREAM, too. No hook is ever
+ * called for it, utcp_ext_find() has no instance, and the peer's extension finds
+ * no option on the SYN-ACK, as if we did not have it. ECN is off, for its flags
+ * may have meant something else to an extension. utcp_info has UTCP_GOT_COOKIE,
+ * and ext_cookies counts the extensions that did without. A listener with one of
+ * UTCP_EXT_MUST sends no cookies: it drops the SYN (drop_syn), which comes again.
+ *
+ * Fast Open: without data on the SYN, either way, where there is a
+ * UTCP_EXT_STREAM.
  */
 #ifndef MULTISTACK_UTCP_EXT_H
 #define MULTISTACK_UTCP_EXT_H
