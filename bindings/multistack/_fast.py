@@ -77,4 +77,3 @@ else:
     Stream = _speed.Stream
 
 Told: Any = _speed.Told
-gather: Callable[[list[Any], list[int], list[bytes], int], list[Any]] = _speed.gather

@@ -124,10 +124,12 @@ class Selector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> _Ready:
         """The host's descriptors that are ready and our sockets; the stack's
         own events are left in its `told` for the loop."""
-        if self._stack.told.left:
-            # Of the last turn some are left: a callback raised SystemExit.
-            return self._poll_host(0.0)
         stack = self._stack
+        if stack.told.left:
+            # Of the last turn some are left: a callback raised SystemExit, or the
+            # turn was interrupted.
+            stack.settle()
+            return self._poll_host(0.0)
         if stack.lost:
             self._come_back()
         sleep = not self.hot and (timeout is None or timeout > 0)

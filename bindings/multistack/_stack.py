@@ -9,14 +9,13 @@ import errno
 import math
 import os
 import socket
-import struct
 import weakref
 from collections.abc import Callable
 from ctypes import addressof, c_char, c_uint32, c_void_p, cast, sizeof
 from typing import Any
 
 from multistack import _abi, _addr, _ffi, _types, _utcp
-from multistack._fast import Told, gather
+from multistack._fast import Told
 from multistack._utcp import MSBATCH_SLEEP, UTCP_NEVER
 
 FD_BASE = 1 << 30  # numbers of our sockets; the host's are smaller
@@ -42,6 +41,7 @@ _stacks: weakref.WeakSet[Stack] = weakref.WeakSet()
 def _forget() -> None:
     for stack in list(_stacks):
         stack.batch = stack.link = stack.utcp = 0
+        stack.told.close()
         stack.endpoints.clear()
         stack.dirty.clear()
 
@@ -72,7 +72,9 @@ class Stack:
         self._view = _utcp.msbatch_view(self.batch).contents
         arena = (c_char * self._view.arena_bytes).from_address(self._view.arena)
         self.arena = memoryview(arena).cast("B")
-        self.told = Told(addressof(self._view))  # what the last turn has brought
+        # A turn, and what the last one has brought.
+        turn = cast(_utcp.msbatch_turn, c_void_p).value
+        self.told = Told(self.batch, addressof(self._view), turn)
         self._where()
         _stacks.add(self)
         # By number: transports, listeners, sockets.
@@ -81,6 +83,9 @@ class Stack:
         self.dirty: list[Any] = []  # transports with something to send
         self.cmds: list[int] = []  # four to a command
         self.chunks: list[bytes] = []  # what those write
+        self.watched: list[Any] = []  # transports that want to know when it is sent
+        # Of commands: (endpoint, which, errno, what was not taken), not yet told.
+        self.answers: list[tuple[Any, int, int, bytes]] = []
         # How many of our sockets take what comes to a port, at any address.
         self.wildcards: collections.Counter[tuple[str, int]] = collections.Counter()
         self._lent: dict[int, tuple[Any, bytes, Callable[[int], None]]] = {}
@@ -102,55 +107,40 @@ class Stack:
     def turn(self, sleep: bool) -> float:
         """Sends what is to be sent, takes what came: `told` has it. The most
         seconds that the loop may sleep."""
-        watched = (
-            gather(self.dirty, self.cmds, self.chunks, WRITE_BYTES)
-            if self.dirty
-            else ()
+        n = self.told.turn(
+            self.dirty,
+            self.cmds,
+            self.chunks,
+            self.watched,
+            self.answers,
+            self.endpoints,
+            WRITE_BYTES,
+            MSBATCH_SLEEP * sleep,
         )
-        cmds = self.cmds
-        n_cmds = len(cmds) >> 2
-        if n_cmds:
-            packed = struct.pack(f"{len(cmds)}I", *cmds)
-            data = b"".join(self.chunks)
-            self.cmds = []
-            self.chunks = []
-            n = _utcp.msbatch_turn(
-                self.batch, packed, n_cmds, data, len(data), MSBATCH_SLEEP * sleep
-            )
-        else:
-            n = _utcp.msbatch_turn(self.batch, None, 0, None, 0, MSBATCH_SLEEP * sleep)
         timeout = 0.0
         if n < 0:
             self._failed(n)
         elif sleep and not n:
             timeout = self.sleep_s()
-        self.told.start()
-        if n_cmds and self._view.num_answers:
-            for id_, error, taken, arg in self.told.answers():
-                self._answer(id_, error, taken, arg, cmds, data)
-        for t in watched:
-            t._sent()
+        if self.answers or self.watched:
+            self.settle()
         return timeout
+
+    def settle(self) -> None:
+        """Tells who gave commands, before anybody writes more, what came of them. Who
+        is interrupted meanwhile is told again."""
+        while self.answers:
+            t, op, error, left = self.answers[0]
+            t._answer(op, error, left)
+            del self.answers[0]
+        while self.watched:
+            self.watched[0]._sent()
+            del self.watched[0]
 
     def sleep_s(self) -> float:
         """As the last turn said; infinity: until something comes."""
         ns = self._view.timeout_ns
         return math.inf if ns == UTCP_NEVER else ns / 1e9
-
-    def _answer(
-        self, id_: int, error: int, taken: int, arg: int, cmds: list[int], data: bytes
-    ) -> None:
-        """Tells who gave command `arg`, before anybody writes more, what of it was
-        not taken."""
-        t = self.endpoints.get(id_)
-        if t is None:
-            return
-        op, size = cmds[4 * arg + 1 : 4 * arg + 3]
-        left = b""
-        if op <= _utcp.MSBATCH_SENDTO:
-            at = sum(cmds[k + 2] for k in range(0, 4 * arg, 4) if cmds[k + 1] <= 1)
-            left = data[at + taken : at + size]
-        t._answer(op, error, left)
 
     def unclaimed(self, id_: int) -> None:
         """Of a connection whose listener has closed meanwhile."""

@@ -18,7 +18,7 @@ import socket
 import sys
 import warnings
 from asyncio import constants, transports, trsock
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from multistack import _addr, _utcp
@@ -520,44 +520,16 @@ class StreamTransport(Stream, _Mixin, asyncio.Transport):
     def _returned(self, size: int) -> None:
         self._lent -= size
 
-    def _take(self, limit: int) -> Iterable[Any]:
-        """The first bytes of what is to be written, without a copy."""
-        taken = []
-        out = self._out
-        at = 0
-        while limit and at < len(out):
-            part = memoryview(out[at])
-            if len(part) > limit:
-                out[at] = part[limit:]
-                part = part[:limit]
-            else:
-                at += 1
-            taken.append(part)
-            limit -= len(part)
-            self._out_bytes -= len(part)
-        del out[:at]
-        self._watched = True
-        return taken
-
     def _answer(self, op: int, error: int, left: bytes) -> None:
-        """Of a command `left` was not taken, or it failed."""
-        if self._conn_lost:
+        """A command has failed. What of a write was not taken is back already."""
+        if self._conn_lost or not error:
             return
-        if error:
-            self._out = []
-            self._out_bytes = 0
-            waiter = self._empty_waiter
-            self._fatal_error(_error(error), "Fatal write error on socket transport")
-            if waiter is not None and not waiter.done():
-                waiter.set_exception(_error(error))
-            return
-        if left:
-            self._out.insert(0, left)
-            self._out_bytes += len(left)
-        self._blocked = True
-        if self._eof:
-            self._after = MSBATCH_SHUTDOWN
-        self._watched = True
+        self._out = []
+        self._out_bytes = 0
+        waiter = self._empty_waiter
+        self._fatal_error(_error(error), "Fatal write error on socket transport")
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(_error(error))
 
     def _watch(self) -> None:
         self._watched = bool(

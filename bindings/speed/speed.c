@@ -58,7 +58,7 @@ PyInit__speed(void)
 
 	if (m && (speed__handle_init(m) < 0 || speed__heap_init() < 0 ||
 		  speed__scheduler_init(m) < 0 || speed__stream_init(m) < 0 ||
-		  speed__told_init(m) < 0))
+		  speed__turn_init() < 0 || speed__told_init(m) < 0))
 		Py_CLEAR(m);
 	return m;
 }

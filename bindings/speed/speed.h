@@ -15,6 +15,8 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <multistack/batch.h>
+
 #include <stdbool.h>
 
 /*
@@ -105,6 +107,44 @@ struct stream {
 int speed__stream_init(PyObject *module);
 /* Its fields; NULL: it is none. */
 struct stream *speed__stream_of(PyObject *o);
+/* Appends the commands of all streams in `turn` to cmds, what they write to
+   chunks, and who wants to know to watched, all of them lists; `turn` is empty
+   then. Of each no more than `limit` bytes. -1 with an exception: who has not
+   had his turn stands in it as before. */
+int speed__gather(PyObject *turn, PyObject *cmds, PyObject *chunks,
+		  PyObject *watched, Py_ssize_t limit);
+/* Of what it wrote the stack did not take these bytes, and takes no more now. */
+int speed__stream_short(struct stream *s, PyObject *left);
+
+/* msbatch_turn, by its address: the library is not linked. */
+typedef int (*speed__run_fn)(msbatch_t *, const msbatch_cmd_t *, unsigned int,
+			     const void *, size_t, uint32_t);
+
+/* turn.c: a turn of the stack. The lists are the stack's, and borrowed. */
+struct turn {
+	speed__run_fn run;
+	msbatch_t *batch;
+	const msbatch_view_t *view;
+	PyObject *dirty;     /* streams with something to send */
+	PyObject *cmds;	     /* four numbers to a command */
+	PyObject *chunks;    /* what those write */
+	PyObject *watched;   /* streams that want to know when it is sent */
+	PyObject *answers;   /* (endpoint, op, errno, bytes that are left) */
+	PyObject *endpoints; /* dict, by number */
+	Py_ssize_t limit;    /* bytes of a stream */
+	uint32_t flags;	     /* MSBATCH_SLEEP */
+};
+
+int speed__turn_init(void);
+/*
+ * Sends what dirty, cmds and chunks have; they are empty then. *events: as
+ * msbatch_turn. Who is to be told of it stands in watched and answers; a stream
+ * has back what was not taken. -1 with an exception: nothing was sent, or there
+ * was no memory to tell an answer.
+ */
+int speed__turn(const struct turn *t, int *events);
+/* Whether there was one: the view is of it. */
+bool speed__turn_was(int events);
 
 /* told.c: what a turn of the stack has brought, told to whom it concerns. */
 int speed__told_init(PyObject *module);

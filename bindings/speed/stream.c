@@ -3,15 +3,13 @@
  * stream.c: a connection's transport, as far as each write goes through it.
  *
  * write() keeps what it is given and puts the transport into the stack's list;
- * gather() makes one list of commands of all that stand there. What is not
- * bytes, too much, or too late is for the transport's own _write() and _take().
+ * speed__gather() makes one list of commands of all that stand there. What is
+ * not bytes, too much, or too late is for the transport's own _write().
  */
 #include "speed.h"
 
-#include <multistack/batch.h>
-
 static PyTypeObject *stream_type;
-static PyObject *str_write, *str_take;
+static PyObject *str_write;
 static Py_ssize_t fields_at; /* behind those of asyncio's _FlowControlMixin */
 
 static struct stream *
@@ -85,40 +83,86 @@ extend(PyObject *list, PyObject *more)
 	return PyList_SetSlice(list, n, n, more);
 }
 
-/* The first `limit` bytes of what has more; the rest stays. */
+/* The first n bytes of what is to be sent, appended to `taken` as memoryviews.
+   *whole: how many parts that takes altogether; *rest: what stays of the next,
+   owned, or NULL. */
 static int
-write_part(PyObject *self, PyObject *limit, PyObject *cmds, PyObject *chunks)
+first(const struct stream *s, Py_ssize_t n, PyObject *taken, Py_ssize_t *whole,
+      PyObject **rest)
 {
-	struct stream *s = fields(self);
-	Py_ssize_t had = s->out_bytes;
-	PyObject *taken = PyObject_CallMethodObjArgs(self, str_take, limit,
-						     NULL);
-	int error = taken ? extend(chunks, taken) : -1;
+	PyObject *item, *part;
+	Py_ssize_t len;
+	int error = 0;
 
+	*rest = NULL;
+	for (*whole = 0; !error && n > 0; n -= len) {
+		item = PyList_GetItem(s->out, *whole);
+		part = item ? PyMemoryView_FromObject(item) : NULL;
+		len = part ? PyObject_Size(part) : -1;
+		if (len > n) {
+			*rest = PySequence_GetSlice(part, n, len);
+			item = part;
+			part = *rest ? PySequence_GetSlice(item, 0, n) : NULL;
+			Py_DECREF(item);
+		} else {
+			++*whole;
+		}
+		error = part && len >= 0 ? PyList_Append(taken, part) : -1;
+		Py_XDECREF(part);
+	}
+	return error;
+}
+
+static int
+write_list(struct stream *s, PyObject *list, Py_ssize_t n, PyObject *cmds,
+	   PyObject *chunks)
+{
+	const Py_ssize_t before = PyList_Size(chunks);
+
+	if (extend(chunks, list) < 0)
+		return -1;
+	if (command(cmds, s->id, MSBATCH_WRITE, n, s->all) < 0) {
+		(void)PyList_SetSlice(chunks, before, PyList_Size(chunks),
+				      NULL);
+		return -1;
+	}
+	s->out_bytes -= n;
+	return 0;
+}
+
+/* The first n bytes of what has more; the rest stays. */
+static int
+write_part(struct stream *s, Py_ssize_t n, PyObject *cmds, PyObject *chunks)
+{
+	/* Not chunks itself: to make views may collect garbage, and transports that
+	   are collected have commands. */
+	PyObject *taken = PyList_New(0), *rest = NULL;
+	Py_ssize_t whole = 0;
+	int error = taken ? first(s, n, taken, &whole, &rest) : -1;
+
+	if (!error)
+		error = write_list(s, taken, n, cmds, chunks);
 	Py_XDECREF(taken);
-	return error ? -1
-		     : command(cmds, s->id, MSBATCH_WRITE, had - s->out_bytes,
-			       s->all);
+	if (error) {
+		Py_XDECREF(rest);
+		return -1;
+	}
+	s->watched = true;
+	if (rest && PyList_SetItem(s->out, whole, rest) < 0)
+		return -1;
+	return PyList_SetSlice(s->out, 0, whole, NULL);
 }
 
 static int
 write_all(struct stream *s, PyObject *cmds, PyObject *chunks)
 {
-	const Py_ssize_t n = PyList_Size(chunks);
-
-	if (extend(chunks, s->out) < 0)
+	if (write_list(s, s->out, s->out_bytes, cmds, chunks) < 0)
 		return -1;
-	if (command(cmds, s->id, MSBATCH_WRITE, s->out_bytes, s->all) < 0) {
-		(void)PyList_SetSlice(chunks, n, PyList_Size(chunks), NULL);
-		return -1;
-	}
-	s->out_bytes = 0;
 	return PyList_SetSlice(s->out, 0, PyList_Size(s->out), NULL);
 }
 
 static int
-gather_one(PyObject *self, PyObject *limit, Py_ssize_t max, PyObject *cmds,
-	   PyObject *chunks)
+gather_one(PyObject *self, Py_ssize_t limit, PyObject *cmds, PyObject *chunks)
 {
 	struct stream *s = speed__stream_of(self);
 	int error = 0;
@@ -128,8 +172,8 @@ gather_one(PyObject *self, PyObject *limit, Py_ssize_t max, PyObject *cmds,
 		return -1;
 	}
 	s->dirty = false;
-	if (s->out_bytes > max)
-		error = write_part(self, limit, cmds, chunks);
+	if (s->out_bytes > limit)
+		error = write_part(s, limit, cmds, chunks);
 	else if (s->out_bytes)
 		error = write_all(s, cmds, chunks);
 	if (!error && s->after && !s->out_bytes) {
@@ -154,43 +198,48 @@ put_back(PyObject *list, PyObject *turn, Py_ssize_t at)
 	PyErr_Restore(type, value, traceback);
 }
 
-/* gather(turn, cmds, chunks, limit): of all in `turn`, which is empty then. */
-static PyObject *
-gather(PyObject *module, PyObject *const *args, Py_ssize_t n)
+int
+speed__gather(PyObject *list, PyObject *cmds, PyObject *chunks,
+	      PyObject *watched, Py_ssize_t limit)
 {
-	PyObject *turn, *watched;
-	Py_ssize_t max, i = 0;
+	const Py_ssize_t n = PyList_Size(list);
+	PyObject *turn;
+	Py_ssize_t i;
 	int error = 0;
 
-	(void)module;
-	if (n != 4 || !PyList_Check(args[0]) || !PyList_Check(args[1]) ||
-	    !PyList_Check(args[2])) {
-		PyErr_SetString(PyExc_TypeError,
-				"gather(list, list, list, int)");
-		return NULL;
+	if (n == 0)
+		return 0;
+	turn = PyList_GetSlice(list, 0, n);
+	if (!turn || PyList_SetSlice(list, 0, n, NULL) < 0) {
+		Py_XDECREF(turn);
+		return -1;
 	}
-	max = PyLong_AsSsize_t(args[3]);
-	if (max == -1 && PyErr_Occurred())
-		return NULL;
-	n = PyList_Size(args[0]);
-	turn = PyList_GetSlice(args[0], 0, n);
-	watched = PyList_New(0);
-	if (!turn || !watched || PyList_SetSlice(args[0], 0, n, NULL) < 0)
-		error = -1;
-	for (; !error && i < n; i += !error) {
+	for (i = 0; !error && i < n; i += !error) {
 		PyObject *self = PyList_GetItem(turn, i);
 
-		error = gather_one(self, args[3], max, args[1], args[2]);
+		error = gather_one(self, limit, cmds, chunks);
 		if (!error && fields(self)->watched)
 			error = PyList_Append(watched, self);
 	}
-	if (error) {
-		if (turn)
-			put_back(args[0], turn, i);
-		Py_CLEAR(watched);
-	}
-	Py_XDECREF(turn);
-	return watched;
+	if (error)
+		put_back(list, turn, i);
+	Py_DECREF(turn);
+	return error;
+}
+
+int
+speed__stream_short(struct stream *s, PyObject *left)
+{
+	if (s->conn_lost || !s->out)
+		return 0;
+	if (PyBytes_Size(left) && PyList_Insert(s->out, 0, left) < 0)
+		return -1;
+	s->out_bytes += PyBytes_Size(left);
+	s->blocked = true;
+	if (s->eof)
+		s->after = MSBATCH_SHUTDOWN;
+	s->watched = true;
+	return 0;
 }
 
 /* ---- how much is too much ------------------------------------------------ */
@@ -273,12 +322,6 @@ static const PyMemberDef members[] = {
 	{ NULL, 0, 0, 0, NULL },
 };
 
-static PyMethodDef functions[] = {
-	{ "gather", (PyCFunction)(void (*)(void))gather, METH_FASTCALL,
-	  PyDoc_STR("gather(turn, cmds, chunks, limit): who wants to know") },
-	{ NULL, NULL, 0, NULL },
-};
-
 static PyTypeObject *
 make_type(PyObject *base)
 {
@@ -314,15 +357,13 @@ speed__stream_init(PyObject *module)
 				       "_FlowControlMixin");
 
 	str_write = PyUnicode_InternFromString("_write");
-	str_take = PyUnicode_InternFromString("_take");
-	if (!base || !str_write || !str_take ||
-	    (fields_at = speed__size_of(base)) < 0) {
+	if (!base || !str_write || (fields_at = speed__size_of(base)) < 0) {
 		Py_XDECREF(base);
 		return -1;
 	}
 	stream_type = make_type(base);
 	Py_DECREF(base);
-	if (!stream_type || PyModule_AddFunctions(module, functions) < 0)
+	if (!stream_type)
 		return -1;
 	Py_INCREF(stream_type);
 	return PyModule_AddObject(module, "Stream", (PyObject *)stream_type);

@@ -8,10 +8,12 @@
  */
 #include "speed.h"
 
-#include <multistack/batch.h>
+#include <errno.h>
 
 struct told {
 	PyObject_HEAD const msbatch_view_t *view; /* borrowed; NULL: closed */
+	msbatch_t *batch; /* as long as there is a view */
+	speed__run_fn run;
 	unsigned int next, end;
 };
 
@@ -28,18 +30,23 @@ of(PyObject *self)
 static PyObject *
 told_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
-	unsigned long long view;
+	unsigned long long batch, view, run;
 	PyObject *self;
+	struct told *t;
 
 	if (kw && PyDict_Size(kw)) {
-		PyErr_SetString(PyExc_TypeError, "Told(view)");
+		PyErr_SetString(PyExc_TypeError, "Told(batch, view, run)");
 		return NULL;
 	}
-	if (!PyArg_ParseTuple(args, "K", &view))
+	if (!PyArg_ParseTuple(args, "KKK", &batch, &view, &run))
 		return NULL;
 	self = PyType_GenericAlloc(type, 0);
-	if (self)
-		of(self)->view = (const msbatch_view_t *)(uintptr_t)view;
+	if (!self)
+		return NULL;
+	t = of(self);
+	t->batch = (msbatch_t *)(uintptr_t)batch;
+	t->view = (const msbatch_view_t *)(uintptr_t)view;
+	t->run = (speed__run_fn)(uintptr_t)run;
 	return self;
 }
 
@@ -52,15 +59,40 @@ told_dealloc(PyObject *self)
 	Py_DECREF(type);
 }
 
+/* turn(dirty, cmds, chunks, watched, answers, endpoints, limit, flags) */
 static PyObject *
-start(PyObject *self, PyObject *unused)
+take_turn(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
 	struct told *t = of(self);
+	struct turn turn = { .run = t->run,
+			     .batch = t->batch,
+			     .view = t->view };
+	int error = n == 8 && PyDict_Check(args[5]) ? 0 : -1, events = -EINVAL;
 
-	(void)unused;
-	t->next = 0;
-	t->end = t->view ? t->view->num_events : 0;
-	return PyLong_FromUnsignedLong(t->end);
+	for (Py_ssize_t i = 0; !error && i < 5; i++)
+		error = PyList_Check(args[i]) ? 0 : -1;
+	if (error) {
+		PyErr_SetString(PyExc_TypeError,
+				"turn(5 lists, dict, int, int)");
+		return NULL;
+	}
+	turn.dirty = args[0];
+	turn.cmds = args[1];
+	turn.chunks = args[2];
+	turn.watched = args[3];
+	turn.answers = args[4];
+	turn.endpoints = args[5];
+	turn.limit = PyLong_AsSsize_t(args[6]);
+	turn.flags = (uint32_t)PyLong_AsUnsignedLong(args[7]);
+	if (PyErr_Occurred())
+		return NULL;
+	if (t->view)
+		error = speed__turn(&turn, &events);
+	if (speed__turn_was(events)) {
+		t->next = t->view->num_answers;
+		t->end = t->view->num_events;
+	}
+	return error ? NULL : PyLong_FromLong(events);
 }
 
 static PyObject *
@@ -72,29 +104,6 @@ close_told(PyObject *self, PyObject *unused)
 	t->view = NULL;
 	t->next = t->end = 0;
 	Py_RETURN_NONE;
-}
-
-/* The answers to commands, which come first: (id, error, taken, command). */
-static PyObject *
-answers(PyObject *self, PyObject *unused)
-{
-	struct told *t = of(self);
-	PyObject *list = PyList_New(0), *one;
-	unsigned int n = t->view ? t->view->num_answers : 0;
-	int error = list ? 0 : -1;
-
-	(void)unused;
-	for (; !error && t->next < n && t->next < t->end; t->next++) {
-		const msbatch_event_t *ev = &t->view->events[t->next];
-
-		one = Py_BuildValue("IIII", ev->id, (unsigned int)ev->error,
-				    ev->len, ev->arg);
-		error = one ? PyList_Append(list, one) : -1;
-		Py_XDECREF(one);
-	}
-	if (error)
-		Py_CLEAR(list);
-	return list;
 }
 
 static PyObject *
@@ -208,11 +217,10 @@ tell(PyObject *self, PyObject *const *args, Py_ssize_t n)
 /* ---- the type ------------------------------------------------------------ */
 
 static PyMethodDef methods[] = {
-	{ "start", start, METH_NOARGS,
-	  PyDoc_STR("After a turn: how many events it has brought.") },
-	{ "answers", answers, METH_NOARGS,
-	  PyDoc_STR("Takes the answers to commands: (id, error, taken, "
-		    "command).") },
+	{ "turn", (PyCFunction)(void (*)(void))take_turn, METH_FASTCALL,
+	  PyDoc_STR(
+	      "turn(dirty, cmds, chunks, watched, answers, endpoints, "
+	      "limit, flags): as msbatch_turn(), with what these have.") },
 	{ "tell", (PyCFunction)(void (*)(void))tell, METH_FASTCALL,
 	  PyDoc_STR("tell(endpoints, stack): tells what is left.") },
 	{ "close", close_told, METH_NOARGS,

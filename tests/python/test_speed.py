@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import contextvars
 import ctypes
+import errno
 import gc
 import inspect
 import selectors
@@ -23,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multistack import _utcp
-from multistack._fast import Scheduler, Stream, Told, gather
+from multistack._fast import Scheduler, Stream, Told
 from multistack.loop import EventLoop
 
 
@@ -922,9 +923,12 @@ def test_nothing_is_lost_of_what_streams_and_turns_had() -> None:
             t.write(bytes(1000))
         t.set_write_buffer_limits(10.0**40)
         t.write(object())
-        gather(t._turn, [], [], 10**6)
+        batch.turn(t._turn, {7: t}, 3000)
+        batch.turn(t._turn, {7: t})
         batch.tell({7: t}, (7, _utcp.MSBATCH_DATA, b"1" * 1000), (7, 0xFF, b"2"))
         t.slow.clear()
+        batch.given.clear()
+        batch.watched.clear()
 
     assert blocks(body) < 100
 
@@ -1005,55 +1009,130 @@ def test_a_turn_has_the_commands_of_all_who_wrote() -> None:
     streams[1]._after = _utcp.MSBATCH_SHUTDOWN
     streams[2]._watched = True
     streams[2]._all = _utcp.MSBATCH_ALL
-    cmds: list[int] = []
-    chunks: list[bytes] = []
-    assert gather(turn, cmds, chunks, 1000) == [streams[2]]
+    batch = Batch()
+    batch.turn(turn)
+    assert batch.watched == [streams[2]]
     write, shutdown = _utcp.MSBATCH_WRITE, _utcp.MSBATCH_SHUTDOWN
-    assert [tuple(cmds[i : i + 4]) for i in range(0, len(cmds), 4)] == [
-        (0, write, 5, 0),
-        (1, write, 5, 0),
-        (1, shutdown, 0, 0),
-        (2, write, 5, _utcp.MSBATCH_ALL),
+    assert batch.given == [
+        (
+            [
+                (0, write, 5, 0),
+                (1, write, 5, 0),
+                (1, shutdown, 0, 0),
+                (2, write, 5, _utcp.MSBATCH_ALL),
+            ],
+            b"0more1more2more",
+        )
     ]
-    assert b"".join(chunks) == b"0more1more2more"
     assert turn == [] and not any(t._dirty or t._out_bytes or t._out for t in streams)
+    batch.turn(turn)
+    assert batch.given[1:] == [([], b"")]
+
+
+def test_a_turn_takes_no_more_of_a_stream_than_its_limit() -> None:
+    t = Transport()
+    for data in (b"12", memoryview(b"345"), b"678", b"9"):
+        t._out.append(data)
+        t._out_bytes += len(data)
+    t._turn.append(t)
+    batch = Batch()
+    for _ in range(3):
+        batch.turn(t._turn, limit=4)
+        t._turn.append(t)
+    assert [data for _, data in batch.given] == [b"1234", b"5678", b"9"]
+    assert batch.watched == [t, t, t] and t._out == [] and t._out_bytes == 0
+
+
+def test_what_the_stack_did_not_take_is_the_stream_s_again() -> None:
+    streams = [Transport() for _ in range(3)]
+    for i, t in enumerate(streams):
+        t._id, t._turn = i, streams[0]._turn
+        t.write(b"%d2345" % i)
+    streams[1]._eof = True
+    batch = Batch()
+    short, error = _utcp.MSBATCH_SHORT, _utcp.MSBATCH_ERROR
+    batch.bring((0, short, 0, 3, 0), (1, short, 0, 0, 1), (2, error, 32, 0, 2))
+    batch.turn(streams[0]._turn, dict(enumerate(streams)))
+    assert [b"".join(t._out) for t in streams] == [b"45", b"12345", b""]
+    assert [t._out_bytes for t in streams] == [2, 5, 0]
+    assert [t._blocked and t._watched for t in streams] == [True, True, False]
+    assert [t._after for t in streams] == [0, _utcp.MSBATCH_SHUTDOWN, 0]
+    assert batch.answers == [(streams[2], _utcp.MSBATCH_WRITE, 32, b"")]
+    assert batch.told.left == 0
+
+
+def test_a_datagram_that_was_not_taken_is_told() -> None:
+    batch = Batch()
+    sendto = _utcp.MSBATCH_SENDTO
+    batch.cmds += (5, _utcp.MSBATCH_MODE, 0, 1, 7, sendto, 2, 0, 7, sendto, 3, 0)
+    batch.chunks += (b"ab", b"cde")
+    batch.bring(*((i, _utcp.MSBATCH_SHORT, 0, 0, k) for i, k in ((7, 1), (7, 2))))
+    batch.turn([], {7: "endpoint"})
+    assert batch.answers == [
+        ("endpoint", sendto, 0, b"ab"),
+        ("endpoint", sendto, 0, b"cde"),
+    ]
+    assert batch.cmds == batch.chunks == []
 
 
 def test_who_has_not_had_his_turn_keeps_it() -> None:
-    class Interrupted(Transport):
-        def _take(self, limit: int) -> Any:
-            raise KeyboardInterrupt
-
     turn: list[Any] = []
-    streams = [Transport(), Interrupted(), Transport()]
-    for i, t in enumerate(streams):
-        t._turn, t._id = turn, i
-        t.write(b"12345" if i == 1 else b"1")
-    cmds: list[int] = []
-    chunks: list[bytes] = []
-    with pytest.raises(KeyboardInterrupt):
-        gather(turn, cmds, chunks, 4)
-    assert turn == streams[1:] and [t._dirty for t in streams] == [False, True, True]
-    assert cmds == [0, _utcp.MSBATCH_WRITE, 1, 0] and chunks == [b"1"]
-    streams[1].write(b"6")
-    assert turn == streams[1:]
-    gather(turn, cmds, chunks, 100)
-    assert turn == [] and b"".join(chunks) == b"11234561"
+    streams: list[Any] = [Transport(), 5, Transport()]
+    for t in streams[::2]:
+        t._turn = turn
+        t.write(b"1")
+    turn.insert(1, 5)
+    batch = Batch()
+    with pytest.raises(TypeError, match="not a Stream"):
+        batch.turn(turn)
+    assert turn == streams[1:] and batch.given == []
+    assert batch.cmds == [0, _utcp.MSBATCH_WRITE, 1, 0] and batch.chunks == [b"1"]
+    del turn[0]
+    batch.turn(turn)
+    assert turn == [] and batch.given[0][1] == b"11"
 
 
 @pytest.mark.parametrize(
-    "args", [(), ([], [], []), ([], [], (), 1), ([1], [], [], 1), ([], [], [], "1")]
+    "wrong",
+    [{0: ()}, {1: [1, 0, -1, 0]}, {1: [1, 0, 1 << 32, 0]}, {2: [1]}, {5: []}, {6: ""}],
+    ids=str,
 )
-def test_a_turn_is_of_streams(args: Any) -> None:
+def test_a_turn_that_makes_no_sense_is_none(wrong: dict[int, Any]) -> None:
+    batch = Batch()
+    args: list[Any] = [[], [1, 0, 0, 0], [], [], [], {}, 1, 0]
+    for i, arg in wrong.items():
+        args[i] = arg
+    with pytest.raises((TypeError, OverflowError)):
+        batch.told.turn(*args)
     with pytest.raises(TypeError):
-        gather(*args)
+        batch.told.turn(*args[1:])
+    assert batch.given == []
+
+
+def test_a_turn_of_which_nothing_came_brings_nothing() -> None:
+    batch = Batch()
+    batch.put((1, DATA, b"old"))
+    batch.told.tell({}, None)
+    batch.result = -errno.ENOMEM
+    assert batch.turn([]) == -errno.ENOMEM and batch.told.left == 0
 
 
 # ---- events ----------------------------------------------------------------------
 
 
+RUN = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.POINTER(_utcp.BatchCmd),
+    ctypes.c_uint,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_uint32,
+)
+
+
 class Batch:
-    """A turn's events, made by hand."""
+    """A batch's turns, made by hand."""
 
     def __init__(self) -> None:
         self.arena = ctypes.create_string_buffer(1 << 16)
@@ -1061,8 +1140,38 @@ class Batch:
         self.view = _utcp.BatchView(
             events=ctypes.addressof(self.events), arena=ctypes.addressof(self.arena)
         )
-        self.told = Told(ctypes.addressof(self.view))
+        self._run = RUN(self._turn)
+        at = (7, ctypes.addressof(self.view))
+        self.told = Told(*at, ctypes.cast(self._run, ctypes.c_void_p).value)
+        self.given: list[tuple[list[Any], bytes]] = []  # in each turn
+        self.result: int | None = None
         self.unclaimed: list[int] = []
+        # What a Stack has.
+        self.cmds: list[int] = []
+        self.chunks: list[bytes] = []
+        self.watched: list[Any] = []
+        self.answers: list[Any] = []
+
+    def _turn(self, b: int, cmds: Any, n: int, data: int, size: int, _: int) -> int:
+        assert b == 7
+        words = [(c.id, c.op, c.len, c.arg) for c in cmds[:n]]
+        self.given.append((words, ctypes.string_at(data, size) if size else b""))
+        return self.view.num_events if self.result is None else self.result
+
+    def turn(
+        self,
+        dirty: list[Any],
+        endpoints: dict[int, Any] | None = None,
+        limit: int = 1 << 20,
+    ) -> int:
+        lists = (dirty, self.cmds, self.chunks, self.watched, self.answers)
+        return int(self.told.turn(*lists, endpoints or {}, limit, 0))
+
+    def bring(self, *answers: tuple[int, int, int, int, int]) -> None:
+        """With the next turn: (id, what, error, how much was taken, command)."""
+        for i, (id_, what, error, taken, arg) in enumerate(answers):
+            self.events[i] = (id_, what, error, 0, taken, arg, 0)
+        self.view.num_events = self.view.num_answers = len(answers)
 
     def put(self, *events: Any) -> int:
         at = 0
@@ -1071,7 +1180,7 @@ class Batch:
             self.events[i] = (id_, what, 0, at, len(data), 100 + i, 0)
             at += len(data)
         self.view.num_events = len(events)
-        return int(self.told.start())
+        return self.turn([])
 
     def tell(self, endpoints: dict[int, Any], *events: Any) -> None:
         self.put(*events)
@@ -1146,16 +1255,16 @@ def test_a_callback_may_end_any_endpoint_and_the_batch() -> None:
 
     endpoints[0]._data_received = close
     batch.tell(endpoints, (0, DATA, b"1"), (0, DATA, b"2"))
-    assert batch.told.left == 0 and batch.told.start() == 0
-    assert batch.told.answers() == []
+    assert batch.told.left == 0 and batch.turn([]) == -errno.EINVAL
 
 
-def test_answers_to_commands_come_first() -> None:
+def test_answers_to_commands_are_no_events() -> None:
     batch = Batch()
     seen: list[bytes] = []
     batch.view.num_answers = 2
+    batch.cmds += (9, _utcp.MSBATCH_SHUTDOWN, 0, 0) * 102
     batch.put((1, _utcp.MSBATCH_SHORT, b"abc"), (2, 8, b""), (3, DATA, b"data"))
-    assert batch.told.answers() == [(1, 0, 3, 100), (2, 0, 0, 101)]
+    assert batch.told.left == 1 and batch.answers == []
     batch.told.tell({3: plain(seen.append)}, None)
     assert seen == [b"data"]
 
