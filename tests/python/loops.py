@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import socket
 import threading
@@ -21,6 +22,7 @@ OURS, PEER = "10.98.0.2", "10.98.0.1"
 OURS6, PEER6 = "fd98::2", "fd98::1"
 DEVICE = f"tap:ms0,local={OURS}/24,host={PEER},local6={OURS6}/64,host6={PEER6}"
 PATIENCE_S = 20.0
+DATA = hashlib.shake_128(b"multistack").digest(3_000_000)
 
 
 class Place:
@@ -142,3 +144,47 @@ def read_all(s: socket.socket) -> bytes:
     while part := s.recv(65536):
         parts.append(part)
     return b"".join(parts)
+
+
+class Recorder(asyncio.Protocol):
+    """Writes down what it is told."""
+
+    def __init__(self, keep_open: bool = False) -> None:
+        self.told: list[str] = []
+        self.data = b""
+        self.keep_open = keep_open
+        self.transport: Any = None
+        loop = asyncio.get_running_loop()
+        self.made, self.lost = loop.create_future(), loop.create_future()
+        self.ended = loop.create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.told.append("made")
+        self.transport = transport
+        self.made.set_result(transport)
+
+    def data_received(self, data: bytes) -> None:
+        assert type(data) is bytes
+        if self.told[-1] != "data":
+            self.told.append("data")
+        self.data += data
+
+    def eof_received(self) -> bool:
+        self.told.append("eof")
+        self.ended.set_result(None)
+        return self.keep_open
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.told.append("lost")
+        self.lost.set_result(exc)
+
+
+async def serving(loop: Any, place: Place, protocol: Any, **more: Any) -> Any:
+    server = await loop.create_server(lambda: protocol, place.ours, 0, **more)
+    return server, server.sockets[0].getsockname()
