@@ -28,12 +28,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from multistack import _addr, _utcp
+from multistack._datagram import DatagramTransport
 from multistack._fast import Scheduler
 from multistack._keeper import Keeper
 from multistack._selector import Selector
 from multistack._socket import Socket, give, take
 from multistack._stack import FD_BASE, Stack, device_of
-from multistack.transport import DatagramTransport, Listener, StreamTransport
+from multistack.transport import Listener, StreamTransport
 
 if TYPE_CHECKING:
     from multistack._cc import CongestionControl

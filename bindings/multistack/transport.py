@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""asyncio's transports on a stack.
+"""asyncio's transports of connections on a stack, and what accepts them.
 
 They behave as asyncio's own do, to the words of their exceptions. What is
 written waits for the end of the loop's iteration, when all of it leaves with
@@ -9,199 +9,44 @@ one call; more than the high-water mark at once is tried at once.
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import contextvars
-import logging
-import os
 import socket
-import sys
-import warnings
-from asyncio import constants, transports, trsock
+from asyncio import constants
 from collections.abc import Callable
 from typing import Any
 
 from multistack import _addr, _utcp
 from multistack._fast import Stream
 from multistack._socket import Socket
-from multistack._stack import FD_BASE, Stack
+from multistack._stack import Stack
+from multistack._transport import (
+    _BYTES,
+    _NAME_BYTES,
+    _error,
+    _Mixin,
+    _server_attach,
+    _set_result,
+    logger,
+)
 from multistack._utcp import (
     MSBATCH_ACCEPT,
     MSBATCH_ACCEPTED,
     MSBATCH_ALL,
     MSBATCH_CLOSE,
     MSBATCH_DATA,
-    MSBATCH_DGRAM,
     MSBATCH_EOF,
     MSBATCH_ERROR,
     MSBATCH_HOLD,
     MSBATCH_MODE,
     MSBATCH_READ,
     MSBATCH_ROOM,
-    MSBATCH_SENDTO,
     MSBATCH_SHUTDOWN,
     MSBATCH_WRITE,
     Opt,
 )
 
-logger = logging.getLogger("asyncio")
-_BYTES = (bytes, bytearray, memoryview)
-_NAME_BYTES = 20
 LENT_BYTES = 4 << 20  # of one connection: what Linux's send buffers grow to
-
-
-def _server_attach(server: Any, transport: Any) -> None:
-    if sys.version_info >= (3, 13):
-        server._attach(transport)
-    else:
-        server._attach()
-
-
-def _server_detach(server: Any, transport: Any) -> None:
-    if sys.version_info >= (3, 13):
-        server._detach(transport)
-    else:
-        server._detach()
-
-
-def _set_result(waiter: Any) -> None:
-    if not waiter.cancelled():
-        waiter.set_result(None)
-
-
-def _error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
-
-
-class _Mixin(transports._FlowControlMixin):
-    """What streams and datagrams have in common."""
-
-    _loop: Any
-    _extra: dict[str, Any]
-    _high_water: int
-    _low_water: int
-    _protocol_paused: bool
-    _maybe_pause_protocol: Callable[[], None]
-    _maybe_resume_protocol: Callable[[], None]
-    _protocol: Any
-    _closing = False
-    _conn_lost: int
-    _sock_made: Socket | None = None
-    _id: int
-    _family: int
-    _type: int
-    _stack: Stack
-    _names: bytes = b""  # utcp_addr_t of the peer, and of ours
-    _server: Any = None
-
-    def _name(self, which: int) -> tuple[Any, ...] | None:
-        packed = self._names[which * _NAME_BYTES : (which + 1) * _NAME_BYTES]
-        if not packed or not packed[-1]:
-            return None
-        return _addr.unpack(packed, self._family)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """peername, sockname, socket as asyncio's; utcp: the connection's
-        Socket, with info(), set_cc() and the stack's own options."""
-        found = self._extra.get(name)
-        if found is None and name in ("peername", "sockname", "socket", "utcp"):
-            if name == "peername":
-                found = self._name(0)
-            elif name == "sockname":
-                found = self._name(1)
-            elif name == "utcp":
-                found = self._sock
-            else:
-                found = trsock.TransportSocket(self._sock)  # type: ignore[arg-type]
-            self._extra[name] = found
-        return default if found is None else found
-
-    @property
-    def _sock(self) -> Socket:
-        if self._sock_made is None:
-            names = self._names if self._type == socket.SOCK_STREAM else b""
-            self._sock_made = Socket(
-                self._stack, self._family, self._type, _id=self._id, _names=names
-            )
-            if self._loop is None:
-                self._sock_made._gone()
-        return self._sock_made
-
-    @property
-    def _sock_fd(self) -> int:
-        return FD_BASE + self._id
-
-    def _names_of(self, sock: Socket) -> bytes:
-        names = []
-        for get in (sock.getpeername, sock.getsockname):
-            try:
-                names.append(_addr.pack(get(), sock.family))
-            except OSError:
-                names.append(_addr.NOWHERE)
-        return b"".join(names)
-
-    def set_protocol(self, protocol: Any) -> None:
-        self._protocol = protocol
-
-    def get_protocol(self) -> Any:
-        return self._protocol
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def abort(self) -> None:
-        self._force_close(None)
-
-    def _force_close(self, exc: BaseException | None) -> None:
-        raise NotImplementedError
-
-    def _fatal_error(
-        self, exc: BaseException, message: str = "Fatal error on transport"
-    ) -> None:
-        if isinstance(exc, OSError):
-            if self._loop.get_debug():
-                logger.debug("%r: %s", self, message, exc_info=exc)
-        else:
-            self._loop.call_exception_handler(
-                {
-                    "message": message,
-                    "exception": exc,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
-        self._force_close(exc)
-
-    def _leave(self) -> None:
-        """The last of a transport: its number is the stack's again."""
-        stack = self._stack
-        if stack.batch:
-            stack.cmds += (self._id, MSBATCH_CLOSE, 0, 0)
-        stack.endpoints.pop(self._id, None)
-        if self._sock_made is not None:
-            self._sock_made._gone()
-        self._protocol = self._loop = None
-        server, self._server = self._server, None
-        if server is not None:
-            _server_detach(server, self)
-
-    def __repr__(self) -> str:
-        words = [type(self).__name__]
-        if self._loop is None:
-            words.append("closed")
-        elif self._closing:
-            words.append("closing")
-        words.append(f"fd={self._sock_fd}")
-        if self._loop is not None and not self._loop.is_closed():
-            words.append(f"write=<bufsize={self.get_write_buffer_size()}>")
-        return f"<{' '.join(words)}>"
-
-    def __del__(self) -> None:
-        if getattr(self, "_loop", None) is not None and self._stack.batch:
-            warnings.warn(
-                f"unclosed transport {self!r}", ResourceWarning, 2, source=self
-            )
-            self._leave()
 
 
 class StreamTransport(Stream, _Mixin, asyncio.Transport):
@@ -708,182 +553,3 @@ class Listener:
 
     def _answer(self, op: int, error: int, left: bytes) -> None:
         """Its only command cannot fail."""
-
-
-class DatagramTransport(_Mixin, asyncio.DatagramTransport):
-    """A UDP socket. Made by the loop."""
-
-    _type = socket.SOCK_DGRAM
-    _conn_lost = 0
-
-    def __init__(
-        self,
-        loop: Any,
-        sock: Socket,
-        protocol: Any,
-        address: Any,
-        waiter: Any,
-        extra: dict[str, Any] | None,
-    ) -> None:
-        self._loop = None
-        self._stack = sock._stack
-        self._id = sock._id
-        self._family = sock.family
-        super().__init__(extra, loop)
-        self._names = self._names_of(sock)
-        self._protocol = protocol
-        self._address = address or self._name(0)
-        self._queue: collections.deque[bytes] = collections.deque()
-        self._queue_bytes = 0
-        self._blocked = False
-        self._peers: dict[bytes, Any] = {}
-        self._sock_made = sock
-        self._held = sock._release()
-        self._started = False
-        self._stack.endpoints[self._id] = self
-        self._stack.command(self._id, MSBATCH_MODE, MSBATCH_READ)
-        # asyncio's, too, are told what comes in the context that they were made in.
-        self._run = contextvars.copy_context().run
-        loop.call_soon(protocol.connection_made, self)
-        if waiter is not None:
-            loop.call_soon(_set_result, waiter)
-        loop.call_soon(loop.call_soon, self._start)
-
-    def _start(self) -> None:
-        self._started = True
-        for what, error, data in self._held:
-            self._receive(what, error, data)
-        self._held = []
-
-    def on_event(self, what: int, error: int, at: int, size: int, arg: int) -> None:
-        if what & MSBATCH_ROOM:
-            self._blocked = False
-            self._send_queued()
-        if what & (MSBATCH_DGRAM | MSBATCH_ERROR):
-            data = self._stack.arena[at : at + size].tobytes()
-            if self._started:
-                self._receive(what, error, data)
-            else:
-                self._held.append((what, error, data))
-
-    def _receive(self, what: int, error: int, data: bytes) -> None:
-        if self._conn_lost:
-            return
-        if what & MSBATCH_ERROR:
-            self._run(self._protocol.error_received, _error(error))
-            return
-        packed = data[:_NAME_BYTES]
-        peer = self._peers.get(packed)
-        if peer is None:
-            if len(self._peers) > 4096:
-                self._peers.clear()
-            peer = self._peers[packed] = _addr.unpack(packed, self._family)
-        try:
-            self._run(self._protocol.datagram_received, data[_NAME_BYTES:], peer)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self._loop.call_exception_handler(
-                {
-                    "message": "Exception in protocol.datagram_received()",
-                    "exception": exc,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
-
-    def get_write_buffer_size(self) -> int:
-        return self._queue_bytes
-
-    def sendto(self, data: Any, addr: Any = None) -> None:
-        if not isinstance(data, _BYTES):
-            raise TypeError(
-                f"data argument must be a bytes-like object, "
-                f"not {type(data).__name__!r}"
-            )
-        if not data:
-            return
-        if self._address:
-            if addr not in (None, self._address):
-                raise ValueError(f"Invalid address: must be None or {self._address}")
-            addr = None if self._name(0) else self._address
-        if self._conn_lost:
-            if self._address:
-                if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
-                    logger.warning("socket.send() raised exception.")
-                self._conn_lost += 1
-            return
-        try:
-            peer = _addr.NOWHERE if addr is None else self._packed(addr)
-        except OSError as exc:
-            self._protocol.error_received(exc)
-            return
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self._fatal_error(exc, "Fatal write error on datagram transport")
-            return
-        whole = b"".join((peer, data))
-        if self._blocked:
-            self._queue_put(whole)
-        else:
-            self._send(whole)
-
-    def _packed(self, addr: Any) -> bytes:
-        bound = self._names[_NAME_BYTES:]
-        packed = _addr.pack(addr, self._family, "sendto", bound)
-        self._stack.find_source(packed)
-        return packed
-
-    def _send(self, whole: bytes) -> None:
-        self._stack.cmds += (self._id, MSBATCH_SENDTO, len(whole), 0)
-        self._stack.chunks.append(whole)
-
-    def _queue_put(self, whole: bytes) -> None:
-        self._queue.append(whole)
-        self._queue_bytes += len(whole) - _NAME_BYTES
-        self._maybe_pause_protocol()
-
-    def _answer(self, op: int, error: int, left: bytes) -> None:
-        if self._loop is None:
-            return
-        if error:
-            if not self._conn_lost:
-                self._loop.call_soon(self._receive, MSBATCH_ERROR, error, b"")
-        elif op == MSBATCH_SENDTO:
-            self._blocked = True
-            self._queue_put(left)
-
-    def _send_queued(self) -> None:
-        queued, self._queue = self._queue, collections.deque()
-        self._queue_bytes = 0
-        for whole in queued:
-            self._send(whole)
-        self._maybe_resume_protocol()
-        if self._closing and not self._conn_lost:
-            self._lose(None)
-
-    def close(self) -> None:
-        if self._closing:
-            return
-        self._closing = True
-        if not self._queue:
-            self._lose(None)
-
-    def _force_close(self, exc: BaseException | None) -> None:
-        if self._conn_lost:
-            return
-        self._queue.clear()
-        self._queue_bytes = 0
-        self._closing = True
-        self._lose(exc)
-
-    def _lose(self, exc: BaseException | None) -> None:
-        self._conn_lost += 1
-        self._loop.call_soon(self._call_connection_lost, exc)
-
-    def _call_connection_lost(self, exc: BaseException | None) -> None:
-        try:
-            self._protocol.connection_lost(exc)
-        finally:
-            self._leave()
