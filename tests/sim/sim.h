@@ -3,7 +3,8 @@
  * sim.h: stacks over links in virtual time.
  *
  *	main.c		what to run, seeds, a process for each, failures
- *	world.c		events in time order, nodes (a stack each), the end
+ *	world.c		events in time order, failures, the end
+ *	node.c		nodes (a stack each)
  *	pipe.c		one direction of a link: all that can happen to a packet
  *	dualq.c		a bottleneck of two queues, for L4S
  *	app.c		applications: scripts of transfers over a connection
