@@ -13,6 +13,7 @@ import pytest
 from harness import (
     KERNEL,
     MB,
+    PATIENCE_S,
     TUN,
     UTCP,
     Bench,
@@ -37,7 +38,7 @@ def kernel_fastopen(bench: Bench, family: int, data: bytes) -> socket.socket:
     sock = bench.socket(family)
     sock.settimeout(None)  # cold it blocks, or the data is not taken
     sock.sendto(data, socket.MSG_FASTOPEN, (UTCP[family], 7000))
-    sock.settimeout(20)
+    sock.settimeout(PATIENCE_S)
     return sock
 
 
@@ -70,17 +71,16 @@ def test_the_kernel_opens_fast_when_warm(bench: Bench, family: int) -> None:
 
 
 def test_the_kernel_opens_fast_and_the_answer_precedes_its_ack(bench: Bench) -> None:
-    """A warm exchange takes one round trip of 100 ms."""
+    """Which is lost here, and not missed."""
     bench.sysctl(tcp_fastopen=1)
     peer = bench.peer()
     peer.listen(4, 7000, "echo", "fastopen=100")
     kernel_warms_up(bench, peer)
-    peer.do("impair", "in", "delay=50ms")
-    peer.do("impair", "out", "delay=50ms")
-    start = time.monotonic()
+    peer.do("impair", "out", "delay=200ms")
     sock = kernel_fastopen(bench, 4, b"warm")
+    peer.until(lambda: peer.count("fastopen_in") == 1, "the SYN has come")
+    peer.do("impair", "in", "loss=1")
     assert sock.recv(10) == b"warm"
-    assert 0.09 < time.monotonic() - start < 0.18
 
 
 def test_the_kernel_shows_a_wrong_cookie(bench: Bench) -> None:
@@ -474,11 +474,12 @@ def test_icmp_unreachable_ends_a_connect(bench: Bench, soft: int) -> None:
     bench.sysctl(ip_forward=1)
     try:
         peer = bench.peer()
+        rto = "60s" if soft else "500ms"  # for which nobody has to wait, or all
         start = time.monotonic()
         peer.do("connect", "client", "203.0.113.1", 80, "sink", "syn_retries=1",
-                "initrto_ns=500ms", f"soft_errors={soft}")  # fmt: skip
+                f"initrto_ns={rto}", f"soft_errors={soft}")  # fmt: skip
         assert peer.event("end", "client")["error"] == errno.EHOSTUNREACH
-        assert (time.monotonic() - start < 1.4) == soft
+        assert soft or time.monotonic() - start > 1.4
     finally:
         bench.rig.ns.ip("route", "del", "unreachable", "203.0.113.0/24")
 

@@ -16,9 +16,11 @@ import pytest
 from harness import (
     FULL,
     MB,
+    PATIENCE_S,
     TUN,
     UTCP,
     Bench,
+    Peer,
     full_duplex,
     meanwhile,
     pattern,
@@ -29,6 +31,7 @@ from harness import (
 )
 
 CLIENTS = 10000
+FIRST = 2000  # of a flood: more than any test has room for strangers
 # Segments a second, few enough for a busy machine. (A core of ours takes some
 # 450000 SYNs from a TUN device, a packet a call.)
 FLOOD = "100000" if FULL else "20000"
@@ -133,7 +136,7 @@ def test_many_connections_one_after_another(bench: Bench) -> None:
     n = size(3000, 50000)
     for _ in range(n):
         sock = bench.rig.socket(4)
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE_S)
         sock.connect((UTCP[4], 7000))
         assert recv_pattern(sock) == 1000
         sock.close()
@@ -145,14 +148,17 @@ def test_many_connections_one_after_another(bench: Bench) -> None:
 
 @contextmanager
 def flood(
-    bench: Bench, family: int, kind: str, rate: str, *source: object
+    bench: Bench, peer: Peer, family: int, kind: str, rate: str, *source: object
 ) -> Iterator[None]:
-    """From everybody, to port 7000, until the block is over."""
-    argv = [program("utcp-flood"), TUN, UTCP[family], 7000, kind, 60, rate, *source]
+    """From everybody, to port 7000, until the block is over; some of it is there
+    before the block begins."""
+    argv = [program("utcp-flood"), TUN, UTCP[family], 7000, kind, 600, rate, *source]
+    before = peer.count("in_pkts")
     child = subprocess.Popen(
         bench.rig.ns.command(*argv), stdout=subprocess.PIPE, text=True
     )
     try:
+        peer.until(lambda: peer.count("in_pkts") > before + FIRST, "a flood")
         yield
         assert child.poll() is None, "the flood is over"
     finally:
@@ -160,27 +166,23 @@ def flood(
         child.communicate()
 
 
-def exchange(sock: socket.socket, n: int) -> float:
-    """So many questions, one after another; seconds."""
-    start = time.monotonic()
+def exchange(sock: socket.socket, n: int) -> None:
+    """So many questions, one after another."""
     for _ in range(n):
         sock.send(b"x" * 100)
         assert sock.recv(100) == b"x" * 100
-    return time.monotonic() - start
 
 
 @pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
 @pytest.mark.parametrize("kind", ["syn", "ack", "rst", "junk"])
 def test_a_flood_while_serving(bench: Bench, kind: str, family: int) -> None:
-    """Who is served notices little, new ones get in, memory stays where it is."""
+    """Who is served goes on, new ones get in, memory stays where it is."""
     peer = bench.peer("--max-syns", 1024, "--snap", "64")
     peer.listen(family, 7000, "echo", "backlog=128", "quiet")
     old = bench.connect(family, 7000)
-    quiet = exchange(old, 200)
-    with flood(bench, family, kind, FLOOD):
-        time.sleep(0.3)
+    with flood(bench, peer, family, kind, FLOOD):
         before = peer.do("usage")
-        assert exchange(old, 200) < 4.0 + 10 * quiet
+        exchange(old, 200)
         for _ in range(20):
             sock = bench.connect(family, 7000)
             assert full_duplex(sock, 20000) == 20000
@@ -205,13 +207,14 @@ def test_a_flood_as_fast_as_a_core_can(bench: Bench, kind: str, family: int) -> 
     old = bench.connect(family, 7000)
     assert full_duplex(bench.connect(family, 7000), 1000) == 1000
     before, cpu_s = peer.do("usage"), peer.cpu_s()
-    with flood(bench, family, kind, "1e9"):
+    many = 1000000 if FULL else 100000
+    with flood(bench, peer, family, kind, "1e9"):
         old.send(b"in the midst of it")
-        time.sleep(5 if FULL else 1)
-        after = peer.do("usage")
-        taken, spent = peer.count("in_pkts"), peer.cpu_s() - cpu_s
+        taken = peer.until(
+            lambda: (n := peer.count("in_pkts")) > many and n, "many segments"
+        )
+        after, spent = peer.do("usage"), peer.cpu_s() - cpu_s
     print(f"{kind}: {taken} taken, {spent / taken * 1e9:.0f} ns of a core each")
-    assert taken > 10000
     assert after["mem_bytes"] < before["mem_bytes"] + 4 * MB
     assert after["syns"] <= 1024
     assert old.recv(100) == b"in the midst of it"
@@ -229,7 +232,7 @@ def test_a_blind_attacker(bench: Bench, family: int, timestamps: int) -> None:
     sock = bench.connect(family, 7000)
     source = sock.getsockname()[:2]
     with (
-        flood(bench, family, "blind", FLOOD, *source),
+        flood(bench, peer, family, "blind", FLOOD, *source),
         meanwhile(lambda: send_pattern(sock, 8 * MB)),
     ):
         assert recv_pattern(sock, 8 * MB) == 8 * MB
@@ -245,7 +248,7 @@ def test_a_transfer_during_a_syn_flood(bench: Bench) -> None:
     peer = bench.peer("--max-syns", 256)
     peer.listen(4, 7000, "echo", "quiet")
     sock = bench.connect(4, 7000, 60)
-    with flood(bench, 4, "syn", FLOOD):
+    with flood(bench, peer, 4, "syn", FLOOD):
         assert full_duplex(sock, 8 * MB) == 8 * MB
 
 
@@ -253,8 +256,7 @@ def test_a_connection_by_cookie_has_its_options(bench: Bench) -> None:
     """Timestamps carry what the cookie has no room for."""
     peer = bench.peer("--max-syns", 64, "--in", "delay=1ms")
     peer.listen(4, 7000, "both", 300000, "keep")
-    with flood(bench, 4, "syn", "20000"):
-        time.sleep(0.3)
+    with flood(bench, peer, 4, "syn", "20000"):
         sock = bench.connect(4, 7000)
         assert full_duplex(sock, 300000) == 300000
         info = peer.info("server.0")

@@ -11,6 +11,7 @@ import pytest
 from harness import (
     KERNEL,
     MB,
+    PATIENCE_S,
     UTCP,
     Bench,
     echo_all,
@@ -25,6 +26,7 @@ from harness import (
     reset_on_close,
     send_pattern,
     state,
+    well,
 )
 
 BOTH = pytest.mark.parametrize("family", [4, 6], ids="ipv{}".format)
@@ -94,12 +96,15 @@ def test_close_sends_what_was_written(bench: Bench) -> None:
 
 @BOTH
 def test_simultaneous_close(bench: Bench, family: int) -> None:
-    """Both FINs are on their way at once: CLOSING (RFC 9293 figure 13)."""
-    peer = bench.peer("--in", "delay=100ms", "--out", "delay=100ms")
+    """The kernel's FIN comes while ours is on its way: CLOSING (RFC 9293 figure
+    13). It is lost on the way, so that it stays there for us to see."""
+    peer = bench.peer()
     sock, name = held(bench, peer, "server", family)
-    sock.shutdown(socket.SHUT_WR)
+    peer.do("impair", "out", "loss=1")
     peer.do("shutdown", name, "wr")
+    sock.shutdown(socket.SHUT_WR)
     reaches(peer, name, "closing")
+    peer.do("impair", "out", "none")
     assert sock.recv(10) == b""
     peer.until(lambda: peer.do("usage")["timewaits"] == 1, "TIME-WAIT")
     peer.do("close", name)
@@ -108,14 +113,17 @@ def test_simultaneous_close(bench: Bench, family: int) -> None:
 @BOTH
 def test_simultaneous_open(bench: Bench, family: int) -> None:
     """Both SYNs are on their way at once (RFC 9293 figure 8)."""
-    peer = bench.peer("--in", "delay=100ms", "--out", "delay=100ms")
+    peer = bench.peer("--in", "delay=50ms", "--out", "delay=50ms")
     sock = bench.socket(family)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((KERNEL[family], 7100))
     sock.setblocking(False)
-    assert sock.connect_ex((UTCP[family], 7200)) == errno.EINPROGRESS
-    peer.connect(family, 7100, "both", 50000, f"from={UTCP[family]},7200")
-    sock.settimeout(10)
+    with peer.stopped():
+        assert sock.connect_ex((UTCP[family], 7200)) == errno.EINPROGRESS
+        ours = f"from={UTCP[family]},7200"
+        peer.say("connect", "client", KERNEL[family], 7100, "both", 50000, ours)
+    well("connect", peer.reply("connect"))
+    sock.settimeout(PATIENCE_S)
     peer.event("open", "client")
     assert full_duplex(sock, 50000) == 50000
     end = peer.event("end", "client")
@@ -203,7 +211,7 @@ def test_the_kernel_closes_with_unread_data(bench: Bench) -> None:
     peer = bench.peer()
     sock, name = held(bench, peer)
     peer.do("write", name, 100)
-    assert readable(sock, 5)
+    assert readable(sock, PATIENCE_S)
     peer.do("mode", name, "sink")
     sock.close()
     assert peer.event("end", name)["error"] == errno.ECONNRESET
@@ -246,10 +254,10 @@ def test_the_kernel_vanishes_while_we_send(bench: Bench) -> None:
     _, name = held(bench, peer, "server", 4, "user_timeout_ns=1s")
     peer.do("impair", "in", "loss=1")
     peer.do("impair", "out", "loss=1")
-    peer.do("mode", name, "source", 10000)
     start = time.monotonic()
+    peer.do("mode", name, "source", 10000)
     assert peer.event("end", name)["error"] == errno.ETIMEDOUT
-    assert 0.9 < time.monotonic() - start < 3
+    assert time.monotonic() - start > 0.99
 
 
 def test_the_kernel_vanishes_while_idle(bench: Bench) -> None:
@@ -258,23 +266,28 @@ def test_the_kernel_vanishes_while_idle(bench: Bench) -> None:
     settings = ["keepalive=1", "keepidle_ns=300ms", "keepintvl_ns=200ms", "keepcnt=3"]
     _, name = held(bench, peer, "server", 4, *settings)
     peer.do("mode", name, "sink")
-    time.sleep(1.5)
+    peer.until(lambda: peer.count("keepalives") >= 4, "probes")
     assert not peer.has("end"), "the kernel answers probes"
-    assert peer.count("keepalives") >= 2
-    peer.do("impair", "in", "loss=1")
     start = time.monotonic()
+    peer.do("impair", "in", "loss=1")
     assert peer.event("end", name)["error"] == errno.ETIMEDOUT
-    assert 0.5 < time.monotonic() - start < 3
+    assert time.monotonic() - start > 0.5
 
 
 def test_we_answer_the_kernels_keepalives(bench: Bench) -> None:
     peer = bench.peer()
     sock, name = held(bench, peer)
+    start = time.monotonic()  # nothing is said from now on
+
+    def heard() -> float:
+        """When the kernel had its last acknowledgement."""
+        return time.monotonic() - kernel_info(sock)["last_ack_recv"] / 1000
+
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 60)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    time.sleep(2.6)
+    peer.until(lambda: heard() > start + 0.9, "an answer")
     sock.send(b"still here")
     peer.until(lambda: peer.info(name)["unread_bytes"] == 10, "the data")
 
@@ -325,8 +338,7 @@ def test_the_kernel_does_not_read(bench: Bench, family: int) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 40000)
     sock.connect((UTCP[family], 7000))
     peer.until(lambda: peer.info("server.0")["snd_wnd_bytes"] == 0, "a zero window")
-    time.sleep(2.0)
-    assert peer.count("probes") >= 2
+    peer.until(lambda: peer.count("probes") >= 3, "probes")
     assert recv_pattern(sock) == n
     sock.close()
     assert peer.event("end")["error"] == 0
@@ -400,16 +412,19 @@ def test_both_know_the_round_trip(bench: Bench, role: str) -> None:
     assert full_duplex(sock, n) == n
     peer.until(lambda: peer.info(name)["unacked_bytes"] == 0, "the last ACK")
     ours, theirs = peer.info(name), kernel_info(sock)
-    assert 19e6 < ours["min_rtt_ns"] < 30e6
-    assert 19e6 < ours["rtt_ns"] < 60e6
-    assert 19000 < theirs["rtt"] < 60000
+    # Of 20 ms, and whatever the machine adds.
+    assert 19e6 < ours["min_rtt_ns"] < 1e9
+    assert 19e6 < ours["rtt_ns"] < 1e9
+    assert 19000 < theirs["rtt"] < 1000000
     assert ours["rto_ns"] >= 200e6
     assert ours["bytes_acked"] == n
     assert n <= ours["delivered_bytes"] <= n + 2  # SYN and FIN may count
     assert ours["bytes_received"] == n
     assert ours["bytes_sent"] == n + ours["bytes_retrans"]
     assert ours["unacked_bytes"] == ours["notsent_bytes"] == ours["lost_bytes"] == 0
-    assert ours["total_retrans_segs"] == theirs["total_retrans"] == 0
+    # Nothing was lost; what was late may have been thought so, as one is told.
+    assert ours["total_retrans_segs"] == 0 or peer.count("dsack_in")
+    assert theirs["total_retrans"] == 0 or peer.count("dsack_out")
     assert ours["cwnd_bytes"] > 10 * ours["mss"]
     assert ours["pmtu"] == 1500
     assert ours["segs_in"] > 0
