@@ -30,6 +30,11 @@ CARRIERS = {
 ADDRESS = {kind: "127.0.0.1" if kind == "host" else WIRE[4][0] for kind in CARRIERS}
 PAGE = b"<h1>It works</h1>\n"
 BIG = random.Random(7).randbytes(1_000_003)
+# No test waits so long for what comes, on however slow a machine.
+PATIENCE_S = 60.0
+# Of the server, where that is what a test is about; else it has more than we.
+LITTLE = ("--head-timeout", "1.5", "--keep-alive", "3", "--send-timeout", "2")
+MUCH = ("--head-timeout", "300", "--keep-alive", "300", "--send-timeout", "300")
 
 
 def httpd_path() -> Path:
@@ -64,7 +69,7 @@ class Server:
         with self.clients.inside():
             sock = socket.socket()
         self.open.append(sock)
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE_S)
         sock.connect((ADDRESS[self.kind], PORT))
         return sock
 
@@ -166,7 +171,7 @@ def serve(
             sock.close()
         if child.poll() is None:
             child.terminate()
-        assert child.wait(10) == 0
+        assert child.wait(PATIENCE_S) == 0
     finally:
         if child:
             child.kill()
@@ -179,9 +184,10 @@ def serve(
 
 
 @contextlib.contextmanager
-def serve_all(kind: str, folder: Path) -> Iterator[Server]:
-    """With a folder of all sorts, and little patience."""
+def serve_all(
+    kind: str, folder: Path, patience: Sequence[str] = MUCH
+) -> Iterator[Server]:
+    """With a folder of all sorts."""
     furnish(folder)
-    times = ("--head-timeout", "1.5", "--keep-alive", "3", "--send-timeout", "2")
-    with serve(kind, folder, *times) as made:
+    with serve(kind, folder, *patience) as made:
         yield made

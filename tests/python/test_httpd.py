@@ -19,6 +19,7 @@ from httpd_server import (
     BIG,
     CARRIERS,
     PAGE,
+    PATIENCE_S,
     PORT,
     Client,
     Server,
@@ -132,9 +133,9 @@ def test_a_file_that_was_replaced_is_served_anew(server):
     assert server.get("/news").body == b"old"
     (server.folder / "news.tmp").write_bytes(b"newer")
     (server.folder / "news.tmp").rename(path)
-    eventually(lambda: server.get("/news").body == b"newer", "the new one", 4)
+    eventually(lambda: server.get("/news").body == b"newer", "the new one")
     path.unlink()
-    eventually(lambda: server.get("/news").status == 404, "its end", 4)
+    eventually(lambda: server.get("/news").status == 404, "its end")
 
 
 def test_a_file_that_shrinks_under_way_does_not_end_the_server(server):
@@ -355,7 +356,7 @@ def test_ipv6_on_utcp(tmp_path):
         with server.clients.inside():
             sock = socket.socket(socket.AF_INET6)
         with sock:
-            sock.settimeout(10)
+            sock.settimeout(PATIENCE_S)
             eventually(lambda: _connects(sock), "IPv6 on the TAP")
             client = Client(sock)
             client.say(request("/big.bin"))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from httpd_server import (
     ADDRESS,
     BIG,
     CARRIERS,
+    LITTLE,
+    PATIENCE_S,
     PORT,
     Client,
     Server,
@@ -25,7 +28,7 @@ from httpd_server import (
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    with serve_all(request.param, tmp_path_factory.mktemp("www")) as made:
+    with serve_all(request.param, tmp_path_factory.mktemp("www"), LITTLE) as made:
         yield made
 
 
@@ -52,11 +55,11 @@ def test_refusal_reaches_a_client_that_goes_on_sending(server):
 
 
 def test_half_a_request_times_out(server):
-    client = server.say("GET / HTTP/1.1\r\nHost")
     began = time.monotonic()
+    client = server.say("GET / HTTP/1.1\r\nHost")
     assert client.answer().status == 408
     assert client.ended()
-    assert 1.0 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 1.4
 
 
 def test_silent_connection_is_closed(server):
@@ -65,11 +68,11 @@ def test_silent_connection_is_closed(server):
 
 
 def test_idle_connection_is_closed_after_a_while(server):
+    began = time.monotonic()
     client = server.say(request("/"))
     assert client.answer().status == 200
-    began = time.monotonic()
     assert client.ended()
-    assert 2.0 < time.monotonic() - began < 6
+    assert time.monotonic() - began > 2.9
 
 
 def test_who_takes_nothing_is_cut_off(server):
@@ -77,10 +80,12 @@ def test_who_takes_nothing_is_cut_off(server):
         sock = socket.socket()
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(20)
+        sock.settimeout(PATIENCE_S)
         sock.connect((ADDRESS[server.kind], PORT))
         sock.sendall((request("/big.bin") * 20).encode())
-        time.sleep(4.5)
+        reset = select.poll()
+        reset.register(sock, 0)  # errors alone, not what there is to take
+        assert reset.poll(PATIENCE_S * 1000)
         with pytest.raises(ConnectionResetError):
             while sock.recv(65536):
                 pass
@@ -93,13 +98,13 @@ def test_who_takes_slowly_gets_it_all(server):
         sock = socket.socket()
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        sock.settimeout(20)
+        sock.settimeout(PATIENCE_S)
         sock.connect((ADDRESS[server.kind], PORT))
         sock.sendall(request("/slow", "Connection: close").encode())
         parts = []
         while part := sock.recv(1 << 20):
             parts.append(part)
-            if len(parts) < 50:
-                time.sleep(0.1)  # 5 s, and a timeout is 2 s
+            if len(parts) < 30:
+                time.sleep(0.1)  # 3 s, and a timeout is 2 s
     path.unlink()
     assert b"".join(parts).partition(b"\r\n\r\n")[2] == BIG * 8
