@@ -21,9 +21,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from httpd_server import httpd_path
+from httpd_server import PATIENCE_S, httpd_path
 from netns import Netns, need
-from worlds import eventually
 
 # The generator is on the TAP, the server is the host at its other end.
 HOST, OURS = "10.9.0.1", "10.9.0.2"
@@ -103,9 +102,9 @@ def serving(ns: Netns, carrier: str, handle: Handler) -> Iterator[str]:
         host = "127.0.0.1" if carrier == "host" else HOST
         yield f"http://{host}:{sock.getsockname()[1]}/x?y"
         sock.shutdown(socket.SHUT_RDWR)
-        acceptor.join(10)
+        acceptor.join(PATIENCE_S)
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
@@ -119,11 +118,21 @@ def answering(answer: bytes) -> Handler:
     return handle
 
 
+def telling(began: threading.Event, handle: Handler) -> Handler:
+    """Sets the event when somebody has connected."""
+
+    def told(conn: socket.socket) -> None:
+        began.set()
+        handle(conn)
+
+    return told
+
+
 def run(ns: Netns, carrier: str, url: str, *argv: object) -> tuple[int, dict[str, Any]]:
     """Its exit status and what it said."""
     command = [load_path(), *CARRIERS[carrier], "--json", "-", *argv, url]
     done = subprocess.run(
-        ns.command(*command), stdout=subprocess.PIPE, text=True, timeout=60
+        ns.command(*command), stdout=subprocess.PIPE, text=True, timeout=PATIENCE_S
     )
     return done.returncode, json.loads(done.stdout)
 
@@ -346,7 +355,8 @@ def _silent(conn: socket.socket) -> None:
 )
 def test_errors_are_counted_by_kind(ns, carrier, handle, kind):
     with serving(ns, carrier, handle) as url:
-        status, said = run(ns, carrier, url, "-n", 6, "-c", 2, "--timeout", "0.2")
+        timeout = "0.2" if kind == "timeout" else PATIENCE_S
+        status, said = run(ns, carrier, url, "-n", 6, "-c", 2, "--timeout", timeout)
     assert status == 1
     assert said["errors"][kind] > 0
     assert sum(said["errors"].values()) == said["errors"][kind]
@@ -408,13 +418,14 @@ def test_a_stall_is_charged_to_all_that_were_due(ns, carrier):
         status, said = run(ns, carrier, url, "-c", 2, "-d", 2, "-r", 200)
     assert status == 0
     requests = said["requests"]
-    # All that were due came, those of the stall late.
-    assert requests["answered"] + requests["unfinished"] >= 398
-    # A quarter of the time: 100 of 400 were due then, and wait 250 ms on average.
+    # All that were due count, those of the stall as late.
+    assert requests["begun"] + requests["unsent"] >= 398
+    # A quarter of the time: 100 of 400 were due then, and wait 250 ms on average;
+    # one of each connection waited for its answer.
     ours, sent = said["latency"], said["service"]
-    late = _hdr_count(ours["hdr"], above_ns=50_000_000)
-    assert late > 60
-    assert _hdr_count(sent["hdr"], above_ns=50_000_000) < 10
+    late = _hdr_count(ours["hdr"], above_ns=200_000_000)
+    assert late > 40
+    assert _hdr_count(sent["hdr"], above_ns=200_000_000) < late / 4
     assert ours["percentiles_ns"]["90"] > 100_000_000
     assert "corrected" not in said
 
@@ -424,9 +435,12 @@ def test_without_a_rate_the_stall_is_corrected_afterwards(ns, carrier):
         argv = ["-c", 1, "-d", "1.5", "--interval", "5ms"]
         status, said = run(ns, carrier, url, *argv)
     assert (status, said["interval_ns"]) == (0, 5_000_000)
-    assert _hdr_count(said["latency"]["hdr"], above_ns=50_000_000) <= 2
-    # 500 ms, 495 ms and so on: 90 are longer than 50 ms.
-    assert _hdr_count(said["corrected"]["hdr"], above_ns=50_000_000) > 60
+    # To the 500 ms are added 495 ms and so on: 90 are longer than 50 ms.
+    seen, corrected = (
+        _hdr_count(said[kind]["hdr"], above_ns=50_000_000)
+        for kind in ("latency", "corrected")
+    )
+    assert corrected > seen + 60
 
 
 def test_warm_up_does_not_count(ns, carrier):
@@ -454,14 +468,15 @@ def test_rate_is_kept(ns, carrier):
 
 
 def test_interrupt_ends_it_with_the_table(ns, carrier):
-    with serving(ns, carrier, answering(OK)) as url:
-        command = [load_path(), *CARRIERS[carrier], "-c", "2", "-d", "60", url]
+    began = threading.Event()
+    with serving(ns, carrier, telling(began, answering(OK))) as url:
+        command = [load_path(), *CARRIERS[carrier], "-c", "2", "-d", "600", url]
         with subprocess.Popen(
             ns.command(*command), stdout=subprocess.PIPE, text=True
         ) as child:
-            time.sleep(0.5)
+            assert began.wait(PATIENCE_S)
             child.send_signal(signal.SIGINT)
-            text, _ = child.communicate(timeout=10)
+            text, _ = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 0
     assert "Requests/sec:" in text
     assert "99.999%" in text
@@ -472,18 +487,18 @@ def test_interface_that_goes_away_ends_it_with_the_table(ns):
         conn.settimeout(1)  # nobody tells it
         answering(OK)(conn)
 
-    with serving(ns, "utcp", handle) as url:
-        command = [load_path(), *CARRIERS["utcp"], "-c", "2", "-d", "60", url]
+    began = threading.Event()
+    with serving(ns, "utcp", telling(began, handle)) as url:
+        command = [load_path(), *CARRIERS["utcp"], "-c", "2", "-d", "600", url]
         with subprocess.Popen(
             ns.command(*command),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as child:
-            eventually(lambda: "ms0" in ns.ip("link"), "the interface")
-            time.sleep(0.3)
+            assert began.wait(PATIENCE_S)
             ns.ip("link", "del", "ms0")
-            text, errors = child.communicate(timeout=20)
+            text, errors = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 1
     assert "ms0" in errors
     assert "Requests/sec:" in text
@@ -496,7 +511,7 @@ def test_live_line_on_a_terminal(ns):
         with subprocess.Popen(
             ns.command(*command), stdout=subprocess.DEVNULL, stderr=theirs
         ) as child:
-            assert child.wait(20) == 0
+            assert child.wait(PATIENCE_S) == 0
     os.close(theirs)
     shown = os.read(ours, 65536).decode()
     os.close(ours)
