@@ -417,7 +417,7 @@ def fetch(
     def read(port: int) -> int:
         assert world.far is not None
         with world.far.inside():
-            sock = socket.create_connection((world.addr[4], port), timeout=20)
+            sock = socket.create_connection((world.addr[4], port), timeout=60)
         got = 0
         with sock:
             while data := sock.recv(1 << 16):

@@ -124,7 +124,7 @@ def test_detach_from_under_ports(alone: HostedWorld, busy: multistack.Port) -> N
 
 def test_status_as_tables(alone: HostedWorld, busy: multistack.Port) -> None:
     alone.peer().sendto(b"x", (alone.addr[4], 7000))
-    assert busy.wait(5)
+    assert busy.wait(60)
     text = said(alone, "status", "--tuples", "--counters")
     for word in (
         *("eth0", "[bold]x", "root", str(os.getpid()), f"udp {alone.addr[4]}:7000"),
@@ -219,7 +219,7 @@ def test_a_folder_is_served(alone: HostedWorld, tmp_path: Path) -> None:
         assert eventually(lambda: _output(got), "an answer", 60) == "It works"
     finally:
         server.send_signal(signal.SIGINT)
-        _, err = server.communicate(timeout=20)
+        _, err = server.communicate(timeout=60)
     assert server.returncode == 0, err
 
 

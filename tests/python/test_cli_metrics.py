@@ -53,7 +53,7 @@ def server(alone: HostedWorld) -> Iterator[tuple[str, int]]:
     assert found, line
     yield found[1], int(found[2])
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert process.stderr.read() == ""
     process.stdout.close()
     process.stderr.close()
@@ -61,7 +61,7 @@ def server(alone: HostedWorld) -> Iterator[tuple[str, int]]:
 
 def ask(world: HostedWorld, server: tuple[str, int], path: str) -> tuple[int, str]:
     with world.inside():
-        connection = http.client.HTTPConnection(*server, timeout=20)
+        connection = http.client.HTTPConnection(*server, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -74,7 +74,7 @@ def test_what_a_scraper_gets(alone: HostedWorld, server: tuple[str, int]) -> Non
     with alone.port(label='a"b\\c') as port:
         port.bind(alone.addr[4], 7000)
         alone.peer().sendto(b"x" * 100, (alone.addr[4], 7000))
-        assert port.wait(5)
+        assert port.wait(60)
         status, text = ask(alone, server, "/metrics")
         assert status == 200
         told = samples(text)

@@ -132,7 +132,7 @@ def connect(world: HostedWorld) -> socket.socket:
     assert world.far
     with world.far.inside():
         made = socket.socket()
-    made.settimeout(20)
+    made.settimeout(60)
     until = time.monotonic() + 60
     while made.connect_ex((world.addr[4], 80)):
         assert time.monotonic() < until
@@ -140,7 +140,7 @@ def connect(world: HostedWorld) -> socket.socket:
         made.close()
         with world.far.inside():
             made = socket.socket()
-        made.settimeout(20)
+        made.settimeout(60)
     return made
 
 

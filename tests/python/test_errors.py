@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import gc
 import multiprocessing
 import os
 import resource
@@ -164,6 +165,7 @@ def test_attach_through_the_switch_needs_the_administrator(hosted: HostedWorld) 
 
 def test_out_of_descriptors(hosted: HostedWorld) -> None:
     before = len(hosted_ports(hosted))
+    gc.collect()  # what others forgot is not to be closed in the midst of it
     with hosted.inside():
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         used = len(os.listdir("/proc/self/fd"))
@@ -385,7 +387,7 @@ def test_a_second_daemon_at_the_same_socket(daemon: DaemonWorld) -> None:
         ),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert done.returncode != 0 and str(daemon.daemon.socket) in done.stderr
     daemon.port().close()
@@ -488,7 +490,7 @@ def test_client_killed_gives_all_back_and_harms_nobody(
     with hosted.port(slots=4096) as port:
         ours = port.bind(hosted.addr[4], 7001)
         assert refusal(lambda: port.bind(hosted.addr[4], 7000))[0] == errno.EADDRINUSE
-        assert port.wait(10), "frames of the victim"
+        assert port.wait(60), "frames of the victim"
         os.kill(child.pid, signal.SIGKILL)
         child.join()
         eventually(
@@ -500,7 +502,10 @@ def test_client_killed_gives_all_back_and_harms_nobody(
         while port.recv():
             pass
         peer.sendto(b"unharmed", ours[:2])
-        assert stack.recv()[0] == b"unharmed"
+        data = bytes(100)
+        while data == bytes(100):  # the victim's last, which were still on their way
+            data = stack.recv()[0]
+        assert data == b"unharmed"
 
 
 def test_client_that_writes_garbage_into_its_rings_harms_nobody(

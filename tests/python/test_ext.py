@@ -345,7 +345,7 @@ def test_between_two_event_loops(pair: PairWorld) -> None:
 
             server = await asyncio.start_server(talk, pair.peer_addr[4], 7000)
             ready.set()
-            await asyncio.wait_for(over.wait(), 20)
+            await asyncio.wait_for(over.wait(), 60)
             server.close()
 
         try:
@@ -363,11 +363,11 @@ def test_between_two_event_loops(pair: PairWorld) -> None:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     loop = multistack.EventLoop(pair.device)
     registration = loop.register_option(Label)
     try:
-        loop.run_until_complete(asyncio.wait_for(main(), 20))
+        loop.run_until_complete(asyncio.wait_for(main(), 60))
     finally:
         loop.close()
         thread.join()

@@ -46,8 +46,8 @@ def test_ordinary_servers_notice_nothing(hosted: HostedWorld, family: int) -> No
         udp.bind((addr, 8000))
         tcp.bind((addr, 8000))
         tcp.listen()
-        udp.settimeout(5)
-        tcp.settimeout(5)
+        udp.settimeout(60)
+        tcp.settimeout(60)
         peer = hosted.peer(family)
         for i in range(50):
             peer.sendto(str(i).encode(), (addr, 8000))
@@ -58,13 +58,13 @@ def test_ordinary_servers_notice_nothing(hosted: HostedWorld, family: int) -> No
         with (hosted.far or hosted.ns).inside():
             client = socket.socket(FAMILIES[family], socket.SOCK_STREAM)
         with client:
-            client.settimeout(10)
+            client.settimeout(60)
             client.connect((addr, 8000))
             server, _ = tcp.accept()
             with server:
                 threading.Thread(target=client.sendall, args=(payload,)).start()
                 got = b""
-                server.settimeout(10)
+                server.settimeout(60)
                 while len(got) < len(payload):
                     got += server.recv(65536)
         assert got == payload
@@ -93,7 +93,7 @@ def test_the_host_reaches_a_stack_and_is_reached(hosted: HostedWorld) -> None:
         ordinary = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with ordinary, hosted.port() as port:
         ordinary.bind((addr, 8000))
-        ordinary.settimeout(5)
+        ordinary.settimeout(60)
         ours = port.bind(addr, 7000)
         stack = Stack(port)
         stack.sendto(ours[:2], (addr, 8000), b"to the host")
@@ -109,7 +109,7 @@ def test_a_claim_is_only_of_its_protocol_address_and_port(wire: HostedWorld) -> 
         for addr, number in ((wire.addr[4], 7001), ("10.77.0.3", 7000)):
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             s.bind((addr, number))
-            s.settimeout(5)
+            s.settimeout(60)
             near.append(s)
         peer = wire.peer()
         for s in near:
@@ -232,7 +232,7 @@ def test_what_is_not_claimed_does_not(
         put(line, wire, port, packets)
         # behind it one that is claimed: when that is there, the others passed
         put(line, wire, port, claimed(wire)[0][1])
-        assert port.wait(5)
+        assert port.wait(60)
         assert len(port.recv() or b"") == 14 + 20 + 8 + 64, name
         assert port.recv() is None
 
@@ -249,7 +249,7 @@ def test_another_vlan_is_not_ours(wire: HostedWorld, line: socket.socket) -> Non
             )
         )
         put(line, wire, port, claimed(wire)[0][1])
-        assert port.wait(5)
+        assert port.wait(60)
         assert len(port.recv() or b"") == 14 + 20 + 8 + 64
         assert port.recv() is None
 
@@ -260,7 +260,7 @@ def test_ordinary_reassembly_beside_ours(wire: HostedWorld) -> None:
         port.bind(wire.addr[4], 7000)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.bind((wire.addr[4], 8000))
-            s.settimeout(5)
+            s.settimeout(60)
             peer = wire.peer()
             peer.sendto(bytes(9000), (wire.addr[4], 8000))
             assert len(s.recv(65536)) == 9000

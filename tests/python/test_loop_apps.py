@@ -88,7 +88,7 @@ def serving(
     finally:
         child.send_signal(end)
         try:
-            child.wait(10)
+            child.wait(loops.PATIENCE_S)
         finally:
             child.kill()
 
@@ -101,7 +101,7 @@ def answers() -> bool:
 
 
 def get(path: str = "/", data: bytes | None = None) -> bytes:
-    with urllib.request.urlopen(HERE + path, data, timeout=10) as answer:
+    with urllib.request.urlopen(HERE + path, data, timeout=loops.PATIENCE_S) as answer:
         return bytes(answer.read())
 
 
@@ -197,16 +197,21 @@ def test_aioquic_over_our_udp(
     ask = ("client", host, PORT)
     first = command(program, *start) if role == "server" else plain(program, *start)
     second = plain(program, *ask) if role == "server" else command(program, *ask)
-    child = subprocess.Popen(first, env=environment())
-    try:
-        time.sleep(1.0)
-        done = subprocess.run(
-            second, env=environment(), capture_output=True, text=True, timeout=20
-        )
-        assert done.stdout == "200000\n", done.stderr
-    finally:
-        child.kill()
-        child.wait()
+    with subprocess.Popen(
+        first, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            assert child.stdout and child.stdout.readline() == "serving\n"
+            done = subprocess.run(
+                second,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=loops.PATIENCE_S,
+            )
+            assert done.stdout == "200000\n", done.stderr
+        finally:
+            child.kill()
 
 
 def plain(*argv: object) -> list[str]:
@@ -227,7 +232,7 @@ def test_redis_py_and_a_server_on_the_host(tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
     )
     try:
-        until = time.monotonic() + 10
+        until = time.monotonic() + loops.PATIENCE_S
         while time.monotonic() < until:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", 6399), 1).close()
@@ -239,7 +244,7 @@ def test_redis_py_and_a_server_on_the_host(tmp_path: Path) -> None:
             cwd=APPS,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=loops.PATIENCE_S,
         )
         assert done.stdout == f"{sum(range(100))} 1000000\n", done.stderr
     finally:

@@ -48,7 +48,7 @@ class Recorder(asyncio.DatagramProtocol):
 def peer(host: str) -> socket.socket:
     s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, 2)
     s.bind((host, 0))
-    s.settimeout(5)
+    s.settimeout(60)
     return s
 
 

@@ -187,7 +187,7 @@ class Namespace(RuleBasedStateMachine):
             s = socket.socket(FAMILIES[t[0]], kind)
         if t[0] == 6:
             s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        s.settimeout(5)
+        s.settimeout(60)
         if clash(t, self.model.sockets(list(self.host))):
             with s, pytest.raises(OSError) as e:
                 s.bind((t[1], t[3]))

@@ -238,7 +238,7 @@ class Line:
         )
         got: list[bytes] = []
         while True:
-            assert self.port.wait(10), (
+            assert self.port.wait(60), (
                 f"the mark behind the frames: {self.port.stats()}"
             )
             with self.port.recv_batch() as batch:

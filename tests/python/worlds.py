@@ -31,10 +31,11 @@ import multistack
 ROOT = Path(__file__).resolve().parents[2]
 ADDRS = {4: ("10.77.0.1", "10.77.0.2"), 6: ("fd77::1", "fd77::2")}
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+PATIENCE_S = 60.0  # for what comes, on however slow a machine
 _number = itertools.count()
 
 
-def eventually(look: Callable[[], Any], what: str, seconds: float = 10.0) -> Any:
+def eventually(look: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
     """The first true answer of look()."""
     until = time.monotonic() + seconds
     while True:
@@ -109,7 +110,7 @@ class Stack:
         self.port.send(self.frame(src, dst, data))
 
     def recv(
-        self, seconds: float = 5.0
+        self, seconds: float = PATIENCE_S
     ) -> tuple[bytes, tuple[str, int], tuple[str, int]]:
         """Payload, source, destination of the next datagram."""
         until = time.monotonic() + seconds
@@ -139,7 +140,7 @@ class Peer(Protocol):
     port: int
 
     def sendto(self, data: bytes, to: tuple[str, int]) -> None: ...
-    def recv(self, seconds: float = 5.0) -> tuple[bytes, tuple[str, int]]: ...
+    def recv(self, seconds: float = PATIENCE_S) -> tuple[bytes, tuple[str, int]]: ...
     def close(self) -> None: ...
 
 
@@ -155,7 +156,7 @@ class KernelPeer:
     def sendto(self, data: bytes, to: tuple[str, int]) -> None:
         self.sock.sendto(data, to)
 
-    def recv(self, seconds: float = 5.0) -> tuple[bytes, tuple[str, int]]:
+    def recv(self, seconds: float = PATIENCE_S) -> tuple[bytes, tuple[str, int]]:
         self.sock.settimeout(seconds)
         data, who = self.sock.recvfrom(65536)
         return data, who[:2]
@@ -175,7 +176,7 @@ class PortPeer:
     def sendto(self, data: bytes, to: tuple[str, int]) -> None:
         self.stack.sendto((self.addr, self.port), to, data)
 
-    def recv(self, seconds: float = 5.0) -> tuple[bytes, tuple[str, int]]:
+    def recv(self, seconds: float = PATIENCE_S) -> tuple[bytes, tuple[str, int]]:
         data, src, _ = self.stack.recv(seconds)
         return data, src
 
@@ -302,7 +303,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 self.ns.command(*words, *self.options), stdout=log, stderr=log
             )
-        until = time.monotonic() + 20
+        until = time.monotonic() + PATIENCE_S
         while not self._listens():
             if self.process.poll() is not None or time.monotonic() > until:
                 self.kill()
@@ -334,7 +335,7 @@ class Daemon:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(20)
+            code = self.process.wait(PATIENCE_S)
         finally:
             self.kill()
         assert code == 0, (

@@ -21,6 +21,7 @@ async def server(host: str, port: int, cert: str, key: str) -> None:
     configuration = QuicConfiguration(is_client=False, alpn_protocols=["echo"])
     configuration.load_cert_chain(cert, key)
     await serve(host, port, configuration=configuration, stream_handler=answer)
+    print("serving", flush=True)
     await asyncio.Event().wait()
 
 
