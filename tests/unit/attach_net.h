@@ -39,7 +39,7 @@
 #define THEIR4 "10.77.0.2"
 #define OUR6 "fd77::1"
 #define THEIR6 "fd77::2"
-#define WAIT_MS 3000
+#define WAIT_MS 60000 /* for what must come */
 
 static int ns_ours = -1, ns_theirs = -1;
 static pid_t ns_child;

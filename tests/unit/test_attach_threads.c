@@ -84,7 +84,7 @@ receiver(void *arg)
 static void
 wait_for(struct flow *f, uint32_t frames)
 {
-	int64_t end = now_ms() + 20000;
+	int64_t end = now_ms() + WAIT_MS;
 
 	while (__atomic_load_n(&f->received, __ATOMIC_RELAXED) < frames) {
 		assert_true(now_ms() < end);
@@ -142,7 +142,7 @@ test_wire_under_change(void **state)
 	struct ms_host *h = host_threaded();
 	int c = sock_in(ns_theirs, SOCK_DGRAM, THEIR4, 0);
 	struct flow f = { .received = 0 };
-	int64_t end = now_ms() + 20000;
+	int64_t end = now_ms() + WAIT_MS;
 	struct ms_cmd_route r;
 	pthread_t thread;
 	unsigned int i;

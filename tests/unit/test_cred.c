@@ -32,7 +32,7 @@ peer_of(int (*become)(void), struct ms_cred *cred)
 	pid = fork();
 	if (pid == 0) {
 		s = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-		alarm(20);
+		alarm(60);
 		if (setgid(65534) != 0 || become() != 0 ||
 		    connect(s, (struct sockaddr *)&sun, len) != 0)
 			_exit(1);

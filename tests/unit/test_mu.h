@@ -23,7 +23,7 @@
 #include <multistack/mu.h>
 
 #define PORT 7000
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 60000
 
 static uv_loop_t loop;
 static uv_timer_t patience;

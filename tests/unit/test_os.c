@@ -242,7 +242,7 @@ a_forked_child_waits_for_nobody(void **state)
 		ms_os_sleep_us(100);
 	pid = fork();
 	if (pid == 0) {
-		alarm(20);
+		alarm(60);
 		ms_os_read_sync();
 		_exit(0);
 	}

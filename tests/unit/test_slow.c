@@ -118,7 +118,7 @@ wait_for_answers(unsigned int n)
 		struct pollfd p = { .fd = slow_fd(w.srv.slow),
 				    .events = POLLIN };
 
-		assert_int_equal(poll(&p, 1, 20000), 1);
+		assert_int_equal(poll(&p, 1, 60000), 1);
 		slow_finish(w.srv.slow);
 	}
 	assert_int_equal(w.served, n);
