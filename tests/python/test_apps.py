@@ -27,7 +27,7 @@ from netns import Netns, need, sh
 
 APPS = Path(__file__).parent / "apps"
 SERVER, CLIENT = (worlds.ADDRS[4][side] for side in (0, 1))
-PATIENCE_S = 30
+PATIENCE_S = 60
 BODY = os.urandom(300_000)
 
 

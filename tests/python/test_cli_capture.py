@@ -17,8 +17,9 @@ import pexpect
 import pytest
 from netns import need
 from scapy.layers.inet import UDP
+from scapy.packet import Packet
 from scapy.utils import PcapNgReader
-from worlds import HostedWorld, Stack
+from worlds import HostedWorld, Stack, eventually
 
 import multistack
 from multistack.cli._capture import wire_bytes
@@ -71,6 +72,11 @@ def talk(world: HostedWorld, port: multistack.Port, times: int) -> None:
             _, src, dst = stack.recv()
             stack.sendto(dst, src, bytes(100))
             peer.recv()
+
+
+def packets_of(file: Path) -> list[Packet]:
+    with PcapNgReader(str(file)) as reader:
+        return list(reader)
 
 
 def test_a_port_into_a_file(
@@ -126,11 +132,10 @@ def test_an_interface_with_a_filter_and_a_length(
     file = tmp_path / "x.pcapng"
     captor = Captor(alone, "eth0", "-w", file, "-s", 64, "udp", "and dst port 7000")
     talk(alone, port, 4)
-    time.sleep(0.3)
+    eventually(lambda: len(packets_of(file)) >= 4, "four packets in the file")
     _, err, code = captor.end(interrupt=True)
     assert code == 0 and err.startswith("4 frames captured, "), err
-    with PcapNgReader(str(file)) as reader:
-        packets = list(reader)
+    packets = packets_of(file)
     assert len(packets) == 4
     for packet in packets:
         assert packet[UDP].dport == 7000

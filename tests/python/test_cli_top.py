@@ -62,13 +62,14 @@ def test_rates_of_ports_and_why_frames_are_dropped(alone: HostedWorld) -> None:
     with alone.port(label="slow", slots=8) as port:
         port.bind(alone.addr[4], 7000)
         with Sender(alone):
-            done = run(alone, "--json", "-n", "2", "-i", "0.3")
+            eventually(lambda: port.stats()["drop_rx_full"], "a full ring")
+            done = run(alone, "--json", "-n", "2", "-i", "0.5")
     assert done.exit_code == 0, done.output
     first, second = map(json.loads, done.stdout.splitlines())
     (told,) = second["ports"]
     assert (told["label"], told["user"], told["pid"]) == ("slow", "root", os.getpid())
     assert list(told["drops"]) == ["rx_full"]
-    assert told["dropped"] == told["drops"]["rx_full"] > 10
+    assert told["dropped"] == told["drops"]["rx_full"] > 0
     assert first["connections"] == [] and told["rx_frames"] == 0
 
 
