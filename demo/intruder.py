@@ -58,7 +58,7 @@ def forge(port: multistack.Port, plan: dict[str, Any]) -> dict[str, dict[str, in
     for name, frame in frames.items():
         before = port.stats()
         port.send(frame)
-        for _ in range(100):  # the switch looks at the ring in its own time
+        for _ in range(10000):  # the switch looks at the ring in its own time
             moved[name] = {
                 k: v - before[k] for k, v in port.stats().items() if v != before[k]
             }

@@ -23,7 +23,17 @@ from demo import traffic, world
 from demo.carrier import Carrier, Daemon, Module
 from demo.cast import Built, Cast
 from demo.report import Report
-from demo.world import ADDR, CLIENT, IFNAME, ROOT, SERVER, Process, World, WorldError
+from demo.world import (
+    ADDR,
+    CLIENT,
+    IFNAME,
+    PATIENCE_S,
+    ROOT,
+    SERVER,
+    Process,
+    World,
+    WorldError,
+)
 
 if TYPE_CHECKING:
     from demo.switch import Switch
@@ -53,17 +63,17 @@ class Demo:
         host = f"[{addr}]" if ":" in addr else addr
         url = f"http://{host}:{port}/"
         done = self.world.call(
-            CLIENT, "curl", "-sS", "-m", "10", *options, url, ok=False
+            CLIENT, "curl", "-sS", "-m", "60", *options, url, ok=False
         )
         return done.stdout + done.stderr
 
     def ping(self, addr: str) -> bool:
         done = self.world.call(
-            CLIENT, "ping", "-c", "2", "-i", "0.05", "-W", "1", addr, ok=False
+            CLIENT, "ping", "-c", "2", "-i", "0.05", "-W", "20", addr, ok=False
         )
         return done.returncode == 0
 
-    def udp_tool(self, addr: str, port: int, text: str, timeout: int = 10) -> str:
+    def udp_tool(self, addr: str, port: int, text: str, timeout: int = 60) -> str:
         """One datagram with a tool that everybody has."""
         script = f"exec 3<>/dev/udp/{addr}/{port}; echo {text} >&3; timeout {timeout} head -n1 <&3"
         done = self.world.call(CLIENT, "bash", "-c", script, ok=False)
@@ -258,7 +268,7 @@ class Demo:
         self.world.processes.remove(self.stack["c"])
         began = time.monotonic()
         free = False
-        while not free and time.monotonic() - began < 2:
+        while not free and time.monotonic() - began < PATIENCE_S:
             free = traffic.host_can_bind(self.world, play.C_STACK)
         r.check(
             "the killed stack's port is free again",

@@ -11,7 +11,7 @@ import struct
 import time
 from dataclasses import dataclass
 
-from demo.world import ADDR, CLIENT, IFNAME, SERVER, World
+from demo.world import ADDR, CLIENT, IFNAME, PATIENCE_S, SERVER, World
 
 _SEQ = struct.Struct("!Q")
 _ETH_P_ALL = 3
@@ -46,6 +46,7 @@ def udp_socket(world: World, addr: str, port: int) -> socket.socket:
 def ask(world: World, addr: str, port: int, text: bytes) -> bytes:
     """One question, up to three tries, one answer; b"" if there is none."""
     with udp_socket(world, addr, port) as sock:
+        sock.settimeout(PATIENCE_S / 3)
         for _ in range(3):
             try:
                 sock.send(text)
@@ -97,7 +98,7 @@ def _burst(
     began = time.monotonic()
     heard = began
     now = began
-    while now - began < seconds or (open_ and now - heard < 1.0):
+    while now - began < seconds or (open_ and now - heard < 5.0):
         if now - began < seconds:
             while open_ < window:
                 _SEQ.pack_into(payload, 0, asked)
@@ -146,7 +147,7 @@ def fetch(world: World, addr: str, port: int, path: str = "/") -> bytes:
         sock = socket.socket(_family(addr), socket.SOCK_STREAM)
     conn = http.client.HTTPConnection(addr, port)
     try:
-        sock.settimeout(2.0)
+        sock.settimeout(PATIENCE_S)
         sock.connect((addr, port))
         conn.sock = sock
         conn.request("GET", path)
@@ -171,15 +172,17 @@ class Listener:
 
     def frames(self, mark: bytes, seconds: float) -> list[bytes]:
         """The frames with these bytes in them, among those that came since
-        the last call and come in the time given."""
+        the last call and come in the time given after the first."""
         found: list[bytes] = []
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             try:
                 frame, (_, _, kind, _, _) = self._sock.recvfrom(65536)
             except TimeoutError:
                 continue
             if mark in frame and kind != _PACKET_OUTGOING:
+                if not found:
+                    end = time.monotonic() + seconds
                 found.append(frame)
         return found
 

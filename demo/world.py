@@ -137,7 +137,7 @@ class Process:
         """Until it ends by itself; the exit status."""
         return self._child.wait(timeout)
 
-    def stop(self, sig: int = signal.SIGTERM, timeout: float = 5.0) -> int:
+    def stop(self, sig: int = signal.SIGTERM, timeout: float = 30.0) -> int:
         """Signals, waits, and insists; the exit status."""
         if self.alive():
             self._child.send_signal(sig)

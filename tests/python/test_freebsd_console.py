@@ -32,7 +32,12 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
-    def make(script: str, settings: Settings | None = None, **commands: str) -> Console:
+    def make(
+        script: str,
+        settings: Settings | None = None,
+        quiet_s: float = 10.0,
+        **commands: str,
+    ) -> Console:
         for name, text in commands.items():
             command(name, text)
         guest = tmp_path / "guest"
@@ -41,7 +46,7 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             ["sh", str(guest)],
             tmp_path,
             settings or Settings(mnt=str(tmp_path)),
-            quiet_s=1.0,
+            quiet_s=quiet_s,
         )
         made.append(it)
         return it
@@ -52,35 +57,49 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    ("script", "settings"),
+    ("script", "settings", "quiet_s", "silence_s"),
     [
-        (SHELL, Settings()),
+        (SHELL, Settings(), 10.0, 0.3),
         # Without echo, as at any password.
         (
             "printf 'login: '; read -r u; stty -echo; printf 'Password:'; read -r p\n"
             "stty echo; [ $u.$p = toor.secret ] || exit\n" + SHELL,
             Settings(login="toor", password="secret"),
+            10.0,
+            0.3,
         ),
         (
             "printf 'Enter full pathname of shell or RETURN for /bin/sh: '; read -r s\n"
             + SHELL,
             Settings(),
+            10.0,
+            0.3,
         ),
         # Somebody wants a key before he says anything.
-        ("read -r key\n" + SHELL, Settings()),
+        ("read -r key\n" + SHELL, Settings(), 1.0, 0.3),
         # What looks like a prompt and is none; nobody may type into it.
         (
             "for i in 1 2 3 4 5; do printf 'usb%s # ' $i; sleep 0.1; done\n"
             "read -r -t 0.1 typed && exit\n" + SHELL.replace("sh -i", "bash --norc -i"),
             Settings(),
+            10.0,
+            2.0,  # so long the next one may take on a busy machine
         ),
         # Another prompt.
-        ("PS1='root@fb:~ => ' exec sh -i\n", Settings(prompt="=> $")),
+        ("PS1='root@fb:~ => ' exec sh -i\n", Settings(prompt="=> $"), 10.0, 0.3),
     ],
 )
-def test_all_ways_lead_to_a_shell(console, script: str, settings: Settings) -> None:
-    it = console(script, settings)
-    it.shell(20.0)
+def test_all_ways_lead_to_a_shell(
+    console,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    settings: Settings,
+    quiet_s: float,
+    silence_s: float,
+) -> None:
+    monkeypatch.setattr(freebsd, "SILENCE_S", silence_s)
+    it = console(script, settings, quiet_s)
+    it.shell(60.0)
     assert it.run("echo one; echo two; (exit 3)") == (3, "one\ntwo\n")
 
 
@@ -95,10 +114,10 @@ def test_all_ways_lead_to_a_shell(console, script: str, settings: Settings) -> N
 )
 def test_a_guest_without_a_shell_is_told(console, script: str, said: str) -> None:
     with pytest.raises(NoShell, match=said):
-        console(script).shell(3.0)
+        console(script, quiet_s=1.0).shell(3.0)
 
 
-def converse(it: Console, timeout_s: float = 20.0) -> int | None:
+def converse(it: Console, timeout_s: float = 60.0) -> int | None:
     monitor = it.results / "monitor"  # nobody is there
     return freebsd.converse(it, monitor, lambda r: "disc", "run.sh -t 2", timeout_s, 20)
 
@@ -128,9 +147,12 @@ def test_a_guest_without_uname_or_disc(console, tmp_path: Path) -> None:
     assert (tmp_path / "release").read_text() == "\n"
 
 
-def test_a_panic_is_no_hang(console, tmp_path: Path) -> None:
+def test_a_panic_is_no_hang(
+    console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     panic = "echo 'panic: sleeping thread'; printf 'db> '\n"
     panic += "while read -r l; do echo \"did $l\"; printf 'db> '; done\n"
+    monkeypatch.setattr(freebsd, "LAST_WORDS_S", 60.0)
     disc(tmp_path, panic)
     it = console(SHELL, mount_cd9660="exit 0")
     assert converse(it) is None
