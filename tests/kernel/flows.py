@@ -23,7 +23,7 @@ PING_SIZES = (0, 1, 56, 1472, 1473, 9000)
 def ping(ns: Netns, addr: str, sizes: tuple[int, ...] = PING_SIZES) -> None:
     for size in sizes:
         subprocess.run(
-            ns.command("ping", "-c", 2, "-i", "0.05", "-W", 5, "-s", size, addr),
+            ns.command("ping", "-c", 2, "-i", "0.05", "-W", 60, "-s", size, addr),
             check=True,
             capture_output=True,
         )
@@ -72,7 +72,7 @@ def datagrams(
     with there, here:
         there.bind((addr, port))
         for sock in (there, here):
-            sock.settimeout(20)
+            sock.settimeout(60)
         for size in sizes:
             data = random.Random(size).randbytes(size)
             here.sendto(data, (addr, port))

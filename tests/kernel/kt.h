@@ -23,7 +23,7 @@
 
 #define KT_DEVICE "/dev/multistack"
 #define KT_COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define KT_WAIT_MS 20000 /* for what must come; emulation is slow */
+#define KT_WAIT_MS 60000 /* for what must come; emulation is slow */
 #define KT_QUIET_MS 100	 /* for what must not */
 #define KT_PAGE 4096u
 #define KT_NOBODY 65534

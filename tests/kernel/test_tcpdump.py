@@ -26,9 +26,9 @@ def test_received_frames(wire: ModuleWorld) -> None:
     with wire.port() as port, raw_socket(wire.ns, "eth0") as dump:
         ours = port.bind(wire.addr[4], 7000)
         wire.peer().sendto(b"received by a stack", ours[:2])
-        assert Stack(port).recv(20)[0] == b"received by a stack"
+        assert Stack(port).recv(60)[0] == b"received by a stack"
         shown = wire.kind == "rx_handler"
-        assert seen(dump, b"received by a stack", 5 if shown else 0.3) == shown
+        assert seen(dump, b"received by a stack", 60 if shown else 0.3) == shown
 
 
 def test_sent_frames(wire: ModuleWorld) -> None:
@@ -36,8 +36,8 @@ def test_sent_frames(wire: ModuleWorld) -> None:
         ours = port.bind(wire.addr[4], 7000)
         peer = wire.peer()
         Stack(port).sendto(ours[:2], (peer.addr, peer.port), b"sent by a stack")
-        assert peer.recv(20)[0] == b"sent by a stack"
-        assert seen(dump, b"sent by a stack", 5)
+        assert peer.recv(60)[0] == b"sent by a stack"
+        assert seen(dump, b"sent by a stack", 60)
 
 
 def test_between_stacks_nothing_is_shown(wire: ModuleWorld) -> None:
@@ -50,7 +50,7 @@ def test_between_stacks_nothing_is_shown(wire: ModuleWorld) -> None:
     ):
         at, bt = a.bind(wire.addr[4], 7001), b.bind(wire.addr[4], 7002)
         Stack(a).sendto(at[:2], bt[:2], b"between stacks")
-        assert Stack(b).recv(20)[0] == b"between stacks"
+        assert Stack(b).recv(60)[0] == b"between stacks"
         assert not seen(dump, b"between stacks", 0.2)
         assert not seen(dump_lo, b"between stacks", 0.2)
 
@@ -66,11 +66,11 @@ def test_between_a_stack_and_the_host_it_is_lo(wire: ModuleWorld, way: str) -> N
     ):
         ours = port.bind(wire.addr[4], 7000)
         ordinary.bind((wire.addr[4], 8000))
-        ordinary.settimeout(20)
+        ordinary.settimeout(60)
         if way == "to the host":
             Stack(port).sendto(ours[:2], (wire.addr[4], 8000), mark)
             assert ordinary.recv(100) == mark
         else:
             ordinary.sendto(mark, ours[:2])
-            assert Stack(port).recv(20)[0] == mark
-        assert seen(dump, mark, 5)
+            assert Stack(port).recv(60)[0] == mark
+        assert seen(dump, mark, 60)

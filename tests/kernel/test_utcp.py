@@ -44,7 +44,7 @@ def program(ns: Netns, *words: object) -> Iterator[subprocess.Popen[str]]:
         assert child.poll() is None, child.communicate()[0]
     finally:
         child.terminate()
-        child.communicate(timeout=30)
+        child.communicate(timeout=60)
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def answers(ns: Netns, family: int, addr: str, port: int) -> bool:
 
 def fetch(ns: Netns, url: str) -> bytes:
     done = subprocess.run(
-        ns.command("curl", "-sS", "--fail", "--max-time", 100, "-g", url),
+        ns.command("curl", "-sS", "--fail", "--max-time", 600, "-g", url),
         capture_output=True,
     )
     assert done.returncode == 0, done.stderr.decode()
@@ -92,7 +92,7 @@ def test_httpd_and_curl(wire: ModuleWorld, how: str, tmp_path: Path) -> None:
     assert wire.far
     with program(wire.ns, httpd, "-d", wire.device, "-l", listen, tmp_path):
         eventually(
-            lambda: answers(wire.far, 4, wire.addr[4], PORT), "the server answers", 30
+            lambda: answers(wire.far, 4, wire.addr[4], PORT), "the server answers"
         )
         with impaired(wire, WIRES[how]):
             for _ in range(3):
@@ -110,9 +110,9 @@ def test_the_echo_example(wire: ModuleWorld, family: int) -> None:
     addr, data = wire.addr[family], BIG[:600_000]
     assert wire.far
     with program(wire.ns, echo, wire.device, 7007, addr):
-        eventually(lambda: answers(wire.far, family, addr, 7007), "echo answers", 30)
+        eventually(lambda: answers(wire.far, family, addr, 7007), "echo answers")
         with wire.far.inside():
-            sock = socket.create_connection((addr, 7007), 30)
+            sock = socket.create_connection((addr, 7007), 60)
         got = b""
         with sock:
             sock.settimeout(60)
