@@ -21,7 +21,7 @@ from multistack import _utcp
 OURS, PEER = "10.98.0.2", "10.98.0.1"
 OURS6, PEER6 = "fd98::2", "fd98::1"
 DEVICE = f"tap:ms0,local={OURS}/24,host={PEER},local6={OURS6}/64,host6={PEER6}"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0  # for what comes, on however slow a machine
 DATA = hashlib.shake_128(b"multistack").digest(3_000_000)
 
 

@@ -103,7 +103,7 @@ def test_a_writer_is_paused_above_its_mark_and_resumed_below(
         server, address = await serving(loop, place, p)
 
         def body(s: socket.socket) -> str:
-            asyncio.run_coroutine_threadsafe(go.wait(), loop).result(20)
+            asyncio.run_coroutine_threadsafe(go.wait(), loop).result(60)
             return hashlib.sha256(loops.read_all(s)).hexdigest()
 
         peer = loops.Calls(body).to(address)

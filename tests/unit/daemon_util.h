@@ -244,7 +244,7 @@ static inline int
 raw_connect(void)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	struct timeval patience = { .tv_sec = 10 };
+	struct timeval patience = { .tv_sec = 60 };
 	int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	assert_true(s >= 0);

@@ -12,7 +12,7 @@
 
 #define UDP 17
 #define FRAME_BYTES 60
-#define WAIT_MS 10000
+#define WAIT_MS 60000 /* for what must come */
 
 struct side {
 	struct ms_host *host;

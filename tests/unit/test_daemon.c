@@ -379,7 +379,7 @@ test_a_sleeper_is_woken_by_the_daemons_end(void **state)
 			_exit(0);
 		}
 		assert_int_equal(msport_arm(p, 1, 0), 0);
-		assert_int_equal(poll(&pfd, 1, 20000), 1);
+		assert_int_equal(poll(&pfd, 1, 60000), 1);
 		assert_int_equal(msport_wait(p, 1, 0, -1), -ECONNRESET);
 		waitpid(killer, NULL, 0);
 		(void)daemon_end(SIGKILL);

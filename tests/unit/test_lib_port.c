@@ -32,7 +32,7 @@ test_the_descriptor_is_readable_after_a_frame(void **state)
 		assert_int_equal(msport_arm(e->b, 1, 0), 0);
 		assert_int_equal(poll(&p, 1, 0), 0);
 		send_ab(e, 1, 100, 0);
-		assert_int_equal(poll(&p, 1, 5000), 1);
+		assert_int_equal(poll(&p, 1, 60000), 1);
 		assert_int_equal(msport_arm(e->b, 1, 0), 1);
 		assert_int_equal(msport_recv(e->b, 0, got, sizeof got), 100);
 	}
