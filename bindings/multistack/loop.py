@@ -16,14 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import itertools
-import os
 import socket
 import ssl
 import sys
 import weakref
 from asyncio import format_helpers, sslproto
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
@@ -31,10 +29,27 @@ from multistack import _addr, _utcp
 from multistack._datagram import DatagramTransport
 from multistack._fast import Scheduler
 from multistack._keeper import Keeper
+from multistack._opening import (
+    FAMILIES,
+    adopted,
+    bind_one,
+    bound,
+    check_tls,
+    goes,
+    infos_of,
+    is_inet,
+    takes,
+    udp_socket,
+)
 from multistack._selector import Selector
 from multistack._socket import Socket, give, take
 from multistack._stack import FD_BASE, Stack, device_of
 from multistack.transport import Listener, StreamTransport
+
+if sys.version_info >= (3, 11):
+    _Runner = asyncio.Runner
+else:
+    from multistack._runner import Runner as _Runner
 
 if TYPE_CHECKING:
     from multistack._cc import CongestionControl
@@ -42,7 +57,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Control = Union[str, "type[CongestionControl]"]
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def _raise(error: BaseException) -> None:
@@ -281,7 +295,7 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         self, exceptions: Any, addr_info: Any, local_addr_infos: Any = None
     ) -> Any:
         family, kind, proto, _, address = addr_info
-        if not self._goes(family, address, local_addr_infos):
+        if not goes(self._stack, family, address, local_addr_infos):
             return await super()._connect_sock(  # type: ignore[misc]
                 exceptions, addr_info, local_addr_infos
             )
@@ -291,7 +305,7 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         try:
             sock = Socket(self._stack, family, kind, proto)
             if local_addr_infos is not None:
-                self._bind_one(sock, local_addr_infos, failed)
+                bind_one(sock, local_addr_infos, failed)
             await self.sock_connect(sock, address)
             return sock
         except BaseException as exc:
@@ -329,7 +343,7 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
             and isinstance(sock, socket.socket)
             and not isinstance(sock, ssl.SSLSocket)
             and not self._is_refused(sock)
-            and sock.family in _FAMILIES
+            and sock.family in FAMILIES
             and sock.type == socket.SOCK_STREAM
             and not sock.getsockname()[1]  # nor bound by its owner
             and _addr.is_numeric(address, sock.family)
@@ -371,30 +385,6 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         base: Any = super().create_connection
         return await base(protocol_factory, *args, sock=sock, **more)
 
-    def _goes(self, family: int, address: Any, local_infos: Any) -> bool:
-        if family not in _FAMILIES or self._stack.batch == 0:
-            return False
-        if not self._stack.reaches(_addr.pack(address, family), "tcp"):
-            return False
-        local = [i for i in local_infos or () if i[0] == family]
-        return not local or any(
-            self._stack.takes(_addr.pack(i[4], family)) for i in local
-        )
-
-    @staticmethod
-    def _bind_one(sock: Socket, infos: Any, failed: list[OSError]) -> None:
-        for family, _, _, _, address in infos:
-            if family != sock.family:
-                continue
-            try:
-                sock.bind(address)
-                return
-            except OSError as exc:
-                failed.append(_bind_error(address, exc))
-        if failed:
-            raise failed.pop()
-        raise OSError(f"no matching local address with family={sock.family!r} found")
-
     async def create_server(  # type: ignore[override]
         self,
         protocol_factory: Any,
@@ -412,13 +402,13 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         """As asyncio's. Addresses of the stack's are listened at there, those
         of others on the host."""
         base: Any = super().create_server
-        _check_tls(**more)
+        check_tls(**more)
         infos: list[Any] = []
         if sock is None and (host is not None or port is not None):
-            infos = await self._infos(host, port, family, flags)
-        if not any(self._takes(i) for i in infos):
-            if sock is not None:
-                sock = self._adopted(sock)
+            infos = await infos_of(self, host, port, family, flags)
+        if not any(takes(self._stack, i) for i in infos):
+            if sock is not None and self._adopt:
+                sock = adopted(self._stack, sock)
             return await base(  # type: ignore[no-any-return]
                 protocol_factory,
                 host,
@@ -434,7 +424,7 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         sockets: list[Any] = []
         try:
             for info in infos:
-                self._bound(info, reuse_address, reuse_port, sockets)
+                bound(self._stack, info, reuse_address, reuse_port, sockets)
             server = await base(
                 protocol_factory, sock=sockets[0], start_serving=False, **more
             )
@@ -450,90 +440,6 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
             # For those whose callbacks wait, as asyncio does.
             await asyncio.sleep(0)
         return server  # type: ignore[no-any-return]
-
-    async def _infos(self, host: Any, port: Any, family: int, flags: int) -> list[Any]:
-        hosts: list[Any]
-        if host == "":
-            hosts = [None]
-        elif isinstance(host, str) or not isinstance(host, Iterable):
-            hosts = [host]
-        else:
-            hosts = list(host)
-        found = await asyncio.gather(
-            *(
-                self._create_server_getaddrinfo(  # type: ignore[attr-defined]
-                    h, port, family=family, flags=flags
-                )
-                for h in hosts
-            )
-        )
-        return list(dict.fromkeys(itertools.chain.from_iterable(found)))
-
-    def _takes(self, info: Any) -> bool:
-        family, _, _, _, address = info
-        return family in _FAMILIES and self._stack.takes(_addr.pack(address, family))
-
-    def _bound(
-        self,
-        info: Any,
-        reuse_address: bool | None,
-        reuse_port: bool | None,
-        sockets: list[Any],
-    ) -> None:
-        family, kind, proto, _, address = info
-        ours = self._takes(info)
-        try:
-            if ours:
-                sock: Any = Socket(self._stack, family, kind, proto)
-            else:
-                sock = socket.socket(family, kind, proto)
-        except OSError:
-            return  # this family is not to be had
-        sockets.append(sock)
-        if reuse_address or reuse_address is None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            sock.bind(address)
-        except OSError as exc:
-            raise _bind_error(address, exc) from None
-
-    def _adopted(self, sock: Any) -> Any:
-        """The stack's socket in place of one of the host's, if that is what the
-        loop was asked for and can be."""
-        if (
-            not self._adopt
-            or not isinstance(sock, socket.socket)
-            or sock.family not in _FAMILIES
-            or sock.type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM)
-        ):
-            return sock
-        name = sock.getsockname()
-        if not name[1] or not self._stack.takes(_addr.pack(name, sock.family)):
-            return sock
-        if sock.type == socket.SOCK_STREAM and sock.getsockopt(
-            socket.SOL_SOCKET, socket.SO_ACCEPTCONN
-        ):
-            return sock
-        ours = Socket(self._stack, sock.family, sock.type)
-        if sock.family == socket.AF_INET6:
-            only = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-            ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
-        # The descriptor stays, on a socket without the address, until ours is closed:
-        # asyncio would own it, and who made it may ask it this or that.
-        with socket.socket(sock.family, sock.type) as empty:
-            os.dup2(empty.fileno(), sock.fileno(), inheritable=False)
-        try:
-            ours.bind(name)
-        except OSError:
-            ours.close()
-            raise
-        ours._instead_of = sock
-        give(sock, ours)
-        return ours
 
     # ---- UDP ------------------------------------------------------------------------
 
@@ -570,12 +476,15 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         remote_addr is reached by it."""
         base: Any = super().create_datagram_endpoint
         ours = None
-        if sock is None and self._is_inet(family, local_addr, remote_addr):
-            ours = await self._udp_socket(
+        if sock is None and is_inet(family, local_addr, remote_addr):
+            ours = await udp_socket(
+                *(self, self._stack),
                 *(local_addr, remote_addr, family, proto, flags),
                 *(allow_broadcast, reuse_port),
             )
         if ours is None:
+            if sock is not None and self._adopt:
+                sock = adopted(self._stack, sock)
             return await base(
                 protocol_factory,
                 local_addr,
@@ -585,7 +494,7 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
                 flags=flags,
                 reuse_port=reuse_port,
                 allow_broadcast=allow_broadcast,
-                sock=None if sock is None else self._adopted(sock),
+                sock=sock,
                 **more,
             )
         try:
@@ -593,75 +502,6 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         except BaseException:
             ours.close()
             raise
-
-    @staticmethod
-    def _is_inet(family: int, local: Any, remote: Any) -> bool:
-        return family in (0, *_FAMILIES) and any(
-            isinstance(a, tuple) and len(a) == 2 for a in (local, remote)
-        )
-
-    async def _udp_socket(
-        self,
-        local_addr: Any,
-        remote_addr: Any,
-        family: int,
-        proto: int,
-        flags: int,
-        broadcast: bool | None,
-        reuse_port: bool | None,
-    ) -> Socket | None:
-        """None: it is for the host, or for asyncio to say what is wrong."""
-        locals_ = await self._udp_infos(local_addr, family, proto, flags)
-        remotes = await self._udp_infos(remote_addr, family, proto, flags)
-        failed = None
-        for fam in _FAMILIES:
-            local, remote = locals_.get(fam), remotes.get(fam)
-            if (local_addr and not local) or (remote_addr and not remote):
-                continue
-            if not self._udp_goes(fam, local, remote):
-                return None
-            sock = Socket(self._stack, fam, socket.SOCK_DGRAM, proto)
-            try:
-                if broadcast:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-                if reuse_port:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                if local:
-                    sock.bind(local)
-                if remote and broadcast:
-                    sock.target = remote  # answers come from elsewhere
-                elif remote:
-                    sock.connect(remote)
-                return sock
-            except OSError as exc:
-                sock.close()
-                failed = failed or exc
-        if failed:
-            raise failed
-        return None
-
-    async def _udp_infos(
-        self, addr: Any, family: int, proto: int, flags: int
-    ) -> dict[int, Any]:
-        if addr is None or not (isinstance(addr, tuple) and len(addr) == 2):
-            return {}
-        infos = await self._ensure_resolved(  # type: ignore[attr-defined]
-            addr,
-            family=family,
-            type=socket.SOCK_DGRAM,
-            proto=proto,
-            flags=flags,
-            loop=self,
-        )
-        found: dict[int, Any] = {}
-        for fam, _, _, _, address in infos:
-            found.setdefault(fam, address)
-        return found
-
-    def _udp_goes(self, family: int, local: Any, remote: Any) -> bool:
-        if local is not None and not self._stack.takes(_addr.pack(local, family)):
-            return False
-        return remote is None or self._stack.reaches(_addr.pack(remote, family), "udp")
 
     # ---- descriptors -----------------------------------------------------------------
 
@@ -687,28 +527,6 @@ class EventLoop(Scheduler, asyncio.SelectorEventLoop):
         )
 
 
-def _check_tls(
-    ssl: Any = None,
-    ssl_handshake_timeout: float | None = None,
-    ssl_shutdown_timeout: float | None = None,
-    **_more: Any,
-) -> None:
-    """asyncio's own checks, which come before names are looked up."""
-    if isinstance(ssl, bool):
-        raise TypeError("ssl argument must be an SSLContext or None")
-    if ssl_handshake_timeout is not None and ssl is None:
-        raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
-    if ssl_shutdown_timeout is not None and ssl is None:
-        raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
-
-
-def _bind_error(address: Any, exc: OSError) -> OSError:
-    words = (exc.strerror or os.strerror(exc.errno or errno.EINVAL)).lower()
-    return OSError(
-        exc.errno, f"error while attempting to bind on address {address!r}: {words}"
-    )
-
-
 # ---- beginning ------------------------------------------------------------------------
 
 
@@ -723,78 +541,19 @@ def loop_factory(
     return make
 
 
-if sys.version_info >= (3, 11):
+class Runner(_Runner):
+    """asyncio.Runner with such a loop."""
 
-    class Runner(asyncio.Runner):
-        """asyncio.Runner with such a loop."""
-
-        def __init__(
-            self,
-            *,
-            debug: bool | None = None,
-            device: str | None = None,
-            adopt: bool = False,
-            cc: Control | None = None,
-        ) -> None:
-            factory = loop_factory(device, adopt=adopt, cc=cc)
-            super().__init__(debug=debug, loop_factory=factory)
-
-else:
-
-    class Runner:
-        """What asyncio.Runner is from Python 3.11 on, with such a loop."""
-
-        def __init__(
-            self,
-            *,
-            debug: bool | None = None,
-            device: str | None = None,
-            adopt: bool = False,
-            cc: Control | None = None,
-        ) -> None:
-            self._debug = debug
-            self._make = loop_factory(device, adopt=adopt, cc=cc)
-            self._loop: EventLoop | None = None
-
-        def __enter__(self) -> Runner:
-            self.get_loop()
-            return self
-
-        def __exit__(self, *exc: object) -> None:
-            self.close()
-
-        def get_loop(self) -> EventLoop:
-            if self._loop is None:
-                self._loop = self._make()
-                if self._debug is not None:
-                    self._loop.set_debug(self._debug)
-            return self._loop
-
-        def run(self, main: Coroutine[Any, Any, T]) -> T:
-            """Runs it in the loop and returns what it returns."""
-            if not asyncio.iscoroutine(main):
-                raise ValueError(f"a coroutine was expected, got {main!r}")
-            loop = self.get_loop()
-            asyncio.set_event_loop(loop)
-            try:
-                return loop.run_until_complete(main)
-            finally:
-                asyncio.set_event_loop(None)
-
-        def close(self) -> None:
-            """Cancels what is left, and closes the loop."""
-            loop, self._loop = self._loop, None
-            if loop is None:
-                return
-            try:
-                left = asyncio.all_tasks(loop)
-                for task in left:
-                    task.cancel()
-                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-                loop.run_until_complete(loop.shutdown_asyncgens())
-                loop.run_until_complete(loop.shutdown_default_executor())
-            finally:
-                loop.close()
+    def __init__(
+        self,
+        *,
+        debug: bool | None = None,
+        device: str | None = None,
+        adopt: bool = False,
+        cc: Control | None = None,
+    ) -> None:
+        factory = loop_factory(device, adopt=adopt, cc=cc)
+        super().__init__(debug=debug, loop_factory=factory)
 
 
 def run(
