@@ -137,11 +137,12 @@ call_send(struct world *w, struct fuzz_in *in, struct end *e, uint8_t op)
 	b->len = len;
 	b->done = given_back;
 	b->user = w;
+	w->lent++; /* an extension may end it before utcp_send returns */
 	if (utcp_send(e->s, b, flags) != 0) {
+		w->lent--;
 		free(b);
 	} else {
 		e->sent += len;
-		w->lent++;
 		w->bufs_num++;
 	}
 }

@@ -268,6 +268,64 @@ one_that_waits_ends_with_its_listener(void **state)
 	end(&t, &s);
 }
 
+/* ---- within the user's own call ------------------------------------------ */
+
+static ssize_t
+refuses(utcp_ext_t *ext, const void *data, size_t len, int flags)
+{
+	(void)ext;
+	(void)data;
+	(void)len;
+	(void)flags;
+	return -EIO;
+}
+
+static ssize_t
+takes(utcp_ext_t *ext, const void *data, size_t len)
+{
+	(void)ext;
+	(void)data;
+	return (ssize_t)len;
+}
+
+static void
+note_status(utcp_buf_t *b, int status)
+{
+	*(int *)b->user = status;
+}
+
+/* What comes to `write` is refused: the buffer is back before utcp_send is. */
+static void
+a_write_that_fails_ends_it_at_once(void **state)
+{
+	utcp_ext_ops_t stream = ops;
+	struct script s = { .set_ecn = -1, .ecn_mode = -1, .syn_bytes = 2 };
+	int status = 1;
+	utcp_buf_t b = {
+		.data = "x", .len = 1, .done = note_status, .user = &status
+	};
+	struct tt t;
+
+	(void)state;
+	stream.flags = UTCP_EXT_STREAM;
+	stream.write = refuses;
+	stream.read = takes;
+	tt_init(&t, 4);
+	assert_int_equal(utcp_ext_register(t.u, &stream, UTCP_EXT_ALL, &s), 0);
+	tt_listen(&t);
+	t.p->stack_port = 80;
+	tt_passive(&t, SYN_OPTS);
+	tt_skip(&t);
+	assert_int_equal(utcp_send(t.s, &b, 0), 0);
+	assert_int_equal(status, -EIO);
+	assert_int_equal(s.ends, 1);
+	assert_int_equal(s.reset, UTCP_EXT_RST_OUT);
+	assert_int_equal(s.error, -EIO);
+	tt_expect(&t, "R. 1:1(0) ack 1");
+	tt_read_is(&t, -EIO);
+	end(&t, &s);
+}
+
 /* ---- a hook that does what it may not ------------------------------------- */
 
 static void
@@ -397,6 +455,7 @@ main(void)
 		cmocka_unit_test(a_connection_that_does_not_open_ends_too),
 		cmocka_unit_test(a_half_open_one_is_told_of_a_reset),
 		cmocka_unit_test(one_that_waits_ends_with_its_listener),
+		cmocka_unit_test(a_write_that_fails_ends_it_at_once),
 		cmocka_unit_test(what_it_may_not_call_does_nothing),
 		cmocka_unit_test(who_has_left_is_not_told),
 		cmocka_unit_test(a_listener_is_not_told),

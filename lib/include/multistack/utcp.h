@@ -328,8 +328,10 @@ typedef struct utcp_buf_s {
 	size_t len;
 	/* status 0: the peer acknowledged all of it; else what ended the
 	   connection, or -ECANCELED. Called from utcp_input, utcp_advance,
-	   utcp_abort, utcp_close or utcp_destroy; it must not call the stack
-	   but for utcp_send, utcp_write and utcp_shutdown on this socket. */
+	   utcp_abort, utcp_close or utcp_destroy; and from any call, this
+	   utcp_send before it returns, too, if an extension's hook ends the
+	   connection there. It must not call the stack but for utcp_send,
+	   utcp_write and utcp_shutdown on this socket. */
 	void (*done)(struct utcp_buf_s *buf, int status);
 	void *user;
 	struct utcp_buf_s *next_; /* the stack's */
