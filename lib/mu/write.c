@@ -243,16 +243,14 @@ refs_of(mu_write_t *req)
 	return (utcp_buf_t *)(void *)req->bufs_;
 }
 
-/* A hook of the stack: it must not be called from here. */
+/* So many of its parts are done with. */
 static void
-on_acked(utcp_buf_t *buf, int status)
+refs_less(mu_write_t *req, unsigned int n)
 {
-	mu_write_t *req = buf->user;
 	mu_stream_t *h = req->handle;
 
-	if (status && req->error_ == 0)
-		req->error_ = !h->sock_ ? UV_ECANCELED : status;
-	if (--req->nbufs_ > 0)
+	req->nbufs_ -= n;
+	if (req->nbufs_ > 0)
 		return;
 	if (req->bufs_ != req->bufsml_)
 		free(req->bufs_);
@@ -262,6 +260,17 @@ on_acked(utcp_buf_t *buf, int status)
 	*h->written_end_ = req;
 	h->written_end_ = &req->next_;
 	mu__feed(h);
+}
+
+/* A hook of the stack: it must not be called from here. */
+static void
+on_acked(utcp_buf_t *buf, int status)
+{
+	mu_write_t *req = buf->user;
+
+	if (status && req->error_ == 0)
+		req->error_ = !req->handle->sock_ ? UV_ECANCELED : status;
+	refs_less(req, 1);
 }
 
 /* The buffers that are not empty; how many. */
@@ -303,6 +312,14 @@ mu_write_ref(mu_write_t *req, mu_stream_t *handle, const uv_buf_t bufs[],
 		return UV_ENOMEM;
 	b = refs_of(req);
 	n = refs_fill(req, b, bufs, nbufs);
+	req->type = UV_WRITE;
+	req->cb = cb;
+	req->handle = h;
+	req->send_handle = NULL;
+	req->error_ = 0;
+	/* One more, for here: an extension may have the stack give all of them
+	   back before utcp_send returns. */
+	req->nbufs_ = n + 1;
 	for (r = 0; sent < n && r == 0; sent += r == 0)
 		r = utcp_send(h->sock_, &b[sent],
 			      sent + 1 < n ? UTCP_MSG_MORE : 0);
@@ -311,14 +328,11 @@ mu_write_ref(mu_write_t *req, mu_stream_t *handle, const uv_buf_t bufs[],
 			free(req->bufs_);
 		return r;
 	}
-	req->type = UV_WRITE;
-	req->cb = cb;
-	req->handle = h;
-	req->send_handle = NULL;
-	req->error_ = r;
-	req->nbufs_ = sent;
+	if (req->error_ == 0)
+		req->error_ = r;
 	h->refs_++;
 	mu__req_add(h->stack_);
+	refs_less(req, n - sent + 1);
 	mu__stack_stir(h->stack_);
 	return 0;
 }

@@ -492,6 +492,60 @@ references_end_with_the_connection(void **state)
 	run();
 }
 
+static ssize_t
+refuse(utcp_ext_t *ext, const void *data, size_t len, int flags)
+{
+	(void)ext;
+	(void)data;
+	(void)len;
+	(void)flags;
+	return -EIO;
+}
+
+static ssize_t
+swallow(utcp_ext_t *ext, const void *data, size_t len)
+{
+	(void)ext;
+	(void)data;
+	return (ssize_t)len;
+}
+
+/* An extension that ends the connection has them given back within the call;
+   the callback comes later all the same. */
+static void
+references_end_with_an_extensions_error(void **state)
+{
+	const utcp_ext_ops_t ops = {
+		.size = sizeof ops,
+		.flags = UTCP_EXT_STREAM,
+		.name = "refuse",
+		.write = refuse,
+		.read = swallow,
+	};
+	char data[8] = "refused";
+	uv_buf_t b[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		b[i] = uv_buf_init(data + i, 1);
+	assert_int_equal(utcp_ext_register(mslink_stack(mu_stack_link(&loop)),
+					   &ops, UTCP_EXT_ALL, NULL),
+			 0);
+	open_pair();
+	/* As a stack frame was before it: not zeros. */
+	memset(&write_req[0], 0xaa, sizeof write_req[0]);
+	assert_int_equal(
+	    mu_write_ref(&write_req[0], (mu_stream_t *)&client, b, 3, on_ref),
+	    0);
+	assert_string_equal(diary, "");
+	while (!strchr(diary, 'w'))
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_int_equal(refs_status, UV_EIO);
+	mu_close((uv_handle_t *)&client, NULL);
+	close_both();
+	run();
+}
+
 static void
 on_error_read(mu_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
@@ -720,6 +774,7 @@ main(void)
 		TEST(references_are_sent_in_order),
 		TEST(references_end_with_the_handle),
 		TEST(references_end_with_the_connection),
+		TEST(references_end_with_an_extensions_error),
 		TEST(reset_is_seen_by_the_peer),
 		TEST(no_reset_after_shutdown),
 		TEST(no_buffer_is_enobufs),
