@@ -39,3 +39,32 @@ def test_a_runner_runs_what_it_is_given_and_ends_the_rest(name: str) -> None:
         assert ended == []
     assert ended == ["left", "left"] and loop.is_closed()
     runner.close()
+
+
+@pytest.mark.parametrize("name", RUNNERS)
+def test_a_runner_with_nothing_left_ends(name: str) -> None:
+    with RUNNERS[name](loop_factory=asyncio.SelectorEventLoop) as runner:
+        assert runner.run(asyncio.sleep(0, "slept")) == "slept"
+
+
+@pytest.mark.parametrize("name", RUNNERS)
+def test_what_fails_when_it_is_ended_is_reported(name: str) -> None:
+    told: list[Any] = []
+    tasks: list[Any] = []
+
+    async def left() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise KeyError("at the end")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, c: told.append(c))
+        tasks.append(asyncio.create_task(left()))
+        await asyncio.sleep(0)
+
+    with RUNNERS[name](loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
+    assert [(repr(c["exception"]), c["task"]) for c in told] == [
+        ("KeyError('at the end')", tasks[0])
+    ]
