@@ -248,7 +248,6 @@ class Socket:
         packed = self._pack(address, "connect")
         to = _addr.as_c(packed)
         if self._udp:
-            self._stack.find_source(packed)
             _utcp.mslink_udp_connect(self._stack.link, self._ptr, to)
         else:
             try:

@@ -239,7 +239,7 @@ class Stack:
 
     def find_source(self, packed: bytes) -> None:
         """Before the first datagram from no address in particular: the stack is
-        told its own on the way to this peer. (TCP's mslink_connect() does it.)"""
+        told its own on the way to this peer. (To connect by the link does it.)"""
         family = packed[-1]
         if self.private or family in self._sources:
             return
